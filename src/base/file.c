@@ -1,0 +1,214 @@
+/* Reading, mapping and atomically replacing files; see file.h. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static carina_status open_regular(const char *path, int *descriptor, uint64_t *size, carina_error *error) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
+    if (fd < 0) return error_errno(error, "%s: cannot open", path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        carina_status status = error_errno(error, "%s: cannot stat", path);
+        close(fd);
+        return status;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        close(fd);
+        return error_set(error, CARINA_ERROR_IO, "%s: not a regular file", path);
+    }
+    *descriptor = fd;
+    *size = (uint64_t)info.st_size;
+    return CARINA_OK;
+}
+
+carina_status file_read(const char *path, uint64_t limit, uint8_t **out, uint64_t *size, carina_error *error) {
+    *out = NULL;
+    *size = 0;
+    int fd;
+    uint64_t expected;
+    TRY(open_regular(path, &fd, &expected, error));
+    carina_status status = CARINA_OK;
+    uint8_t *bytes = NULL;
+    if (expected > limit) {
+        status = error_set(error, CARINA_ERROR_LIMIT, "%s: %llu bytes, more than the %llu accepted here", path,
+                           (unsigned long long)expected, (unsigned long long)limit);
+        goto done;
+    }
+    bytes = malloc((size_t)expected + 1);
+    if (!bytes) {
+        status = error_memory(error, path, expected);
+        goto done;
+    }
+    uint64_t filled = 0;
+    while (filled < expected) {
+        ssize_t count = read(fd, bytes + filled, (size_t)(expected - filled));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) {
+            status = error_errno(error, "%s: cannot read", path);
+            goto done;
+        }
+        if (count == 0) break; /* shortened while we read: what is there is what we have */
+        filled += (uint64_t)count;
+    }
+    bytes[filled] = 0;
+    *out = bytes;
+    *size = filled;
+    bytes = NULL;
+done:
+    free(bytes);
+    close(fd);
+    return status;
+}
+
+carina_status file_map_open(file_map *out, const char *path, carina_error *error) {
+    *out = (file_map){0};
+    int fd;
+    uint64_t size;
+    TRY(open_regular(path, &fd, &size, error));
+    if (size > 0) {
+        void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            carina_status status = error_errno(error, "%s: cannot map", path);
+            close(fd);
+            return status;
+        }
+        out->data = data;
+        out->size = size;
+    }
+    close(fd);
+    return CARINA_OK;
+}
+
+void file_map_close(file_map *map) {
+    if (!map || !map->data) return;
+    munmap((void *)(uintptr_t)map->data, (size_t)map->size);
+    *map = (file_map){0};
+}
+
+struct file_writer {
+    char *path;
+    char *temporary;
+    FILE *stream;
+};
+
+static void writer_free(file_writer *writer) {
+    if (writer->stream) fclose(writer->stream);
+    free(writer->temporary);
+    free(writer->path);
+    free(writer);
+}
+
+carina_status file_writer_open(file_writer **out, const char *path, carina_error *error) {
+    *out = NULL;
+    file_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) return error_memory(error, path, sizeof *writer);
+    size_t length = strlen(path) + 32;
+    writer->path = strdup(path);
+    writer->temporary = malloc(length);
+    if (!writer->path || !writer->temporary) {
+        writer_free(writer);
+        return error_memory(error, path, length);
+    }
+    snprintf(writer->temporary, length, "%s.tmp-%ld", path, (long)getpid());
+    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    writer->stream = fd < 0 ? NULL : fdopen(fd, "wb");
+    if (!writer->stream) {
+        carina_status status = error_errno(error, "%s: cannot write", path);
+        if (fd >= 0) close(fd);
+        writer_free(writer);
+        return status;
+    }
+    *out = writer;
+    return CARINA_OK;
+}
+
+FILE *file_writer_stream(file_writer *writer) { return writer->stream; }
+
+static void sync_folder_of(const char *path) {
+    char *folder = strdup(path);
+    if (!folder) return;
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[slash == folder ? 1 : 0] = 0;
+    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd); /* some file systems refuse this on folders; the rename itself has happened */
+        close(fd);
+    }
+    free(folder);
+}
+
+carina_status file_writer_commit(file_writer *writer, carina_error *error) {
+    carina_status status = CARINA_OK;
+    errno = 0;
+    if (fflush(writer->stream) != 0 || ferror(writer->stream) || fsync(fileno(writer->stream)) != 0)
+        status = error_errno(error, "%s: cannot write (nothing was changed)", writer->path);
+    int closed = fclose(writer->stream);
+    writer->stream = NULL;
+    if (status == CARINA_OK && closed != 0)
+        status = error_errno(error, "%s: cannot write (nothing was changed)", writer->path);
+    if (status == CARINA_OK && rename(writer->temporary, writer->path) != 0)
+        status = error_errno(error, "%s: cannot replace", writer->path);
+    if (status == CARINA_OK)
+        sync_folder_of(writer->path);
+    else
+        unlink(writer->temporary);
+    writer_free(writer);
+    return status;
+}
+
+void file_writer_abort(file_writer *writer) {
+    if (!writer) return;
+    unlink(writer->temporary);
+    writer_free(writer);
+}
+
+carina_status file_write(const char *path, const void *data, uint64_t size, carina_error *error) {
+    file_writer *writer;
+    TRY(file_writer_open(&writer, path, error));
+    if (size) fwrite(data, 1, (size_t)size, writer->stream); /* a short write shows in commit's ferror */
+    return file_writer_commit(writer, error);
+}
+
+carina_status file_make_folders(const char *path, carina_error *error) {
+    char *partial = strdup(path);
+    if (!partial) return error_memory(error, path, strlen(path) + 1);
+    carina_status status = CARINA_OK;
+    for (char *p = partial + 1; status == CARINA_OK; p++) {
+        if (*p != '/' && *p != 0) continue;
+        char saved = *p;
+        *p = 0;
+        if (mkdir(partial, 0777) != 0 && !(errno == EEXIST && file_is_folder(partial)))
+            status = error_errno(error, "%s: cannot make folder", partial);
+        *p = saved;
+        if (!saved) break;
+    }
+    free(partial);
+    return status;
+}
+
+bool file_exists(const char *path) { return access(path, F_OK) == 0; }
+
+bool file_is_folder(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+char *path_join(const char *folder, const char *name) {
+    size_t folder_length = strlen(folder);
+    while (folder_length > 1 && folder[folder_length - 1] == '/') folder_length--;
+    size_t length = folder_length + strlen(name) + 2;
+    char *joined = malloc(length);
+    if (joined) snprintf(joined, length, "%.*s/%s", (int)folder_length, folder, name);
+    return joined;
+}
+
+const char *path_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}

@@ -1,0 +1,47 @@
+/* Files: read whole (bounded), map, and replace safely.
+ *
+ * Nothing that Carina writes is ever half there: a file_writer writes to "PATH.tmp-PID" beside the target, and
+ * file_writer_commit flushes, syncs the file, renames it over the target and syncs the folder. Anything that goes
+ * wrong before leaves the old file untouched and removes the temporary one.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+/* Reads a whole regular file of at most `limit` bytes. *out is malloc'ed, owned by the caller, with a NUL after the
+ * last byte (not counted in *size). Folders, devices and FIFOs are refused. */
+carina_status file_read(const char *path, uint64_t limit, uint8_t **out, uint64_t *size, carina_error *error);
+
+typedef struct file_map {
+    const uint8_t *data; /* NULL when the file is empty */
+    uint64_t size;
+} file_map;
+
+carina_status file_map_open(file_map *out, const char *path, carina_error *error); /* read-only, private */
+void file_map_close(file_map *map);
+
+typedef struct file_writer file_writer;
+
+carina_status file_writer_open(file_writer **out, const char *path, carina_error *error);
+FILE *file_writer_stream(file_writer *writer);                              /* borrowed; errors are found by commit */
+carina_status file_writer_commit(file_writer *writer, carina_error *error); /* frees writer, whatever the result */
+void file_writer_abort(file_writer *writer); /* removes the temporary file, frees writer; accepts NULL */
+
+/* The same for bytes already in memory. */
+carina_status file_write(const char *path, const void *data, uint64_t size, carina_error *error);
+
+carina_status file_make_folders(const char *path, carina_error *error); /* mkdir -p */
+bool file_exists(const char *path);
+bool file_is_folder(const char *path);
+
+/* Joins with one '/'; the result is malloc'ed, NULL when out of memory. */
+char *path_join(const char *folder, const char *name);
+const char *path_name(const char *path); /* the part after the last '/', borrowed */
+
+#endif

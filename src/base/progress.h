@@ -1,0 +1,27 @@
+/* Progress on standard error and the log sink. Only programs turn these on: the library itself stays silent.
+ *
+ * On a terminal a progress line is redrawn in place at most ten times a second; otherwise one plain line is printed
+ * every ten seconds. Interruption: progress_interrupted() becomes true after SIGINT or SIGTERM once
+ * progress_catch_interrupts() was called; long work polls it, saves, and returns CARINA_ERROR_CANCELLED.
+ */
+#ifndef BASE_PROGRESS_H
+#define BASE_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct progress progress;
+
+/* NULL stands for "no progress wanted" everywhere below. unit: what is counted, plural ("films"). */
+progress *progress_start(const char *title, const char *unit, uint64_t total);
+void progress_update(progress *p, uint64_t done,
+                     const char *note); /* note may be NULL: extra text such as "loss 0.31" */
+void progress_finish(progress *p);      /* final line, frees p; accepts NULL */
+
+void progress_catch_interrupts(void);
+bool progress_interrupted(void);
+
+/* Seconds on the monotonic clock. */
+double clock_seconds(void);
+
+#endif

@@ -1,0 +1,99 @@
+/* base/: errors, cursor, random numbers, thread pool, files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cursor.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/threads.h"
+
+static void error_messages_are_one_line(void **state) {
+    (void)state;
+    carina_error error;
+    assert_int_equal(error_set(&error, CARINA_ERROR_FORMAT, "bad\nname \x1b[31m"), CARINA_ERROR_FORMAT);
+    assert_string_equal(error.message, "bad?name ?[31m");
+    error_prefix(&error, "%s", "file.png");
+    assert_string_equal(error.message, "file.png: bad?name ?[31m");
+}
+
+static void cursor_never_passes_the_end(void **state) {
+    (void)state;
+    const uint8_t bytes[] = {1, 2, 3, 4, 5};
+    cursor c = cursor_make(bytes, sizeof bytes);
+    assert_int_equal(cursor_u16le(&c), 0x0201);
+    assert_int_equal(cursor_u16be(&c), 0x0304);
+    assert_false(c.failed);
+    assert_int_equal(cursor_u32le(&c), 0);
+    assert_true(c.failed);
+    assert_int_equal(cursor_u8(&c), 0); /* failure stays */
+    c = cursor_make(bytes, sizeof bytes);
+    assert_null(cursor_take(&c, UINT64_MAX));
+}
+
+static void random_streams_repeat_and_differ(void **state) {
+    (void)state;
+    random_state a = random_stream(7, 3), b = random_stream(7, 3), c = random_stream(7, 4);
+    uint64_t first = random_u64(&a);
+    assert_true(first == random_u64(&b));
+    assert_true(first != random_u64(&c));
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 20000; i++) {
+        double x = random_normal(&a);
+        sum += x;
+        squares += x * x;
+    }
+    assert_true(sum / 20000 > -0.03 && sum / 20000 < 0.03);
+    assert_true(squares / 20000 > 0.96 && squares / 20000 < 1.04);
+}
+
+static void mark_shard(void *context, int shard, int worker) {
+    (void)worker;
+    ((int *)context)[shard] += shard + 1;
+}
+
+static void pool_runs_every_shard_once(void **state) {
+    (void)state;
+    thread_pool *pool;
+    carina_error error;
+    assert_int_equal(thread_pool_create(&pool, 3, &error), CARINA_OK);
+    for (int round = 0; round < 200; round++) {
+        int marks[37] = {0};
+        thread_pool_run(pool, 37, mark_shard, marks);
+        for (int i = 0; i < 37; i++) assert_int_equal(marks[i], i + 1);
+    }
+    thread_pool_free(pool);
+}
+
+static void writer_replaces_only_on_commit(void **state) {
+    (void)state;
+    const char *path = TEST_TMP "/writer.txt";
+    carina_error error;
+    assert_int_equal(file_write(path, "old", 3, &error), CARINA_OK);
+    file_writer *writer;
+    assert_int_equal(file_writer_open(&writer, path, &error), CARINA_OK);
+    fputs("half", file_writer_stream(writer));
+    file_writer_abort(writer);
+    uint8_t *bytes;
+    uint64_t size;
+    assert_int_equal(file_read(path, 100, &bytes, &size, &error), CARINA_OK);
+    assert_int_equal(size, 3);
+    assert_memory_equal(bytes, "old", 4);
+    free(bytes);
+    assert_int_equal(file_read(path, 2, &bytes, &size, &error), CARINA_ERROR_LIMIT);
+    assert_int_equal(file_read("/dev/zero", 2, &bytes, &size, &error), CARINA_ERROR_IO);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error_messages_are_one_line),      cmocka_unit_test(cursor_never_passes_the_end),
+        cmocka_unit_test(random_streams_repeat_and_differ), cmocka_unit_test(pool_runs_every_shard_once),
+        cmocka_unit_test(writer_replaces_only_on_commit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
