@@ -12,19 +12,22 @@
 #include "image/image.h"
 
 typedef struct sample {
-    char id[96];      /* dicom_id or file name without extension */
-    char patient[32]; /* bootstrap and splits go by patient; "" unknown */
-    char view[8];     /* "PA", "AP" or "" */
-    char sex;         /* 'M', 'F' or 0 */
-    int age;          /* years, or -1 */
-    int equipment;    /* 1 lines, tubes, devices visible; 0 none; -1 unknown */
-    image film;       /* owned; empty when only the annotation was asked for */
+    char id[96];       /* dicom_id or file name without extension */
+    char patient[32];  /* bootstrap and splits go by patient; "" unknown */
+    char view[8];      /* "PA", "AP" or "" */
+    char sex;          /* 'M', 'F' or 0 */
+    int age;           /* years, or -1 */
+    int equipment;     /* 1 lines, tubes, devices visible; 0 none; -1 unknown */
+    int width, height; /* of the film's file, in pixels; 0 when only the annotation was asked for and it does not say */
+    image film;        /* owned; empty when only the annotation was asked for */
     box boxes[ATLAS_MAX_REGIONS];
     bool present[ATLAS_MAX_REGIONS]; /* false: the annotation lacks the region; it takes part in no loss or metric */
+    bool unsure[ATLAS_MAX_REGIONS];  /* the annotator marked an edge of this box as guessed; false where nobody says */
     float labels[ATLAS_LABEL_COUNT]; /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
 } sample;
 
-void sample_free(sample *s);
+void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age and equipment -1; owns nothing */
+void sample_free(sample *s);  /* frees the film and clears; accepts NULL */
 
 /* A data set: opened once, read from any thread. */
 typedef struct dataset dataset;

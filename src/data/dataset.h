@@ -1,0 +1,38 @@
+/* Opening a data set by its name in a configuration, and calling it without knowing which one it is.
+ *
+ *     dataset_config wanted = {.type = "chest_imagenome", .annotations = "...", .images = "...", .split = "train"};
+ *     dataset *set;
+ *     TRY(dataset_open(&set, &wanted, atlas_anatomix36(), error));
+ */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include "data/sample.h"
+
+typedef struct dataset_config {
+    const char *type;        /* one of dataset_type_name() */
+    const char *annotations; /* chest_imagenome: folder with silver_dataset/ (or silver_dataset itself);
+                                nih_boxes, nih_films: folder with annotations.json */
+    const char *images;      /* chest_imagenome: folder with files/ and mimic-cxr-2.0.0-*.csv[.gz]; NULL: `annotations`.
+                                nih: folder of the PNGs; NULL: `annotations`/images */
+    const char *split;       /* chest_imagenome: "train", "valid", "test" or "all"; NULL: "train" */
+    uint64_t limit;          /* keep only the first so many films; 0: all */
+    bool keep_avoided;       /* chest_imagenome: keep the films of images_to_avoid.csv (the gold set's patients) */
+    bool own_split_only;     /* chest_imagenome: do not ask that MIMIC-CXR's split file agrees with the split wanted */
+} dataset_config;
+
+/* `regions` is borrowed and must outlive the set. An unknown type is an error that names the known ones. */
+carina_status dataset_open(dataset **out, const dataset_config *config, const atlas *regions, carina_error *error);
+void dataset_free(dataset *d); /* accepts NULL */
+
+uint64_t dataset_count(const dataset *d);
+carina_status dataset_read(const dataset *d, uint64_t index, bool with_film, sample *out, carina_error *error);
+uint64_t dataset_fingerprint(const dataset *d);
+
+const char *dataset_type_name(int index); /* 0, 1, ...; NULL past the last */
+
+/* 64-bit FNV-1a, for fingerprints: start from DATASET_HASH_START. */
+#define DATASET_HASH_START 0xcbf29ce484222325ULL
+uint64_t dataset_hash(uint64_t hash, const void *data, uint64_t size);
+
+#endif

@@ -1,0 +1,18 @@
+/* The empty sample and its end; see sample.h. */
+#include "data/sample.h"
+
+#include <math.h>
+#include <string.h>
+
+void sample_clear(sample *s) {
+    memset(s, 0, sizeof *s);
+    s->age = -1;
+    s->equipment = -1;
+    for (int i = 0; i < ATLAS_LABEL_COUNT; i++) s->labels[i] = NAN;
+}
+
+void sample_free(sample *s) {
+    if (!s) return;
+    image_free(&s->film);
+    sample_clear(s);
+}
