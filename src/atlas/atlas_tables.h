@@ -1,0 +1,10 @@
+/* The region sets that are compiled in: configs/atlas/NAME.yaml as constant tables. Only atlas.c reads them. */
+#ifndef ATLAS_ATLAS_TABLES_H
+#define ATLAS_ATLAS_TABLES_H
+
+#include "atlas/atlas.h"
+
+#define ATLAS_TABLE_COUNT 2
+extern const atlas atlas_tables[ATLAS_TABLE_COUNT]; /* anatomix36, imagenome29 */
+
+#endif
