@@ -1,0 +1,91 @@
+/* Every op that can be recorded. Each lives in op_*.c with its forward and backward side by side; each gradient is
+ * held against finite differences in tests/unit/test_gradients.c. Capital letters: B batch, N and M tokens, D width,
+ * H, W picture, C channels, P pixels or patches.
+ */
+#ifndef TENSOR_OPS_H
+#define TENSOR_OPS_H
+
+#include "tensor/graph.h"
+
+/* ---- pictures ---- */
+
+/* The four vectors [C] of a norm over channels. */
+typedef struct norm_parameters {
+    parameter *weight, *bias, *running_mean, *running_var;
+    float epsilon;
+} norm_parameters;
+
+typedef struct convolution_options {
+    int stride, padding;
+    bool relu; /* y = max(0, .) at the end */
+    const norm_parameters
+        *frozen_norm; /* constants folded into the weights: y = s (w * x) + b, s = weight / sqrt(var + eps); copied */
+} convolution_options;
+
+/* x [B, H, W, C] * weight [O, C, kh, kw] -> [B, H', W', O], plus bias [O] or NULL, plus residual [B, H', W', O] or
+ * NULL. */
+tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor *residual,
+                       const convolution_options *options);
+
+/* Batch norm over B, H, W (training: batch statistics, running ones updated with `momentum`; else running ones), then
+ * residual or NULL added, then ReLU if asked. Ioffe and Szegedy 2015; PyTorch's unbiased running variance. */
+tensor *op_batch_norm(graph *g, tensor *x, const norm_parameters *norm, tensor *residual, bool relu, float momentum);
+/* Group norm (Wu and He 2018) with the same tail; running statistics are not used. */
+tensor *op_group_norm(graph *g, tensor *x, parameter *weight, parameter *bias, int groups, float epsilon,
+                      tensor *residual, bool relu);
+
+/* Window maximum, padding never wins. */
+tensor *op_max_pool(graph *g, tensor *x, int window, int stride, int padding);
+
+/* ---- tokens ---- */
+
+typedef enum activation {
+    ACTIVATION_NONE,
+    ACTIVATION_RELU,
+    ACTIVATION_GELU,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_SIGMOID
+} activation;
+
+/* y = activation(x weight^T + bias): x [..., I], weight [O, I], bias [O] or NULL. */
+tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
+/* softmax(q k^T / sqrt(D / heads)) v for every head: q [B, N, D], k and v [B, M, D] -> [B, N, D]. No N x M matrix is
+ * kept: backward recomputes it from the row's log-sum-exp (Dao et al. 2022). */
+tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads);
+/* Over the last axis; residual or NULL is added to x first (post-norm: norm(x + f(x))). */
+tensor *op_layer_norm(graph *g, tensor *x, tensor *residual, tensor *weight, tensor *bias, float epsilon);
+tensor *op_softmax(graph *g, tensor *x); /* over the last axis */
+
+/* ---- element by element ---- */
+
+tensor *op_add(graph *g, tensor *a, tensor *b); /* b's shape is a's, or a tail of it (repeated over the leading axes) */
+tensor *op_multiply(graph *g, tensor *a, tensor *b); /* likewise */
+tensor *op_scale(graph *g, tensor *x, float factor);
+tensor *op_activation(graph *g, tensor *x, activation act);
+tensor *op_dropout(graph *g, tensor *x, float rate); /* x itself when not training */
+tensor *op_cast(graph *g, tensor *x, tensor_type type);
+
+/* ---- shape ---- */
+
+tensor *op_reshape(graph *g, tensor *x, int rank, const int64_t *size); /* same storage, no copy */
+tensor *op_concatenate(graph *g, tensor *a, tensor *b);                 /* [B, N, D], [B, M, D] -> [B, N + M, D] */
+tensor *op_slice(graph *g, tensor *x, int64_t begin, int64_t count);    /* [B, N, D] -> [B, count, D] */
+tensor *op_repeat(graph *g, tensor *x, int64_t batch);                  /* [N, D] -> [batch, N, D] */
+tensor *op_mean_tokens(graph *g, tensor *x);                            /* [B, N, D] -> [B, D] */
+
+/* ---- losses: scalars [1] ---- */
+
+typedef struct box_loss_options {
+    float l1_weight;   /* 5 */
+    float giou_weight; /* 2 */
+} box_loss_options;
+
+/* Mean over the boxes that are present of l1 |b - t|_1 + giou (1 - GIoU): predicted and target [B, N, 4] as
+ * (cx, cy, w, h) in [0, 1], present [B, N] 1 or 0. GIoU: Rezatofighi et al. 2019. No present box: 0. */
+tensor *op_box_loss(graph *g, tensor *predicted, tensor *target, tensor *present, const box_loss_options *options);
+/* Mean of binary cross-entropy with logits over the entries whose target is 0..1; others (negative, NaN) are masked. */
+tensor *op_binary_cross_entropy(graph *g, tensor *logits, tensor *target);
+/* Weighted sum of `count` scalars. */
+tensor *op_sum_scalars(graph *g, int count, tensor *const *scalars, const float *weights);
+
+#endif
