@@ -13,20 +13,18 @@ static const struct {
     const char *name;
     uint64_t size;
     bool is_float;
-} dtypes[TENSOR_DTYPE_COUNT] = {
-    [TENSOR_F32] = {"f32", 4, true},    [TENSOR_F16] = {"f16", 2, true},  [TENSOR_BF16] = {"bf16", 2, true},
-    [TENSOR_F64] = {"f64", 8, true},    [TENSOR_I64] = {"i64", 8, false}, [TENSOR_I32] = {"i32", 4, false},
-    [TENSOR_I16] = {"i16", 2, false},   [TENSOR_I8] = {"i8", 1, false},   [TENSOR_U8] = {"u8", 1, false},
-    [TENSOR_BOOL] = {"bool", 1, false},
+} dtypes[DTYPE_COUNT] = {
+    [DTYPE_F32] = {"f32", 4, true},    [DTYPE_F16] = {"f16", 2, true},  [DTYPE_BF16] = {"bf16", 2, true},
+    [DTYPE_F64] = {"f64", 8, true},    [DTYPE_I64] = {"i64", 8, false}, [DTYPE_I32] = {"i32", 4, false},
+    [DTYPE_I16] = {"i16", 2, false},   [DTYPE_I8] = {"i8", 1, false},   [DTYPE_U8] = {"u8", 1, false},
+    [DTYPE_BOOL] = {"bool", 1, false},
 };
 
 const char *tensor_dtype_name(tensor_dtype dtype) {
-    return (unsigned)dtype < TENSOR_DTYPE_COUNT ? dtypes[dtype].name : "unknown";
+    return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].name : "unknown";
 }
-uint64_t tensor_dtype_size(tensor_dtype dtype) { return (unsigned)dtype < TENSOR_DTYPE_COUNT ? dtypes[dtype].size : 0; }
-bool tensor_dtype_is_float(tensor_dtype dtype) {
-    return (unsigned)dtype < TENSOR_DTYPE_COUNT && dtypes[dtype].is_float;
-}
+uint64_t tensor_dtype_size(tensor_dtype dtype) { return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].size : 0; }
+bool tensor_dtype_is_float(tensor_dtype dtype) { return (unsigned)dtype < DTYPE_COUNT && dtypes[dtype].is_float; }
 
 void tensor_file_free(tensor_file *file) {
     if (!file) return;
@@ -93,17 +91,17 @@ static float element_as_f32(const uint8_t *bytes, tensor_dtype dtype) {
     } element = {0};
     memcpy(&element, bytes, (size_t)tensor_dtype_size(dtype));
     switch (dtype) {
-        case TENSOR_F32: return element.f32;
-        case TENSOR_F16: return f16_to_f32(element.u16);
-        case TENSOR_BF16: return bf16_to_f32(element.u16);
-        case TENSOR_F64: return (float)element.f64;
-        case TENSOR_I64: return (float)element.i64;
-        case TENSOR_I32: return (float)element.i32;
-        case TENSOR_I16: return (float)element.i16;
-        case TENSOR_I8: return (float)element.i8;
-        case TENSOR_U8: return (float)bytes[0];
-        case TENSOR_BOOL: return bytes[0] ? 1.0f : 0.0f;
-        case TENSOR_DTYPE_COUNT: break;
+        case DTYPE_F32: return element.f32;
+        case DTYPE_F16: return f16_to_f32(element.u16);
+        case DTYPE_BF16: return bf16_to_f32(element.u16);
+        case DTYPE_F64: return (float)element.f64;
+        case DTYPE_I64: return (float)element.i64;
+        case DTYPE_I32: return (float)element.i32;
+        case DTYPE_I16: return (float)element.i16;
+        case DTYPE_I8: return (float)element.i8;
+        case DTYPE_U8: return (float)bytes[0];
+        case DTYPE_BOOL: return bytes[0] ? 1.0f : 0.0f;
+        case DTYPE_COUNT: break;
     }
     return NAN;
 }
@@ -118,7 +116,7 @@ carina_status named_tensor_to_f32(const named_tensor *tensor, float *out, uint64
     }
     const uint8_t *bytes = tensor->data;
     uint64_t size = tensor_dtype_size(tensor->dtype);
-    if (tensor->dtype == TENSOR_F32) {
+    if (tensor->dtype == DTYPE_F32) {
         if (tensor->byte_count) memcpy(out, bytes, (size_t)tensor->byte_count);
         return CARINA_OK;
     }
@@ -132,7 +130,7 @@ carina_status named_tensor_check_finite(const named_tensor *tensor, carina_error
     uint64_t size = tensor_dtype_size(tensor->dtype), count = named_tensor_elements(tensor);
     for (uint64_t i = 0; i < count; i++) {
         double value = element_as_f32(bytes + i * size, tensor->dtype);
-        if (tensor->dtype == TENSOR_F64) memcpy(&value, bytes + i * size, sizeof value);
+        if (tensor->dtype == DTYPE_F64) memcpy(&value, bytes + i * size, sizeof value);
         if (!isfinite(value))
             return error_set(error, CARINA_ERROR_FORMAT, "tensor '%s' holds a value that is not finite at element %llu",
                              tensor->name, (unsigned long long)i);

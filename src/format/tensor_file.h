@@ -12,17 +12,17 @@
 #include "base/error.h"
 
 typedef enum tensor_dtype {
-    TENSOR_F32,
-    TENSOR_F16,
-    TENSOR_BF16,
-    TENSOR_F64,
-    TENSOR_I64,
-    TENSOR_I32,
-    TENSOR_I16,
-    TENSOR_I8,
-    TENSOR_U8,
-    TENSOR_BOOL,
-    TENSOR_DTYPE_COUNT
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F64,
+    DTYPE_I64,
+    DTYPE_I32,
+    DTYPE_I16,
+    DTYPE_I8,
+    DTYPE_U8,
+    DTYPE_BOOL,
+    DTYPE_COUNT
 } tensor_dtype;
 
 #define TENSOR_FILE_MAX_RANK 8
