@@ -1,0 +1,60 @@
+/* The command table, and what is common to all commands: their help text and how they report errors. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static const command *const commands[] = {
+    &command_doctor,
+    &command_help,
+    &command_version,
+    &command_completion,
+};
+
+const command *command_at(int index) {
+    int count = (int)(sizeof commands / sizeof commands[0]);
+    return index >= 0 && index < count ? commands[index] : NULL;
+}
+
+const command *command_find(const char *name) {
+    for (int i = 0; command_at(i); i++) {
+        if (strcmp(command_at(i)->name, name) == 0) return command_at(i);
+    }
+    return NULL;
+}
+
+/* Each line of text behind two blanks. */
+static void print_indented(const char *text, FILE *out) {
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        fprintf(out, "  %.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
+void command_print_help(const command *c, FILE *out) {
+    fprintf(out, "carina %s: %s\n\nUsage: carina %s [options]%s%s\n\n%s\n", c->name, c->summary, c->name,
+            *c->arguments ? " " : "", c->arguments, c->description);
+    options_print(c->options, out);
+    fputs("\nExamples:\n", out);
+    print_indented(c->examples, out);
+}
+
+int command_fail(const carina_error *error) {
+    fflush(stdout);
+    fprintf(stderr, "carina: %s\n", error->message);
+    return COMMAND_FAILED;
+}
+
+int command_usage(const char *format, ...) {
+    carina_error error; /* replaces control characters */
+    char text[sizeof error.message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&error, CARINA_ERROR_ARGUMENT, "%s", text);
+    fflush(stdout);
+    fprintf(stderr, "carina: %s\n", error.message);
+    return COMMAND_USAGE;
+}

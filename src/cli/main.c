@@ -1,0 +1,112 @@
+/* The program: finds the command that the first words name, parses its options, runs it. */
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/nearest.h"
+#include "cli/command.h"
+
+#define MAX_COMMANDS 64
+
+/* "data phantom" before "data": two words are tried first. *used: how many words the name took. */
+static const command *find(int count, char **words, int *used) {
+    char name[128];
+    if (count > 1) {
+        snprintf(name, sizeof name, "%s %s", words[0], words[1]);
+        *used = 2;
+        const command *c = command_find(name);
+        if (c) return c;
+    }
+    *used = 1;
+    return command_find(words[0]);
+}
+
+/* Commands that start with the group's word; prints them to `out` when it is not NULL. */
+static int group_members(const char *word, FILE *out) {
+    int members = 0;
+    size_t length = strlen(word);
+    for (int i = 0; command_at(i); i++) {
+        const command *c = command_at(i);
+        if (strncmp(c->name, word, length) != 0 || c->name[length] != ' ') continue;
+        if (out) fprintf(out, "  carina %-18s %s\n", c->name, c->summary);
+        members++;
+    }
+    return members;
+}
+
+static int unknown_command(int count, char **words) {
+    if (group_members(words[0], NULL)) {
+        bool asks_help = count > 1 && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0);
+        if (asks_help || count == 1) {
+            FILE *out = asks_help ? stdout : stderr;
+            fprintf(out, "carina %s is a group of commands:\n", words[0]);
+            group_members(words[0], out);
+            return asks_help ? COMMAND_OK : COMMAND_USAGE;
+        }
+    }
+    const char *names[MAX_COMMANDS];
+    char wanted[128];
+    bool two = count > 1 && group_members(words[0], NULL) > 0;
+    snprintf(wanted, sizeof wanted, "%s%s%s", words[0], two ? " " : "", two ? words[1] : "");
+    int known = 0;
+    for (; command_at(known) && known < MAX_COMMANDS; known++) names[known] = command_at(known)->name;
+    const char *near = nearest_word(wanted, names, known);
+    if (near) return command_usage("unknown command '%s' (did you mean '%s'?)", wanted, near);
+    return command_usage("unknown command '%s'; `carina help` lists the commands", wanted);
+}
+
+static int run(const command *c, int count, char **arguments) {
+    void *values = calloc(1, c->values_size + 1);
+    if (!values) return command_usage("out of memory");
+    if (c->values_size) memcpy(values, c->defaults, c->values_size);
+    carina_error error;
+    bool help;
+    int status;
+    if (options_parse(c->options, values, &count, arguments, &help, &error) != CARINA_OK) {
+        status = command_usage("%s: %s; see `carina %s --help`", c->name, error.message, c->name);
+    } else if (help) {
+        command_print_help(c, stdout);
+        status = COMMAND_OK;
+    } else if (count < c->least) {
+        status = command_usage("%s needs %s; see `carina %s --help`", c->name, c->arguments, c->name);
+    } else if (c->most >= 0 && count > c->most) {
+        status =
+            command_usage("%s: unexpected argument '%s'; see `carina %s --help`", c->name, arguments[c->most], c->name);
+    } else {
+        status = c->run(values, count, arguments);
+    }
+    free(values);
+    return status;
+}
+
+/* A cap that nobody understands would silently test the wrong kernels. */
+static int check_environment(void) {
+    const char *cap = getenv("CARINA_MAX_ISA");
+    cpu_level level;
+    if (cap && !cpu_level_parse(cap, &level))
+        return command_usage("CARINA_MAX_ISA is '%s'; it must be generic, avx2, avx512 or amx", cap);
+    return COMMAND_OK;
+}
+
+int main(int argc, char **argv) {
+    setlocale(LC_CTYPE, ""); /* numbers keep the point of the C locale */
+    int status = check_environment();
+    if (status != COMMAND_OK) return status;
+    if (argc < 2) {
+        fputs("carina: which command? `carina help` lists them\n", stderr);
+        return COMMAND_USAGE;
+    }
+    char version[] = "version", help[] = "help";
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) argv[1] = version;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) argv[1] = help;
+    int used;
+    const command *c = find(argc - 1, argv + 1, &used);
+    status = c ? run(c, argc - 1 - used, argv + 1 + used) : unknown_command(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "carina: cannot write standard output: %s\n", strerror(errno));
+        return COMMAND_FAILED;
+    }
+    return status;
+}
