@@ -1,11 +1,11 @@
 /* Parsing and describing option tables; see options.h. */
 #include "cli/options.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/number.h"
 
 #define MAX_OPTIONS 64
 
@@ -41,8 +41,6 @@ static carina_status check_bounds(const option *o, double value, const char *tex
 
 static carina_status set_value(const option *o, const char *text, void *values, carina_error *error) {
     void *target = (char *)values + o->offset;
-    char *end = NULL;
-    errno = 0;
     switch (o->kind) {
         case OPTION_FLAG: return CARINA_OK; /* takes no value */
         case OPTION_TEXT:
@@ -52,16 +50,16 @@ static carina_status set_value(const option *o, const char *text, void *values, 
             *(const char **)target = text;
             return CARINA_OK;
         case OPTION_INTEGER: {
-            long long value = strtoll(text, &end, 10);
-            if (end == text || *end || errno)
+            int64_t value;
+            if (!number_parse_integer(text, &value))
                 return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: '%s' is not a whole number", o->name, text);
             TRY(check_bounds(o, (double)value, text, error));
             *(int64_t *)target = value;
             return CARINA_OK;
         }
         case OPTION_NUMBER: {
-            double value = strtod(text, &end);
-            if (end == text || *end || errno || value != value)
+            double value;
+            if (!number_parse(text, &value))
                 return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: '%s' is not a number", o->name, text);
             TRY(check_bounds(o, value, text, error));
             *(double *)target = value;
