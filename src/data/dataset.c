@@ -1,0 +1,54 @@
+/* Opening data sets by name; see dataset.h. */
+#include "data/dataset.h"
+
+#include <string.h>
+
+#include "data/chest_imagenome.h"
+#include "data/nih_boxes.h"
+
+typedef carina_status open_function(dataset **out, const dataset_config *config, const atlas *regions,
+                                    carina_error *error);
+
+static const struct dataset_type {
+    const char *name;
+    open_function *open;
+} types[] = {
+    {"chest_imagenome", chest_imagenome_open},
+    {"nih_boxes", nih_boxes_open},
+    {"nih_films", nih_films_open},
+};
+#define TYPE_COUNT (sizeof types / sizeof *types)
+
+const char *dataset_type_name(int index) { return index >= 0 && (size_t)index < TYPE_COUNT ? types[index].name : NULL; }
+
+carina_status dataset_open(dataset **out, const dataset_config *config, const atlas *regions, carina_error *error) {
+    *out = NULL;
+    if (!config->type || !config->annotations) {
+        return error_set(error, CARINA_ERROR_ARGUMENT, "a data set needs its type and its folder");
+    }
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        if (strcmp(config->type, types[i].name) == 0) return types[i].open(out, config, regions, error);
+    }
+    return error_set(error, CARINA_ERROR_ARGUMENT,
+                     "unknown data set type \"%s\"; known are chest_imagenome, nih_boxes, nih_films", config->type);
+}
+
+void dataset_free(dataset *d) {
+    if (d) d->type->free(d);
+}
+
+uint64_t dataset_count(const dataset *d) { return d->type->count(d); }
+
+carina_status dataset_read(const dataset *d, uint64_t index, bool with_film, sample *out, carina_error *error) {
+    carina_status status = d->type->read(d, index, with_film, out, error);
+    if (status != CARINA_OK) sample_free(out);
+    return status;
+}
+
+uint64_t dataset_fingerprint(const dataset *d) { return d->type->fingerprint(d); }
+
+uint64_t dataset_hash(uint64_t hash, const void *data, uint64_t size) {
+    const uint8_t *bytes = data;
+    for (uint64_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3ULL;
+    return hash;
+}
