@@ -19,20 +19,18 @@ install(FILES ${CMAKE_BINARY_DIR}/carina.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/
 install(DIRECTORY models DESTINATION ${CMAKE_INSTALL_DATADIR}/carina OPTIONAL)
 install(FILES README.md LICENSE NOTICE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-if(TARGET carina)
-  install(TARGETS carina RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  # Completions and the manual page come from the program itself.
-  set(made ${CMAKE_BINARY_DIR}/generated/share)
-  add_custom_command(OUTPUT ${made}/carina.1 ${made}/carina.bash ${made}/carina.fish ${made}/_carina
-    COMMAND ${CMAKE_COMMAND} -E make_directory ${made}
-    COMMAND carina help --man > ${made}/carina.1
-    COMMAND carina completion bash > ${made}/carina.bash
-    COMMAND carina completion fish > ${made}/carina.fish
-    COMMAND carina completion zsh > ${made}/_carina
-    DEPENDS carina VERBATIM)
-  add_custom_target(carina_share ALL DEPENDS ${made}/carina.1)
-  install(FILES ${made}/carina.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-  install(FILES ${made}/carina.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME carina)
-  install(FILES ${made}/carina.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-  install(FILES ${made}/_carina DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-endif()
+install(TARGETS carina RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+# Completions and the manual page come from the program itself.
+set(made ${CMAKE_BINARY_DIR}/generated/share)
+add_custom_command(OUTPUT ${made}/carina.1 ${made}/carina.bash ${made}/carina.fish ${made}/_carina
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${made}
+  COMMAND carina help --man > ${made}/carina.1
+  COMMAND carina completion bash > ${made}/carina.bash
+  COMMAND carina completion fish > ${made}/carina.fish
+  COMMAND carina completion zsh > ${made}/_carina
+  DEPENDS carina VERBATIM)
+add_custom_target(carina_share ALL DEPENDS ${made}/carina.1)
+install(FILES ${made}/carina.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${made}/carina.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME carina)
+install(FILES ${made}/carina.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+install(FILES ${made}/_carina DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
