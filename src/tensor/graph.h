@@ -40,9 +40,11 @@ carina_status graph_create(graph **out, const graph_options *options, carina_err
 void graph_free(graph *g); /* accepts NULL */
 const graph_options *graph_options_of(const graph *g);
 
-/* A value that the caller fills before graph_forward. f32. */
+/* A value that the caller fills before every graph_forward (its memory may be reused within a run). f32. */
 tensor *graph_input(graph *g, const char *name, int rank, const int64_t *size);
-/* Wants the gradient of an input (tests, saliency). Call before graph_plan. */
+/* A value fixed for the life of the graph; `values` is copied. f32. */
+tensor *graph_constant(graph *g, int rank, const int64_t *size, const float *values);
+/* Wants the gradient of an input (tests, saliency). Call right after graph_input. */
 void graph_require_gradient(graph *g, tensor *input);
 /* A weight as a value; recording the same parameter twice gives the same tensor. p must outlive the graph. */
 tensor *graph_parameter(graph *g, parameter *p);

@@ -27,7 +27,8 @@ typedef struct convolution_options {
 tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor *residual,
                        const convolution_options *options);
 
-/* Batch norm over B, H, W (training: batch statistics, running ones updated with `momentum`; else running ones), then
+/* Batch norm over B, H, W with the batch's statistics (running ones are updated with `momentum`; to use running ones,
+ * fold them: convolution_options.frozen_norm), then
  * residual or NULL added, then ReLU if asked. Ioffe and Szegedy 2015; PyTorch's unbiased running variance. */
 tensor *op_batch_norm(graph *g, tensor *x, const norm_parameters *norm, tensor *residual, bool relu, float momentum);
 /* Group norm (Wu and He 2018) with the same tail; running statistics are not used. */

@@ -10,7 +10,6 @@
 carina_status parameters_create(parameters **out, carina_error *error) {
     *out = calloc(1, sizeof **out);
     if (!*out) return error_memory(error, "parameters", sizeof **out);
-    (*out)->version = 1;
     return CARINA_OK;
 }
 
@@ -53,6 +52,7 @@ parameter *parameters_add(parameters *set, const char *name, parameter_kind kind
         parameter_free(p);
         return NULL;
     }
+    p->version = 1;
     p->kind = kind;
     p->rank = rank;
     for (int i = 0; i < rank; i++) p->size[i] = size[i];
@@ -69,7 +69,9 @@ parameter *parameters_find(const parameters *set, const char *name) {
     return NULL;
 }
 
-void parameters_changed(parameters *set) { set->version++; }
+void parameters_changed(parameters *set) {
+    for (int i = 0; i < set->count; i++) set->items[i]->version++;
+}
 
 carina_status parameters_allocate_gradients(parameters *set, carina_error *error) {
     for (int i = 0; i < set->count; i++) {

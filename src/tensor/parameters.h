@@ -24,18 +24,18 @@ typedef struct parameter {
     parameter_kind kind;
     int rank;
     int64_t size[TENSOR_MAX_RANK];
-    int64_t count;   /* product of size */
-    float *value;    /* [count], owned by the set */
-    float *gradient; /* [count], owned; NULL until parameters_allocate_gradients, and for what is not trained */
-    bool trainable;  /* false for buffers and frozen weights */
-    bool decay;      /* weight decay applies: matrices and kernels, not biases, norms or embeddings of position */
-    int group;       /* optimizer parameter group; 0 everything else, 1 backbone */
+    int64_t count;    /* product of size */
+    float *value;     /* [count], owned by the set */
+    float *gradient;  /* [count], owned; NULL until parameters_allocate_gradients, and for what is not trained */
+    bool trainable;   /* false for buffers and frozen weights */
+    bool decay;       /* weight decay applies: matrices and kernels, not biases, norms or embeddings of position */
+    uint64_t version; /* changes with the values: copies packed for kernels are then stale */
+    int group;        /* optimizer parameter group; 0 everything else, 1 backbone */
 } parameter;
 
 typedef struct parameters {
     parameter **items; /* in order of creation, which is also the order in files */
     int count;
-    uint64_t version; /* callers bump it with parameters_changed after writing values: packed copies are then stale */
 } parameters;
 
 carina_status parameters_create(parameters **out, carina_error *error);
@@ -44,7 +44,7 @@ void parameters_free(parameters *set); /* accepts NULL */
 /* Adds a zeroed parameter; names must be new. Returns NULL when out of memory or the shape is too large. */
 parameter *parameters_add(parameters *set, const char *name, parameter_kind kind, int rank, const int64_t *size);
 parameter *parameters_find(const parameters *set, const char *name); /* NULL when there is none */
-void parameters_changed(parameters *set);
+void parameters_changed(parameters *set); /* to be called after values were written, once a graph exists */
 
 /* Zeroed gradients for everything trainable. */
 carina_status parameters_allocate_gradients(parameters *set, carina_error *error);

@@ -1,0 +1,392 @@
+/* The kernels in plain C, written so that the compiler vectorises them. Included by kernels_generic.c,
+ * kernels_avx2.c and kernels_avx512.c, which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME.
+ * This is deliberately the one header that defines functions: it is the body of those three files.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "tensor/kernels.h"
+
+#define LANES 16
+
+/* ---- helpers ---- */
+
+static inline float sum_lanes(const float *lane) {
+    float s[8];
+    for (int i = 0; i < 8; i++) s[i] = lane[i] + lane[i + 8];
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* e^x for x <= 88, relative error about 2e-7; underflows to 0. Cody-Waite reduction, degree 6 polynomial. */
+static inline float exp_f32(float x) {
+    x = x > 88.0f ? 88.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* round to nearest by the magic constant 1.5 * 2^23 */
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    int32_t bits = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+static inline float sigmoid_f32(float x) {
+    float e = exp_f32(-fabsf(x));
+    float s = 1.0f / (1.0f + e);
+    return x >= 0 ? s : e * s;
+}
+
+/* erf by Abramowitz and Stegun 7.1.26 with the tail kept in exp: absolute error below 2e-7. */
+static inline float erf_f32(float x) {
+    float a = fabsf(x);
+    float t = 1.0f / (1.0f + 0.3275911f * a);
+    float p = 1.061405429f;
+    p = p * t - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    float e = 1.0f - p * t * exp_f32(-a * a);
+    return x < 0 ? -e : e;
+}
+
+/* ---- conversions and simple sums ---- */
+
+static void widen_bf16(float *restrict out, const uint16_t *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = bf16_to_f32(x[i]);
+}
+
+static void narrow_bf16(uint16_t *restrict out, const float *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = bf16_from_f32(x[i]);
+}
+
+static void add_into(float *restrict sum, const float *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sum[i] += x[i];
+}
+
+static void add_into_bf16(uint16_t *restrict sum, const uint16_t *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sum[i] = bf16_from_f32(bf16_to_f32(sum[i]) + bf16_to_f32(x[i]));
+}
+
+static void scale(float *out, const float *x, float factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = x[i] * factor;
+}
+
+static void multiply(float *out, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+}
+
+static void multiply_add(float *restrict sum, const float *restrict a, const float *restrict b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sum[i] += a[i] * b[i];
+}
+
+static float dot(const float *restrict a, const float *restrict b, int64_t n) {
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += a[i + j] * b[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += a[i] * b[i];
+    return sum_lanes(lane);
+}
+
+static double sum_of_squares(const float *x, int64_t n) {
+    double total = 0; /* blocks keep the f32 lanes short, the double keeps the total exact enough for any n */
+    for (int64_t i = 0; i < n; i += 4096) total += (double)dot(x + i, x + i, n - i < 4096 ? n - i : 4096);
+    return total;
+}
+
+static float sum_f32(const float *x, int64_t n) {
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += x[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += x[i];
+    return sum_lanes(lane);
+}
+
+/* ---- ReLU gradients ---- */
+
+static void relu_gate(float *restrict g, const float *restrict y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) g[i] = y[i] > 0 ? g[i] : 0.0f;
+}
+
+static void relu_gate_bf16(uint16_t *restrict g, const uint16_t *restrict y, int64_t n) {
+    /* as signed 16-bit numbers: positive floats are the positive integers */
+    for (int64_t i = 0; i < n; i++) g[i] = (int16_t)y[i] > 0 ? g[i] : 0;
+}
+
+static void sign_pack(uint8_t *restrict bits, const float *restrict y, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        unsigned byte = 0;
+        for (int j = 0; j < 8; j++) byte |= (unsigned)(y[i + j] > 0) << j;
+        bits[i / 8] = (uint8_t)byte;
+    }
+    unsigned byte = 0;
+    for (int j = 0; i + j < n; j++) byte |= (unsigned)(y[i + j] > 0) << j;
+    if (i < n) bits[i / 8] = (uint8_t)byte;
+}
+
+static void sign_pack_bf16(uint8_t *restrict bits, const uint16_t *restrict y, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        unsigned byte = 0;
+        for (int j = 0; j < 8; j++) byte |= (unsigned)((int16_t)y[i + j] > 0) << j;
+        bits[i / 8] = (uint8_t)byte;
+    }
+    unsigned byte = 0;
+    for (int j = 0; i + j < n; j++) byte |= (unsigned)((int16_t)y[i + j] > 0) << j;
+    if (i < n) bits[i / 8] = (uint8_t)byte;
+}
+
+static void sign_gate(float *restrict g, const uint8_t *restrict bits, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        unsigned byte = bits[i / 8];
+        for (int j = 0; j < 8; j++) g[i + j] = byte >> j & 1 ? g[i + j] : 0.0f;
+    }
+    for (; i < n; i++) g[i] = bits[i / 8] >> (i % 8) & 1 ? g[i] : 0.0f;
+}
+
+static void sign_gate_bf16(uint16_t *restrict g, const uint8_t *restrict bits, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        unsigned byte = bits[i / 8];
+        for (int j = 0; j < 8; j++) g[i + j] = byte >> j & 1 ? g[i + j] : 0;
+    }
+    for (; i < n; i++) g[i] = bits[i / 8] >> (i % 8) & 1 ? g[i] : 0;
+}
+
+/* ---- activations ---- */
+
+#define GELU_C 0.7978845608f /* sqrt(2 / pi) */
+
+static void activate(float *y, const float *x, int64_t n, activation_function f) {
+    switch (f) {
+        case FUNCTION_NONE:
+            if (y != x) memcpy(y, x, (size_t)n * sizeof *y);
+            break;
+        case FUNCTION_RELU:
+            for (int64_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0.0f;
+            break;
+        case FUNCTION_GELU:
+            for (int64_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1.0f + erf_f32(x[i] * 0.70710678f));
+            break;
+        case FUNCTION_GELU_TANH:
+            for (int64_t i = 0; i < n; i++) {
+                float u = GELU_C * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+                y[i] = x[i] * sigmoid_f32(2.0f * u); /* (1 + tanh u) / 2 */
+            }
+            break;
+        case FUNCTION_SIGMOID:
+            for (int64_t i = 0; i < n; i++) y[i] = sigmoid_f32(x[i]);
+            break;
+    }
+}
+
+static void activate_gradient(float *dx, const float *x, const float *dy, int64_t n, activation_function f) {
+    switch (f) {
+        case FUNCTION_NONE:
+            if (dx != dy) memcpy(dx, dy, (size_t)n * sizeof *dx);
+            break;
+        case FUNCTION_RELU:
+            for (int64_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? dy[i] : 0.0f;
+            break;
+        case FUNCTION_GELU:
+            for (int64_t i = 0; i < n; i++) {
+                float phi = 0.3989422804f * exp_f32(-0.5f * x[i] * x[i]);
+                dx[i] = dy[i] * (0.5f * (1.0f + erf_f32(x[i] * 0.70710678f)) + x[i] * phi);
+            }
+            break;
+        case FUNCTION_GELU_TANH:
+            for (int64_t i = 0; i < n; i++) {
+                float u = GELU_C * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+                float s = sigmoid_f32(2.0f * u);
+                float du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
+                dx[i] = dy[i] * (s + x[i] * 2.0f * s * (1.0f - s) * du);
+            }
+            break;
+        case FUNCTION_SIGMOID:
+            for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * x[i] * (1.0f - x[i]);
+            break;
+    }
+}
+
+/* ---- rows: layer norm and softmax ---- */
+
+static void layer_norm(float *y, const float *x, const float *weight, const float *bias, int64_t n, float epsilon,
+                       float *mean, float *rstd) {
+    float m = sum_f32(x, n) / (float)n;
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += (x[i + j] - m) * (x[i + j] - m);
+    for (int j = 0; i < n; i++, j++) lane[j] += (x[i] - m) * (x[i] - m);
+    float r = 1.0f / sqrtf(sum_lanes(lane) / (float)n + epsilon);
+    for (i = 0; i < n; i++) y[i] = (x[i] - m) * r * weight[i] + bias[i];
+    *mean = m;
+    *rstd = r;
+}
+
+static void layer_norm_gradient(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+                                const float *weight, int64_t n, float mean, float rstd) {
+    /* dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy weight */
+    float lane_g[LANES] = {0}, lane_gx[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            float g = dy[i + j] * weight[i + j];
+            lane_g[j] += g;
+            lane_gx[j] += g * (x[i + j] - mean) * rstd;
+        }
+    for (int j = 0; i < n; i++, j++) {
+        float g = dy[i] * weight[i];
+        lane_g[j] += g;
+        lane_gx[j] += g * (x[i] - mean) * rstd;
+    }
+    float mean_g = sum_lanes(lane_g) / (float)n, mean_gx = sum_lanes(lane_gx) / (float)n;
+    for (i = 0; i < n; i++) {
+        float xhat = (x[i] - mean) * rstd, d = dy[i];
+        dweight[i] += d * xhat;
+        dbias[i] += d;
+        dx[i] = rstd * (d * weight[i] - mean_g - xhat * mean_gx);
+    }
+}
+
+static float row_maximum(const float *x, int64_t n) {
+    float lane[LANES];
+    for (int j = 0; j < LANES; j++) lane[j] = x[0];
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    float best = lane[0];
+    for (int j = 1; j < LANES; j++) best = lane[j] > best ? lane[j] : best;
+    return best;
+}
+
+static float softmax(float *s, int64_t n, float factor) {
+    float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
+    for (int64_t i = 0; i < n; i++) s[i] = exp_f32(s[i] * factor - maximum_value);
+    float sum = sum_f32(s, n), inverse = 1.0f / sum;
+    for (int64_t i = 0; i < n; i++) s[i] *= inverse;
+    return maximum_value + logf(sum);
+}
+
+static void softmax_again(float *s, int64_t n, float factor, float lse) {
+    for (int64_t i = 0; i < n; i++) s[i] = exp_f32(s[i] * factor - lse);
+}
+
+static void softmax_gradient(float *restrict dp, const float *restrict p, int64_t n, float delta, float factor) {
+    for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * factor;
+}
+
+/* ---- channels of a pixel ---- */
+
+static void affine(float *y, const float *x, const float *a, const float *b, const float *residual, int relu,
+                   int64_t n) {
+    if (residual)
+        for (int64_t i = 0; i < n; i++) y[i] = x[i] * a[i] + b[i] + residual[i];
+    else
+        for (int64_t i = 0; i < n; i++) y[i] = x[i] * a[i] + b[i];
+    if (relu)
+        for (int64_t i = 0; i < n; i++) y[i] = y[i] > 0 ? y[i] : 0.0f;
+}
+
+static void accumulate_moments(float *restrict sum, float *restrict squares, const float *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] += x[i];
+        squares[i] += x[i] * x[i];
+    }
+}
+
+static void accumulate_norm_gradient(float *restrict dgamma, float *restrict dbeta, const float *restrict g,
+                                     const float *restrict x, const float *restrict mean, const float *restrict rstd,
+                                     int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        dbeta[i] += g[i];
+        dgamma[i] += g[i] * (x[i] - mean[i]) * rstd[i];
+    }
+}
+
+static void norm_gradient(float *dx, const float *g, const float *x, const float *a, const float *b, const float *d,
+                          int64_t n) {
+    for (int64_t i = 0; i < n; i++) dx[i] = g[i] * a[i] + x[i] * b[i] + d[i];
+}
+
+static void maximum(float *restrict best, uint8_t *restrict index, const float *restrict x, uint8_t tap, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        bool larger = x[i] > best[i];
+        best[i] = larger ? x[i] : best[i];
+        index[i] = larger ? tap : index[i];
+    }
+}
+
+static void scatter_maximum(float *restrict dx, const uint8_t *restrict index, const float *restrict g, uint8_t tap,
+                            int64_t n) {
+    for (int64_t i = 0; i < n; i++) dx[i] += index[i] == tap ? g[i] : 0.0f;
+}
+
+/* ---- optimizer: Loshchilov and Hutter 2019, as PyTorch's AdamW ---- */
+
+static void adamw(float *restrict value, float *restrict first, float *restrict second, const float *restrict gradient,
+                  int64_t n, const adamw_step *step) {
+    float keep = 1.0f - step->learning_rate * step->weight_decay;
+    float rate = step->learning_rate / step->correction1;
+    float root = 1.0f / sqrtf(step->correction2);
+    float b1 = step->beta1, b2 = step->beta2, epsilon = step->epsilon, factor = step->gradient_scale;
+    for (int64_t i = 0; i < n; i++) {
+        float g = gradient[i] * factor;
+        float m = b1 * first[i] + (1.0f - b1) * g;
+        float v = b2 * second[i] + (1.0f - b2) * g * g;
+        first[i] = m;
+        second[i] = v;
+        value[i] = value[i] * keep - rate * m / (sqrtf(v) * root + epsilon);
+    }
+}
+
+static void lerp(float *restrict average, const float *restrict x, float weight, int64_t n) {
+    for (int64_t i = 0; i < n; i++) average[i] += weight * (x[i] - average[i]);
+}
+
+const kernels KERNELS_TABLE = {
+    .name = KERNELS_NAME,
+    .widen_bf16 = widen_bf16,
+    .narrow_bf16 = narrow_bf16,
+    .add_into = add_into,
+    .add_into_bf16 = add_into_bf16,
+    .scale = scale,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .sum_of_squares = sum_of_squares,
+    .relu_gate = relu_gate,
+    .relu_gate_bf16 = relu_gate_bf16,
+    .sign_pack = sign_pack,
+    .sign_pack_bf16 = sign_pack_bf16,
+    .sign_gate = sign_gate,
+    .sign_gate_bf16 = sign_gate_bf16,
+    .activate = activate,
+    .activate_gradient = activate_gradient,
+    .layer_norm = layer_norm,
+    .layer_norm_gradient = layer_norm_gradient,
+    .softmax = softmax,
+    .softmax_again = softmax_again,
+    .softmax_gradient = softmax_gradient,
+    .dot = dot,
+    .affine = affine,
+    .accumulate_moments = accumulate_moments,
+    .accumulate_norm_gradient = accumulate_norm_gradient,
+    .norm_gradient = norm_gradient,
+    .maximum = maximum,
+    .scatter_maximum = scatter_maximum,
+    .adamw = adamw,
+    .lerp = lerp,
+};

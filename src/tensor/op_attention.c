@@ -1,0 +1,318 @@
+/* Multi-head attention, softmax(q k^T / sqrt(d)) v, without an N x M matrix in memory (Dao et al. 2022): forward works
+ * on blocks of queries and keeps only each row's log-sum-exp; backward makes each block of probabilities again.
+ * d = D / heads; head h is columns [h d, (h + 1) d) of q, k, v and the output. */
+#include <math.h>
+#include <string.h>
+
+#include "tensor/dnnl.h"
+#include "tensor/ops.h"
+#include "tensor/span.h"
+
+enum { Q, K, V };
+#define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
+
+/* The products of one block of `rows` queries. */
+typedef struct block_products {
+    product *scores; /* q k^T -> f32 [rows, M] */
+    product *output; /* p v -> [rows, d] */
+    product *dp;     /* dO v^T -> f32 [rows, M] */
+    product *dv;     /* dV += p^T dO, f32 [M, d] */
+    product *dq;     /* ds k -> [rows, d] */
+    product *dk;     /* dK += ds^T q, f32 [M, d] */
+} block_products;
+
+typedef struct attention_state {
+    int64_t batch, queries, keys, width, heads, head_width; /* B, N, M, D, H, d */
+    int64_t block, block_count;
+    float factor; /* 1 / sqrt(d) */
+    block_products full, tail;
+    uint64_t product_scratch;
+} attention_state;
+
+static void products_free(block_products *b) {
+    product_free(b->scores);
+    product_free(b->output);
+    product_free(b->dp);
+    product_free(b->dv);
+    product_free(b->dq);
+    product_free(b->dk);
+}
+
+static void attention_free(void *state) {
+    attention_state *s = state;
+    products_free(&s->full);
+    products_free(&s->tail);
+}
+
+static carina_status create(product **out, product_shape shape, attention_state *s, carina_error *error) {
+    TRY(product_create(out, &shape, NULL, error));
+    s->product_scratch = (uint64_t)max_i64((int64_t)s->product_scratch, (int64_t)product_scratch_bytes(*out));
+    return CARINA_OK;
+}
+
+static carina_status create_products(block_products *b, op *o, int64_t rows, carina_error *error) {
+    attention_state *s = o->state;
+    tensor_type t = o->output->type;
+    int64_t m = s->keys, d = s->head_width, w = s->width;
+    /* x_row: rows of q, k, v and outputs are D apart; probabilities are rows of M. */
+    TRY(create(&b->scores,
+               (product_shape){.m = rows,
+                               .n = m,
+                               .k = d,
+                               .a_type = t,
+                               .b_type = t,
+                               .c_type = TENSOR_F32,
+                               .a_row = w,
+                               .a_column = 1,
+                               .b_row = 1,
+                               .b_column = w,
+                               .c_row = m},
+               s, error));
+    TRY(create(&b->output,
+               (product_shape){.m = rows,
+                               .n = d,
+                               .k = m,
+                               .a_type = t,
+                               .b_type = t,
+                               .c_type = t,
+                               .a_row = m,
+                               .a_column = 1,
+                               .b_row = w,
+                               .b_column = 1,
+                               .c_row = w},
+               s, error));
+    if (!o->backward_active) return CARINA_OK;
+    TRY(create(&b->dp,
+               (product_shape){.m = rows,
+                               .n = m,
+                               .k = d,
+                               .a_type = t,
+                               .b_type = t,
+                               .c_type = TENSOR_F32,
+                               .a_row = w,
+                               .a_column = 1,
+                               .b_row = 1,
+                               .b_column = w,
+                               .c_row = m},
+               s, error));
+    TRY(create(&b->dv,
+               (product_shape){.m = m,
+                               .n = d,
+                               .k = rows,
+                               .a_type = t,
+                               .b_type = t,
+                               .c_type = TENSOR_F32,
+                               .a_row = 1,
+                               .a_column = m,
+                               .b_row = w,
+                               .b_column = 1,
+                               .c_row = d,
+                               .add = true},
+               s, error));
+    TRY(create(&b->dq,
+               (product_shape){.m = rows,
+                               .n = d,
+                               .k = m,
+                               .a_type = t,
+                               .b_type = t,
+                               .c_type = t,
+                               .a_row = m,
+                               .a_column = 1,
+                               .b_row = w,
+                               .b_column = 1,
+                               .c_row = w},
+               s, error));
+    return create(&b->dk,
+                  (product_shape){.m = m,
+                                  .n = d,
+                                  .k = rows,
+                                  .a_type = t,
+                                  .b_type = t,
+                                  .c_type = TENSOR_F32,
+                                  .a_row = 1,
+                                  .a_column = m,
+                                  .b_row = w,
+                                  .b_column = 1,
+                                  .c_row = d,
+                                  .add = true},
+                  s, error);
+}
+
+/* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own. */
+typedef struct attention_scratch {
+    float *scores, *dp;
+    uint16_t *narrow_p, *narrow_ds;
+    float *dk, *dv;
+    void *product;
+} attention_scratch;
+
+static uint64_t aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attention_scratch *out) {
+    uint64_t block = aligned((uint64_t)(s->block * s->keys) * sizeof(float));
+    uint64_t narrow = aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
+    uint64_t sums = aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
+    uint64_t offset = 0;
+#define TAKE(field, bytes)                          \
+    if (base) out->field = (void *)(base + offset); \
+    offset += (bytes)
+    TAKE(scores, block);
+    TAKE(dp, block);
+    TAKE(narrow_p, narrow);
+    TAKE(narrow_ds, narrow);
+    TAKE(dk, sums);
+    TAKE(dv, sums);
+    TAKE(product, s->product_scratch);
+#undef TAKE
+    return offset;
+}
+
+static carina_status attention_prepare(op *o, carina_error *error) {
+    attention_state *s = o->state;
+    s->block = min_i64(QUERY_BLOCK, s->queries);
+    s->block_count = (s->queries + s->block - 1) / s->block;
+    TRY(create_products(&s->full, o, s->block, error));
+    if (s->queries % s->block) TRY(create_products(&s->tail, o, s->queries % s->block, error));
+    o->worker_bytes = scratch_layout(s, NULL, NULL);
+    if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
+    return CARINA_OK;
+}
+
+static int64_t block_rows(const attention_state *s, int64_t block) {
+    return min_i64(s->block, s->queries - block * s->block);
+}
+static const block_products *block_of(const attention_state *s, int64_t block) {
+    return block_rows(s, block) == s->block ? &s->full : &s->tail;
+}
+/* Element offset of (batch b, token n, head h). */
+static size_t at(const attention_state *s, tensor_type type, int64_t b, int64_t tokens, int64_t n, int64_t h) {
+    return (size_t)((b * tokens + n) * s->width + h * s->head_width) * type_bytes(type);
+}
+/* Probabilities as the product wants them: the f32 block itself, or its bf16 copy. */
+static const void *narrowed(const op *o, const float *values, uint16_t *buffer, int64_t n) {
+    if (o->output->type == TENSOR_F32) return values;
+    o->owner->kernels->narrow_bf16(buffer, values, n);
+    return buffer;
+}
+
+static void forward_shard(void *context, int shard, int worker) {
+    op *o = context;
+    attention_state *s = o->state;
+    tensor_type t = o->output->type;
+    attention_scratch scratch;
+    scratch_layout(s, op_worker_scratch(o, worker), &scratch);
+    int64_t block = shard % s->block_count, bh = shard / s->block_count, b = bh / s->heads, h = bh % s->heads;
+    int64_t first = block * s->block, rows = block_rows(s, block);
+    const block_products *p = block_of(s, block);
+    const uint8_t *q = tensor_values(o->input[Q]), *k = tensor_values(o->input[K]), *v = tensor_values(o->input[V]);
+    float *lse = o->saved[0].data;
+    product_run(p->scores, q + at(s, t, b, s->queries, first, h), k + at(s, t, b, s->keys, 0, h), NULL, scratch.scores,
+                scratch.product);
+    for (int64_t i = 0; i < rows; i++) {
+        float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
+        if (lse) lse[bh * s->queries + first + i] = row_lse;
+    }
+    product_run(p->output, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
+                v + at(s, t, b, s->keys, 0, h), NULL,
+                (uint8_t *)tensor_values(o->output) + at(s, t, b, s->queries, first, h), scratch.product);
+}
+
+static void attention_forward(op *o) {
+    attention_state *s = o->state;
+    op_parallel(o, (int)(s->batch * s->heads * s->block_count), forward_shard, o);
+}
+
+/* d softmax: ds = p (dp - delta) / sqrt(d) with delta_i = dO_i . O_i, row by row, into scratch->dp. */
+static void score_gradients(op *o, const attention_scratch *scratch, int64_t b, int64_t h, int64_t first,
+                            int64_t rows) {
+    attention_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    const float *lse = (const float *)o->saved[0].data + (b * s->heads + h) * s->queries + first;
+    float y_buffer[SPAN_VALUES], g_buffer[SPAN_VALUES];
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t offset = (b * s->queries + first + i) * s->width + h * s->head_width;
+        float delta = 0;
+        for (int64_t c = 0; c < s->head_width; c += SPAN_VALUES) {
+            int64_t n = min_i64(SPAN_VALUES, s->head_width - c);
+            delta += k->dot(span_read(k, tensor_values(o->output), o->output->type, offset + c, n, y_buffer),
+                            span_read(k, op_output_gradient(o), o->output->type, offset + c, n, g_buffer), n);
+        }
+        float *p = scratch->scores + i * s->keys;
+        k->softmax_again(p, s->keys, s->factor, lse[i]);
+        k->softmax_gradient(scratch->dp + i * s->keys, p, s->keys, delta, s->factor);
+    }
+}
+
+/* [M, d] f32 sums to the columns of head h. */
+static void write_sums(op *o, int input, int64_t b, int64_t h, const float *sums) {
+    attention_state *s = o->state;
+    void *gradient = op_input_gradient(o, input);
+    for (int64_t i = 0; gradient && i < s->keys; i++) {
+        const float *row = sums + i * s->head_width;
+        int64_t offset = (b * s->keys + i) * s->width + h * s->head_width;
+        if (o->output->type == TENSOR_F32)
+            memcpy((float *)gradient + offset, row, (size_t)s->head_width * sizeof *row);
+        else
+            span_flush(o->owner->kernels, gradient, TENSOR_BF16, offset, s->head_width, row);
+    }
+}
+
+/* One head of one sample: its blocks in order, so that the sums over queries have a fixed order. */
+static void backward_shard(void *context, int shard, int worker) {
+    op *o = context;
+    attention_state *s = o->state;
+    tensor_type t = o->output->type;
+    attention_scratch scratch;
+    scratch_layout(s, op_worker_scratch(o, worker), &scratch);
+    int64_t b = shard / s->heads, h = shard % s->heads;
+    const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]), *dy = op_output_gradient(o);
+    const uint8_t *k = (const uint8_t *)tensor_values(o->input[K]) + at(s, t, b, s->keys, 0, h);
+    const uint8_t *v = (const uint8_t *)tensor_values(o->input[V]) + at(s, t, b, s->keys, 0, h);
+    uint8_t *dq = op_input_gradient(o, Q);
+    memset(scratch.dk, 0, (size_t)(s->keys * s->head_width) * sizeof(float));
+    memset(scratch.dv, 0, (size_t)(s->keys * s->head_width) * sizeof(float));
+    for (int64_t block = 0; block < s->block_count; block++) {
+        int64_t first = block * s->block, rows = block_rows(s, block);
+        size_t offset = at(s, t, b, s->queries, first, h);
+        const block_products *p = block_of(s, block);
+        product_run(p->scores, q + offset, k, NULL, scratch.scores, scratch.product);
+        product_run(p->dp, dy + offset, v, NULL, scratch.dp, scratch.product);
+        score_gradients(o, &scratch, b, h, first, rows);
+        const void *probabilities = narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys);
+        const void *ds = narrowed(o, scratch.dp, scratch.narrow_ds, rows * s->keys);
+        product_run(p->dv, probabilities, dy + offset, NULL, scratch.dv, scratch.product);
+        if (dq) product_run(p->dq, ds, k, NULL, dq + offset, scratch.product);
+        product_run(p->dk, ds, q + offset, NULL, scratch.dk, scratch.product);
+    }
+    write_sums(o, K, b, h, scratch.dk);
+    write_sums(o, V, b, h, scratch.dv);
+}
+
+static void attention_backward(op *o) {
+    attention_state *s = o->state;
+    op_parallel(o, (int)(s->batch * s->heads), backward_shard, o);
+}
+
+static const op_type attention_type = {"attention", attention_prepare, attention_forward, attention_backward,
+                                       attention_free};
+
+tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads) {
+    if (!q || !k || !v) return NULL;
+    if (q->rank != 3 || k->rank != 3 || v->rank != 3 || k->count != v->count || k->size[0] != q->size[0] ||
+        k->size[1] != v->size[1] || k->size[2] != q->size[2] || heads < 1 || q->size[2] % heads || k->type != q->type ||
+        v->type != q->type)
+        return graph_fail(g, "attention: shapes or types of q, k and v do not fit, or %d heads do not divide the width",
+                          heads);
+    op *o = graph_record(g, &attention_type, 3, (tensor *[]){q, k, v}, q->type, 3, q->size, sizeof(attention_state));
+    if (!o) return NULL;
+    attention_state *s = o->state;
+    *s = (attention_state){.batch = q->size[0],
+                           .queries = q->size[1],
+                           .keys = k->size[1],
+                           .width = q->size[2],
+                           .heads = heads,
+                           .head_width = q->size[2] / heads};
+    s->factor = 1.0f / sqrtf((float)s->head_width);
+    o->backward_reads = READS_INPUT(Q) | READS_INPUT(K) | READS_INPUT(V) | READS_OUTPUT;
+    return o->output;
+}

@@ -1,0 +1,410 @@
+/* Convolution over channels-last pictures with its usual tail (folded norm, bias, residual, ReLU) in one pass.
+ *
+ * Work is cut into shards of whole pictures or, when there are few, of rows of a picture: a shard of rows is itself a
+ * convolution whose missing rows above and below are padding or the neighbour's rows. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/dnnl.h"
+#include "tensor/ops.h"
+#include "tensor/span.h"
+
+enum { X, WEIGHT, BIAS, RESIDUAL };
+#define MAX_SHARDS 16
+
+/* One shard of one direction: pictures [picture, picture + shape.batch), rows of x from x_row, rows of y from y_row. */
+typedef struct convolution_shard {
+    convolution_shape shape;
+    int64_t picture, x_row, y_row;
+    const convolution *primitive; /* borrowed from the plan; shards of equal shape share it */
+} convolution_shard;
+
+typedef struct convolution_plan {
+    int shard_count;
+    convolution_shard shards[MAX_SHARDS];
+    convolution *owned[MAX_SHARDS];
+    int owned_count;
+    uint64_t scratch, packed;
+} convolution_plan;
+
+typedef struct convolution_state {
+    convolution_options options;
+    norm_parameters norm; /* copied from options.frozen_norm */
+    bool folds_norm;
+    int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
+    convolution_plan forward, data, weights;
+    void *packed; /* inference: kept, with the folded bias */
+    float *bias;
+    uint64_t packed_version;
+    bool sign_saved;
+} convolution_state;
+
+static void plan_free(convolution_plan *plan) {
+    for (int i = 0; i < plan->owned_count; i++) convolution_free(plan->owned[i]);
+}
+
+static void convolution_state_free(void *state) {
+    convolution_state *s = state;
+    plan_free(&s->forward);
+    plan_free(&s->data);
+    plan_free(&s->weights);
+    free(s->packed);
+    free(s->bias);
+}
+
+/* Rows of x that rows [y0, y1) of y look at, and the padding that stands for the rest. */
+static void rows_for_output(const convolution_state *s, convolution_shard *shard, int64_t y0, int64_t y1) {
+    int64_t stride = s->options.stride, pad = s->options.padding;
+    int64_t first = y0 * stride - pad, last = (y1 - 1) * stride - pad + s->kernel_height; /* exclusive */
+    shard->shape.pad_top = (int)max_i64(0, -first);
+    shard->shape.pad_bottom = (int)max_i64(0, last - s->height);
+    shard->x_row = max_i64(0, first);
+    shard->y_row = y0;
+    shard->shape.input_height = min_i64(last, s->height) - shard->x_row;
+    shard->shape.output_height = y1 - y0;
+}
+
+/* Rows of y that rows [x0, x1) of x contribute to. */
+static void rows_for_input(const convolution_state *s, convolution_shard *shard, int64_t x0, int64_t x1) {
+    int64_t stride = s->options.stride, pad = s->options.padding, k = s->kernel_height;
+    int64_t low = x0 + pad - k + 1;
+    int64_t y0 = low > 0 ? (low + stride - 1) / stride : 0;
+    int64_t y1 = min_i64((x1 - 1 + pad) / stride + 1, s->output_height);
+    shard->x_row = x0;
+    shard->y_row = y0;
+    shard->shape.input_height = x1 - x0;
+    shard->shape.output_height = y1 - y0;
+    shard->shape.pad_top = (int)(pad + x0 - y0 * stride);
+    shard->shape.pad_bottom = (int)max_i64(0, (y1 - y0 - 1) * stride + k - (x1 - x0) - shard->shape.pad_top);
+}
+
+/* Enough shards for many cores, but none below about 30 MFLOP or 8 rows; `limit` keeps partial sums few. */
+static void cut(const convolution_state *s, convolution_plan *plan, convolution_direction direction, tensor_type type,
+                int limit) {
+    bool by_input = direction == CONVOLUTION_BACKWARD_DATA;
+    int64_t rows = by_input ? s->height : s->output_height;
+    int64_t work =
+        s->batch * s->output_height * s->output_width * s->outputs * s->channels * s->kernel_height * s->kernel_width;
+    int64_t wanted = max_i64(1, min_i64(work / (15 << 20), limit));
+    int64_t pictures = min_i64(s->batch, wanted), splits = max_i64(1, min_i64(wanted / pictures, rows / 8));
+    convolution_shape shape = {.direction = direction,
+                               .type = type,
+                               .input_channels = (int)s->channels,
+                               .output_channels = (int)s->outputs,
+                               .kernel_height = (int)s->kernel_height,
+                               .kernel_width = (int)s->kernel_width,
+                               .stride = s->options.stride,
+                               .input_width = s->width,
+                               .output_width = s->output_width,
+                               .pad_left = s->options.padding};
+    shape.pad_right =
+        (int)max_i64(0, (s->output_width - 1) * shape.stride + shape.kernel_width - s->width - shape.pad_left);
+    for (int64_t p = 0; p < pictures; p++)
+        for (int64_t r = 0; r < splits; r++) {
+            convolution_shard *shard = &plan->shards[plan->shard_count++];
+            range group = shard_range(s->batch, (int)pictures, (int)p), row = shard_range(rows, (int)splits, (int)r);
+            if (by_input) { /* cut at multiples of the stride: every shard then has the same phase */
+                row.begin -= row.begin % shape.stride;
+                if (r + 1 < splits) row.end -= row.end % shape.stride;
+            }
+            shard->shape = shape;
+            shard->shape.batch = group.end - group.begin;
+            shard->picture = group.begin;
+            if (by_input)
+                rows_for_input(s, shard, row.begin, row.end);
+            else
+                rows_for_output(s, shard, row.begin, row.end);
+        }
+}
+
+static carina_status create_primitives(convolution_plan *plan, bool bias, bool relu, bool residual,
+                                       carina_error *error) {
+    for (int i = 0; i < plan->shard_count; i++) {
+        convolution_shard *shard = &plan->shards[i];
+        shard->shape.has_bias = bias;
+        shard->shape.relu = relu;
+        shard->shape.has_residual = residual;
+        for (int j = 0; j < i && !shard->primitive; j++)
+            if (memcmp(&plan->shards[j].shape, &shard->shape, sizeof shard->shape) == 0)
+                shard->primitive = plan->shards[j].primitive;
+        if (shard->primitive) continue;
+        convolution **created = &plan->owned[plan->owned_count];
+        TRY(convolution_create(created, &shard->shape, plan->owned_count ? plan->owned[0] : NULL, error));
+        plan->owned_count++;
+        shard->primitive = *created;
+        plan->scratch = (uint64_t)max_i64((int64_t)plan->scratch, (int64_t)convolution_scratch_bytes(*created));
+    }
+    plan->packed = (convolution_packed_bytes(plan->owned[0]) + 63) / 64 * 64;
+    return CARINA_OK;
+}
+
+static uint64_t plain_bytes(const op *o) { return ((uint64_t)o->input[WEIGHT]->count * sizeof(float) + 63) / 64 * 64; }
+
+/* Scratch of backward weights: per shard the packed gradient, then per shard the bias gradient, then one plain copy. */
+static uint64_t weights_scratch(const op *o) {
+    const convolution_state *s = o->state;
+    return (uint64_t)s->weights.shard_count * (s->weights.packed + (uint64_t)s->outputs * sizeof(float)) +
+           plain_bytes(o);
+}
+
+static carina_status prepare_backward(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    tensor_type type = o->output->type;
+    if (op_wants_gradient(o, X)) {
+        cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, type, MAX_SHARDS);
+        TRY(create_primitives(&s->data, false, false, false, error));
+        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)(s->data.packed + plain_bytes(o)));
+    }
+    if (op_wants_gradient(o, WEIGHT)) {
+        int limit = o->input[WEIGHT]->count > 1 << 19 ? 4 : 8;
+        cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, type, limit);
+        TRY(create_primitives(&s->weights, o->input[BIAS] != NULL, false, false, error));
+        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)weights_scratch(o));
+    }
+    o->worker_bytes =
+        (uint64_t)max_i64((int64_t)o->worker_bytes, max_i64((int64_t)s->data.scratch, (int64_t)s->weights.scratch));
+    if (s->options.relu) {
+        /* The sign of y is needed. If y is kept anyway, it serves; else one bit a value is kept instead. */
+        s->sign_saved = !o->output->base->read_in_backward;
+        if (s->sign_saved)
+            op_save(o, 0, (uint64_t)(o->output->count + 7) / 8);
+        else
+            o->backward_reads |= READS_OUTPUT;
+    }
+    return CARINA_OK;
+}
+
+static carina_status convolution_prepare(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    bool has_bias = o->input[BIAS] || s->folds_norm;
+    cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
+    TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
+    o->worker_bytes = s->forward.scratch;
+    o->scratch_bytes = plain_bytes(o);
+    if (has_bias) {
+        s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
+        if (!s->bias) return error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
+    }
+    if (o->owner->options.training) {
+        o->scratch_bytes += s->forward.packed;
+    } else {
+        s->packed = aligned_alloc(64, s->forward.packed);
+        if (!s->packed) return error_memory(error, "packed weights", s->forward.packed);
+    }
+    return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
+}
+
+static float norm_scale(const norm_parameters *n, int64_t c) {
+    return n->weight->value[c] / sqrtf(n->running_var->value[c] + n->epsilon);
+}
+
+/* W' = s W; the plain weights themselves when there is no norm to fold. */
+static const float *folded_weights(op *o, float *buffer) {
+    convolution_state *s = o->state;
+    const float *weights = tensor_f32(o->input[WEIGHT]);
+    if (!s->folds_norm) return weights;
+    int64_t row = o->input[WEIGHT]->count / s->outputs;
+    for (int64_t c = 0; c < s->outputs; c++)
+        o->owner->kernels->scale(buffer + c * row, weights + c * row, norm_scale(&s->norm, c), row);
+    return buffer;
+}
+
+static void fold_bias(op *o) {
+    convolution_state *s = o->state;
+    if (!s->bias) return;
+    const float *bias = o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL;
+    for (int64_t c = 0; c < s->outputs; c++) {
+        float b = bias ? bias[c] : 0.0f;
+        s->bias[c] =
+            s->folds_norm ? s->norm.bias->value[c] + (b - s->norm.running_mean->value[c]) * norm_scale(&s->norm, c) : b;
+    }
+}
+
+/* The address of (picture, row) in a channels-last tensor. */
+static void *row_address(const void *values, tensor_type type, int64_t rows, int64_t row_values, int64_t picture,
+                         int64_t row) {
+    return (uint8_t *)(uintptr_t)values + (size_t)((picture * rows + row) * row_values) * type_bytes(type);
+}
+static void *x_address(const op *o, const void *values, const convolution_shard *shard) {
+    const convolution_state *s = o->state;
+    return row_address(values, o->output->type, s->height, s->width * s->channels, shard->picture, shard->x_row);
+}
+static void *y_address(const op *o, const void *values, const convolution_shard *shard) {
+    const convolution_state *s = o->state;
+    return row_address(values, o->output->type, s->output_height, s->output_width * s->outputs, shard->picture,
+                       shard->y_row);
+}
+
+static void save_signs(const op *o, int64_t begin, int64_t count) {
+    const kernels *k = o->owner->kernels;
+    uint8_t *bits = (uint8_t *)o->saved[0].data + begin / 8;
+    const void *y = tensor_values(o->output);
+    if (o->output->type == TENSOR_F32)
+        k->sign_pack(bits, (const float *)y + begin, count);
+    else
+        k->sign_pack_bf16(bits, (const uint16_t *)y + begin, count);
+}
+
+static void forward_shard(void *context, int index, int worker) {
+    op *o = context;
+    convolution_state *s = o->state;
+    const convolution_shard *shard = &s->forward.shards[index];
+    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard),
+                    s->packed ? s->packed : op_scratch(o), s->bias,
+                    o->input[RESIDUAL] ? y_address(o, tensor_values(o->input[RESIDUAL]), shard) : NULL,
+                    y_address(o, tensor_values(o->output), shard), op_worker_scratch(o, worker));
+}
+
+#define SIGN_SHARDS 16
+/* Ranges for the ReLU passes begin at multiples of 8 values, so that shards never share a byte of signs. */
+static range sign_range(const op *o, int shard) {
+    range r = shard_range((o->output->count + 7) / 8, SIGN_SHARDS, shard);
+    return (range){r.begin * 8, min_i64(r.end * 8, o->output->count)};
+}
+
+static void sign_shard(void *context, int shard, int worker) {
+    (void)worker;
+    range r = sign_range(context, shard);
+    if (r.end > r.begin) save_signs(context, r.begin, r.end - r.begin);
+}
+
+static void convolution_forward(op *o) {
+    convolution_state *s = o->state;
+    const parameter *p = o->input[WEIGHT]->param;
+    if (!s->packed) {
+        float *plain = (float *)((uint8_t *)op_scratch(o) + s->forward.packed);
+        convolution_pack(s->forward.owned[0], folded_weights(o, plain), op_scratch(o));
+        fold_bias(o);
+    } else if (!p || s->packed_version != p->version) {
+        convolution_pack(s->forward.owned[0], folded_weights(o, op_scratch(o)), s->packed);
+        fold_bias(o);
+        s->packed_version = p ? p->version : 0;
+    }
+    op_parallel(o, s->forward.shard_count, forward_shard, o);
+    if (s->sign_saved) op_parallel(o, SIGN_SHARDS, sign_shard, o);
+}
+
+/* dy becomes the gradient before ReLU, in place; the residual's gradient is a copy of it. */
+static void gate_shard(void *context, int index, int worker) {
+    (void)worker;
+    op *o = context;
+    convolution_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    range r = sign_range(o, index);
+    int64_t n = r.end - r.begin;
+    if (n <= 0) return;
+    size_t bytes = type_bytes(o->output->type);
+    uint8_t *g = (uint8_t *)op_output_gradient(o) + (size_t)r.begin * bytes;
+    if (s->options.relu) {
+        const uint8_t *bits = s->sign_saved ? (uint8_t *)o->saved[0].data + r.begin / 8 : NULL;
+        const uint8_t *y = (const uint8_t *)tensor_values(o->output) + (size_t)r.begin * bytes;
+        bool f32 = o->output->type == TENSOR_F32;
+        if (bits && f32)
+            k->sign_gate((float *)(void *)g, bits, n);
+        else if (bits)
+            k->sign_gate_bf16((uint16_t *)(void *)g, bits, n);
+        else if (f32)
+            k->relu_gate((float *)(void *)g, (const float *)(const void *)y, n);
+        else
+            k->relu_gate_bf16((uint16_t *)(void *)g, (const uint16_t *)(const void *)y, n);
+    }
+    uint8_t *residual = o->input[RESIDUAL] ? op_input_gradient(o, RESIDUAL) : NULL;
+    if (residual) memcpy(residual + (size_t)r.begin * bytes, g, (size_t)n * bytes);
+}
+
+static void data_shard(void *context, int index, int worker) {
+    op *o = context;
+    convolution_state *s = o->state;
+    const convolution_shard *shard = &s->data.shards[index];
+    convolution_run(shard->primitive, x_address(o, op_input_gradient(o, X), shard), op_scratch(o), NULL, NULL,
+                    y_address(o, op_output_gradient(o), shard), op_worker_scratch(o, worker));
+}
+
+static uint8_t *partial_weights(const op *o, int shard) {
+    return (uint8_t *)op_scratch(o) + (uint64_t)shard * ((const convolution_state *)o->state)->weights.packed;
+}
+static float *partial_bias(const op *o, int shard) {
+    const convolution_state *s = o->state;
+    return (float *)(void *)partial_weights(o, s->weights.shard_count) + (int64_t)shard * s->outputs;
+}
+
+static void weights_shard(void *context, int index, int worker) {
+    op *o = context;
+    convolution_state *s = o->state;
+    const convolution_shard *shard = &s->weights.shards[index];
+    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard), partial_weights(o, index),
+                    partial_bias(o, index), NULL, y_address(o, op_output_gradient(o), shard),
+                    op_worker_scratch(o, worker));
+}
+
+#define SUM_SHARDS 16
+static void sum_shard(void *context, int index, int worker) {
+    (void)worker;
+    op *o = context;
+    convolution_state *s = o->state;
+    range r = shard_range((int64_t)(s->weights.packed / sizeof(float)), SUM_SHARDS, index);
+    float *sum = (float *)(void *)partial_weights(o, 0) + r.begin;
+    for (int i = 1; i < s->weights.shard_count; i++)
+        o->owner->kernels->add_into(sum, (const float *)(const void *)partial_weights(o, i) + r.begin, r.end - r.begin);
+}
+
+static void weight_gradient(op *o) {
+    convolution_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    op_parallel(o, s->weights.shard_count, weights_shard, o);
+    if (s->weights.shard_count > 1) op_parallel(o, SUM_SHARDS, sum_shard, o);
+    float *plain = partial_bias(o, s->weights.shard_count), *dw = op_parameter_gradient(o, WEIGHT);
+    convolution_unpack(s->weights.owned[0], partial_weights(o, 0), plain);
+    int64_t row = o->input[WEIGHT]->count / s->outputs;
+    for (int64_t c = 0; c < s->outputs; c++) { /* y = s (w * x): the folded scale stands in front of dw too */
+        if (s->folds_norm) k->scale(plain + c * row, plain + c * row, norm_scale(&s->norm, c), row);
+        k->add_into(dw + c * row, plain + c * row, row);
+    }
+    float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
+    for (int i = 0; dbias && i < s->weights.shard_count; i++)
+        for (int64_t c = 0; c < s->outputs; c++)
+            dbias[c] += partial_bias(o, i)[c] * (s->folds_norm ? norm_scale(&s->norm, c) : 1.0f);
+}
+
+static void convolution_backward(op *o) {
+    convolution_state *s = o->state;
+    op_parallel(o, SIGN_SHARDS, gate_shard, o);
+    if (s->weights.shard_count) weight_gradient(o);
+    if (s->data.shard_count) {
+        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->data.packed);
+        convolution_pack(s->data.owned[0], folded_weights(o, plain), op_scratch(o));
+        op_parallel(o, s->data.shard_count, data_shard, o);
+    }
+}
+
+static const op_type convolution_type = {"convolution", convolution_prepare, convolution_forward, convolution_backward,
+                                         convolution_state_free};
+
+tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor *residual,
+                       const convolution_options *options) {
+    if (!x || !weight) return NULL;
+    if (x->rank != 4 || weight->rank != 4 || weight->size[1] != x->size[3] ||
+        (bias && bias->count != weight->size[0]) || (weight->needs_gradient && !weight->param) || options->stride < 1 ||
+        options->padding < 0)
+        return graph_fail(g, "convolution: a weight of %lld channels on a picture of %lld",
+                          (long long)(weight->rank > 1 ? weight->size[1] : 0), (long long)x->size[x->rank - 1]);
+    int64_t height = (x->size[1] + 2 * options->padding - weight->size[2]) / options->stride + 1;
+    int64_t width = (x->size[2] + 2 * options->padding - weight->size[3]) / options->stride + 1;
+    int64_t size[4] = {x->size[0], height, width, weight->size[0]};
+    if (residual && (residual->count != size[0] * height * width * size[3] || residual->type != x->type))
+        return graph_fail(g, "convolution: the residual's shape or type differs from the output's");
+    op *o = graph_record(g, &convolution_type, 4, (tensor *[]){x, weight, bias, residual}, x->type, 4, size,
+                         sizeof(convolution_state));
+    if (!o) return NULL;
+    convolution_state *s = o->state;
+    s->options = *options;
+    s->options.frozen_norm = NULL;
+    s->folds_norm = options->frozen_norm != NULL;
+    if (s->folds_norm) s->norm = *options->frozen_norm;
+    s->batch = x->size[0], s->height = x->size[1], s->width = x->size[2], s->channels = x->size[3];
+    s->output_height = height, s->output_width = width, s->outputs = weight->size[0];
+    s->kernel_height = weight->size[2], s->kernel_width = weight->size[3];
+    o->backward_reads = weight->needs_gradient ? READS_INPUT(X) : 0;
+    return o->output;
+}

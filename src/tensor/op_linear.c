@@ -1,0 +1,247 @@
+/* y = f(x W^T + b): the product of every projection and feed-forward layer. Rows are cut into shards; the gradient of
+ * W is cut along its own rows, so that no partial sums are needed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/dnnl.h"
+#include "tensor/ops.h"
+#include "tensor/span.h"
+
+enum { X, WEIGHT, BIAS };
+
+typedef struct linear_state {
+    int64_t rows, inputs, outputs; /* M, I, O */
+    activation_function function;
+    int64_t row_block, gradient_block; /* rows of x, rows of W per shard */
+    int row_shards, gradient_shards;
+    product *forward, *forward_tail; /* the last shard may be shorter */
+    product *dx, *dx_tail;
+    product *dw, *dw_tail;
+    void *packed; /* inference: kept */
+    uint64_t packed_version;
+    uint64_t dx_packed_bytes;
+    int bias_shards;
+} linear_state;
+
+static void linear_free(void *state) {
+    linear_state *s = state;
+    product_free(s->forward);
+    product_free(s->forward_tail);
+    product_free(s->dx);
+    product_free(s->dx_tail);
+    product_free(s->dw);
+    product_free(s->dw_tail);
+    free(s->packed);
+}
+
+/* Shards of at least 16 rows and about 2 MFLOP, at most 16. */
+static int product_shards(int64_t rows, int64_t inputs, int64_t outputs) {
+    int64_t by_work = rows * inputs * outputs / (1 << 20);
+    return (int)max_i64(1, min_i64(min_i64(by_work, rows / 16), 16));
+}
+
+/* A product for the full block and, when the rows do not divide, one for the last. */
+static carina_status create_pair(product **full, product **tail, product_shape shape, int64_t rows, int64_t block,
+                                 uint64_t *scratch, carina_error *error) {
+    shape.m = min_i64(block, rows);
+    TRY(product_create(full, &shape, NULL, error));
+    *scratch = (uint64_t)max_i64((int64_t)*scratch, (int64_t)product_scratch_bytes(*full));
+    if (rows % block == 0 || rows < block) return CARINA_OK;
+    shape.m = rows % block;
+    TRY(product_create(tail, &shape, shape.b_packed ? *full : NULL, error));
+    *scratch = (uint64_t)max_i64((int64_t)*scratch, (int64_t)product_scratch_bytes(*tail));
+    return CARINA_OK;
+}
+
+static carina_status prepare_backward(op *o, carina_error *error) {
+    linear_state *s = o->state;
+    tensor_type type = o->output->type;
+    if (op_wants_gradient(o, X)) {
+        product_shape dx = {.n = s->inputs,
+                            .k = s->outputs,
+                            .a_type = type,
+                            .b_type = type,
+                            .c_type = type,
+                            .a_row = s->outputs,
+                            .a_column = 1,
+                            .b_row = s->inputs,
+                            .b_column = 1,
+                            .c_row = s->inputs,
+                            .b_packed = true};
+        TRY(create_pair(&s->dx, &s->dx_tail, dx, s->rows, s->row_block, &o->worker_bytes, error));
+        s->dx_packed_bytes = product_packed_bytes(s->dx);
+    }
+    if (op_wants_gradient(o, WEIGHT)) {
+        s->gradient_shards = product_shards(s->outputs, s->inputs, s->rows);
+        s->gradient_block = (s->outputs + s->gradient_shards - 1) / s->gradient_shards;
+        s->gradient_shards = (int)((s->outputs + s->gradient_block - 1) / s->gradient_block);
+        product_shape dw = {.n = s->inputs,
+                            .k = s->rows,
+                            .a_type = type,
+                            .b_type = type,
+                            .c_type = TENSOR_F32,
+                            .a_row = 1,
+                            .a_column = s->outputs,
+                            .b_row = s->inputs,
+                            .b_column = 1,
+                            .c_row = s->inputs,
+                            .add = true};
+        TRY(create_pair(&s->dw, &s->dw_tail, dw, s->outputs, s->gradient_block, &o->worker_bytes, error));
+    }
+    s->bias_shards = shard_count_for(s->rows, s->outputs);
+    uint64_t partial = (uint64_t)s->bias_shards * (uint64_t)s->outputs * sizeof(float);
+    o->scratch_bytes =
+        (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)max_i64((int64_t)s->dx_packed_bytes, (int64_t)partial));
+    return CARINA_OK;
+}
+
+static carina_status linear_prepare(op *o, carina_error *error) {
+    linear_state *s = o->state;
+    tensor_type type = o->output->type;
+    s->row_shards = product_shards(s->rows, s->inputs, s->outputs);
+    s->row_block = (s->rows + s->row_shards - 1) / s->row_shards;
+    s->row_shards = (int)((s->rows + s->row_block - 1) / s->row_block);
+    product_shape forward = {.n = s->outputs,
+                             .k = s->inputs,
+                             .a_type = type,
+                             .b_type = type,
+                             .c_type = type,
+                             .a_row = s->inputs,
+                             .a_column = 1,
+                             .b_row = 1,
+                             .b_column = s->inputs,
+                             .c_row = s->outputs,
+                             .b_packed = true,
+                             .has_bias = o->input[BIAS] != NULL,
+                             .function = s->function};
+    TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
+    uint64_t packed = product_packed_bytes(s->forward);
+    if (o->owner->options.training) {
+        o->scratch_bytes = packed; /* the weights change with every step: packed anew, nothing kept */
+    } else {
+        s->packed = aligned_alloc(64, (packed + 63) / 64 * 64);
+        if (!s->packed) return error_memory(error, "packed weights", packed);
+    }
+    return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
+}
+
+static void forward_shard(void *context, int shard, int worker) {
+    op *o = context;
+    linear_state *s = o->state;
+    size_t bytes = type_bytes(o->output->type);
+    int64_t begin = shard * s->row_block;
+    const product *p = begin + s->row_block > s->rows && s->forward_tail ? s->forward_tail : s->forward;
+    product_run(p, (const uint8_t *)tensor_values(o->input[X]) + (size_t)(begin * s->inputs) * bytes,
+                s->packed ? s->packed : op_scratch(o), o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL,
+                (uint8_t *)tensor_values(o->output) + (size_t)(begin * s->outputs) * bytes,
+                op_worker_scratch(o, worker));
+}
+
+static void linear_forward(op *o) {
+    linear_state *s = o->state;
+    const parameter *p = o->input[WEIGHT]->param;
+    if (!s->packed) {
+        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), op_scratch(o));
+    } else if (!p || s->packed_version != p->version) {
+        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), s->packed);
+        s->packed_version = p ? p->version : 0;
+    }
+    op_parallel(o, s->row_shards, forward_shard, o);
+}
+
+/* dy becomes dz = dy f'(z), in place. */
+static void gate_shard(void *context, int shard, int worker) {
+    (void)worker;
+    op *o = context;
+    linear_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    tensor_type type = o->output->type;
+    range r = shard_range(o->output->count, shard_count_for(s->rows, s->outputs), shard);
+    float y_buffer[SPAN_VALUES], g_buffer[SPAN_VALUES];
+    for (int64_t i = r.begin; i < r.end; i += SPAN_VALUES) {
+        int64_t n = min_i64(SPAN_VALUES, r.end - i);
+        const float *y = span_read(k, tensor_values(o->output), type, i, n, y_buffer);
+        const float *dy = span_read(k, op_output_gradient(o), type, i, n, g_buffer);
+        float *dz = span_target(op_output_gradient(o), type, i, g_buffer);
+        k->activate_gradient(dz, y, dy, n, s->function);
+        span_flush(k, op_output_gradient(o), type, i, n, dz);
+    }
+}
+
+static void bias_shard(void *context, int shard, int worker) {
+    (void)worker;
+    op *o = context;
+    linear_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    float *partial = (float *)op_scratch(o) + (int64_t)shard * s->outputs;
+    memset(partial, 0, (size_t)s->outputs * sizeof *partial);
+    range r = shard_range(s->rows, s->bias_shards, shard);
+    float buffer[SPAN_VALUES];
+    for (int64_t row = r.begin; row < r.end; row++)
+        for (int64_t c = 0; c < s->outputs; c += SPAN_VALUES) {
+            int64_t n = min_i64(SPAN_VALUES, s->outputs - c);
+            k->add_into(partial + c,
+                        span_read(k, op_output_gradient(o), o->output->type, row * s->outputs + c, n, buffer), n);
+        }
+}
+
+static void dw_shard(void *context, int shard, int worker) {
+    op *o = context;
+    linear_state *s = o->state;
+    int64_t begin = shard * s->gradient_block;
+    const product *p = begin + s->gradient_block > s->outputs && s->dw_tail ? s->dw_tail : s->dw;
+    product_run(p, (const uint8_t *)op_output_gradient(o) + (size_t)begin * type_bytes(o->output->type),
+                tensor_values(o->input[X]), NULL, op_parameter_gradient(o, WEIGHT) + begin * s->inputs,
+                op_worker_scratch(o, worker));
+}
+
+static void dx_shard(void *context, int shard, int worker) {
+    op *o = context;
+    linear_state *s = o->state;
+    size_t bytes = type_bytes(o->output->type);
+    int64_t begin = shard * s->row_block;
+    const product *p = begin + s->row_block > s->rows && s->dx_tail ? s->dx_tail : s->dx;
+    product_run(p, (const uint8_t *)op_output_gradient(o) + (size_t)(begin * s->outputs) * bytes, op_scratch(o), NULL,
+                (uint8_t *)op_input_gradient(o, X) + (size_t)(begin * s->inputs) * bytes, op_worker_scratch(o, worker));
+}
+
+static void linear_backward(op *o) {
+    linear_state *s = o->state;
+    if (s->function != FUNCTION_NONE) op_parallel(o, shard_count_for(s->rows, s->outputs), gate_shard, o);
+    float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
+    if (dbias) {
+        op_parallel(o, s->bias_shards, bias_shard, o);
+        for (int i = 0; i < s->bias_shards; i++)
+            o->owner->kernels->add_into(dbias, (float *)op_scratch(o) + (int64_t)i * s->outputs, s->outputs);
+    }
+    if (s->dw) op_parallel(o, s->gradient_shards, dw_shard, o);
+    if (s->dx) {
+        product_pack(s->dx, tensor_f32(o->input[WEIGHT]), op_scratch(o));
+        op_parallel(o, s->row_shards, dx_shard, o);
+    }
+}
+
+static const op_type linear_type = {"linear", linear_prepare, linear_forward, linear_backward, linear_free};
+
+tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act) {
+    if (!x || !weight) return NULL;
+    if (weight->rank != 2 || weight->size[1] != x->size[x->rank - 1] || weight->type != TENSOR_F32 ||
+        (bias && (bias->count != weight->size[0] || bias->type != TENSOR_F32)))
+        return graph_fail(g, "linear: weight of %lld inputs on a tensor of width %lld",
+                          (long long)weight->size[weight->rank - 1], (long long)x->size[x->rank - 1]);
+    if (g->options.training && (act == ACTIVATION_GELU || act == ACTIVATION_GELU_TANH))
+        return op_activation(g, op_linear(g, x, weight, bias, ACTIVATION_NONE), act); /* its gradient needs z */
+    int64_t size[TENSOR_MAX_RANK];
+    memcpy(size, x->size, sizeof size);
+    size[x->rank - 1] = weight->size[0];
+    op *o =
+        graph_record(g, &linear_type, 3, (tensor *[]){x, weight, bias}, x->type, x->rank, size, sizeof(linear_state));
+    if (!o) return NULL;
+    linear_state *s = o->state;
+    s->inputs = weight->size[1];
+    s->outputs = weight->size[0];
+    s->rows = x->count / s->inputs;
+    s->function = (activation_function)act;
+    o->backward_reads = (weight->needs_gradient ? READS_INPUT(X) : 0) | (act != ACTIVATION_NONE ? READS_OUTPUT : 0);
+    return o->output;
+}

@@ -1,0 +1,304 @@
+/* Batch norm (Ioffe and Szegedy 2015) and group norm (Wu and He 2018) over channels-last pictures, each with the tail
+ * residual + ReLU. Both are y = a[c] x + b[c] with a and b from moments, of the batch per channel or of one picture
+ * per group of channels; the code that differs is how moments become a and b. */
+#include <math.h>
+#include <string.h>
+
+#include "tensor/ops.h"
+#include "tensor/span.h"
+
+enum { X, WEIGHT, BIAS, RESIDUAL };
+
+typedef struct norm_state {
+    int64_t pictures, pixels, channels; /* B, H W, C */
+    int groups;                         /* 0: batch norm */
+    bool relu;
+    float epsilon, momentum;
+    norm_parameters running; /* batch norm only */
+    int shards;              /* of pixels, never across pictures for group norm */
+} norm_state;
+
+/* Shards run over pixels; each belongs to one picture when moments are per picture. */
+static int shards_per_set(const norm_state *s) {
+    int64_t pixels = s->groups ? s->pixels : s->pictures * s->pixels;
+    return shard_count_for(pixels, s->channels);
+}
+static int64_t set_count(const norm_state *s) { return s->groups ? s->pictures : 1; }
+
+static range shard_pixels(const norm_state *s, int shard) {
+    int64_t per_set = s->groups ? s->pixels : s->pictures * s->pixels;
+    range r = shard_range(per_set, s->shards, shard % s->shards);
+    int64_t first = shard / s->shards * per_set;
+    return (range){first + r.begin, first + r.end};
+}
+
+/* saved[0]: mean and 1/deviation as [set][2][C]. Scratch: per shard two sums [2][C] as double, then the affine
+ * coefficients [set][3][C]. */
+static double *partial_sums(const op *o, int shard) {
+    return (double *)op_scratch(o) + 2 * (int64_t)shard * ((const norm_state *)o->state)->channels;
+}
+static float *coefficients(const op *o, int64_t set) {
+    const norm_state *s = o->state;
+    return (float *)(void *)partial_sums(o, s->shards * (int)set_count(s)) + 3 * set * s->channels;
+}
+static float *moments(const op *o, int64_t set) {
+    return (float *)o->saved[0].data + 2 * set * ((const norm_state *)o->state)->channels;
+}
+
+static carina_status norm_prepare(op *o, carina_error *error) {
+    (void)error;
+    norm_state *s = o->state;
+    s->shards = shards_per_set(s);
+    uint64_t channels = (uint64_t)s->channels, sets = (uint64_t)set_count(s);
+    op_save(o, 0, 2 * sets * channels * sizeof(float));
+    o->scratch_bytes = sets * (uint64_t)s->shards * 2 * channels * sizeof(double) + sets * 3 * channels * sizeof(float);
+    o->worker_bytes = 5 * channels * sizeof(float); /* two sums, and one pixel of x, dy and residual */
+    if (o->backward_active && s->relu) o->backward_reads |= READS_OUTPUT;
+    return CARINA_OK;
+}
+
+#define FLUSH_PIXELS 64 /* f32 sums this long lose nothing that matters; then they go to double */
+
+static void flush(double *total, float *sums, int64_t n) {
+    for (int64_t c = 0; c < n; c++) total[c] += (double)sums[c];
+    memset(sums, 0, (size_t)n * sizeof *sums);
+}
+
+static void moments_shard(void *context, int shard, int worker) {
+    op *o = context;
+    norm_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    float *sums = op_worker_scratch(o, worker), *pixel = sums + 2 * s->channels;
+    double *total = partial_sums(o, shard);
+    memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
+    memset(sums, 0, 2 * (size_t)s->channels * sizeof *sums);
+    range r = shard_pixels(s, shard);
+    for (int64_t p = r.begin; p < r.end; p++) {
+        k->accumulate_moments(
+            sums, sums + s->channels,
+            span_read(k, tensor_values(o->input[X]), o->input[X]->type, p * s->channels, s->channels, pixel),
+            s->channels);
+        if ((p - r.begin) % FLUSH_PIXELS == FLUSH_PIXELS - 1) flush(total, sums, 2 * s->channels);
+    }
+    flush(total, sums, 2 * s->channels);
+}
+
+/* Sums of the shards of one set, in order, into the first shard's place. */
+static double *reduce_set(op *o, int64_t set) {
+    norm_state *s = o->state;
+    double *total = partial_sums(o, (int)set * s->shards);
+    for (int i = 1; i < s->shards; i++) {
+        const double *part = partial_sums(o, (int)set * s->shards + i);
+        for (int64_t c = 0; c < 2 * s->channels; c++) total[c] += part[c];
+    }
+    return total;
+}
+
+static void update_running(const norm_state *s, int64_t c, double mean, double variance, double n) {
+    double unbiased = n > 1 ? variance * n / (n - 1) : variance, keep = 1.0 - (double)s->momentum;
+    float *running_mean = s->running.running_mean->value, *running_var = s->running.running_var->value;
+    running_mean[c] = (float)(keep * (double)running_mean[c] + (double)s->momentum * mean);
+    running_var[c] = (float)(keep * (double)running_var[c] + (double)s->momentum * unbiased);
+}
+
+static void batch_moments(op *o) {
+    norm_state *s = o->state;
+    const double *total = reduce_set(o, 0);
+    double n = (double)(s->pictures * s->pixels);
+    float *mean = moments(o, 0), *rstd = mean + s->channels;
+    for (int64_t c = 0; c < s->channels; c++) {
+        double m = total[c] / n, variance = total[s->channels + c] / n - m * m;
+        if (variance < 0) variance = 0;
+        mean[c] = (float)m;
+        rstd[c] = (float)(1.0 / sqrt(variance + (double)s->epsilon));
+        update_running(s, c, m, variance, n);
+    }
+}
+
+static void group_moments(op *o, int64_t set) {
+    norm_state *s = o->state;
+    const double *total = reduce_set(o, set);
+    int64_t width = s->channels / s->groups;
+    double n = (double)(s->pixels * width);
+    float *mean = moments(o, set), *rstd = mean + s->channels;
+    for (int64_t first = 0; first < s->channels; first += width) {
+        double sum = 0, squares = 0;
+        for (int64_t c = first; c < first + width; c++) {
+            sum += total[c];
+            squares += total[s->channels + c];
+        }
+        double m = sum / n, variance = squares / n - m * m;
+        if (variance < 0) variance = 0;
+        for (int64_t c = first; c < first + width; c++) {
+            mean[c] = (float)m;
+            rstd[c] = (float)(1.0 / sqrt(variance + (double)s->epsilon));
+        }
+    }
+}
+
+static void affine_shard(void *context, int shard, int worker) {
+    op *o = context;
+    norm_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    const float *a = coefficients(o, shard / s->shards), *b = a + s->channels;
+    const tensor *x = o->input[X], *residual = o->input[RESIDUAL];
+    float *pixel = (float *)op_worker_scratch(o, worker) + 2 * s->channels, *other = pixel + s->channels;
+    range r = shard_pixels(s, shard);
+    for (int64_t p = r.begin; p < r.end; p++) {
+        int64_t offset = p * s->channels;
+        const float *in = span_read(k, tensor_values(x), x->type, offset, s->channels, pixel);
+        const float *add = residual ? span_read(k, tensor_values(residual), x->type, offset, s->channels, other) : NULL;
+        float *y = span_target(tensor_values(o->output), x->type, offset, pixel);
+        k->affine(y, in, a, b, add, s->relu, s->channels);
+        span_flush(k, tensor_values(o->output), x->type, offset, s->channels, y);
+    }
+}
+
+static void norm_forward(op *o) {
+    norm_state *s = o->state;
+    int shards = s->shards * (int)set_count(s);
+    op_parallel(o, shards, moments_shard, o);
+    if (s->groups)
+        for (int64_t set = 0; set < s->pictures; set++) group_moments(o, set);
+    else
+        batch_moments(o);
+    const float *weight = tensor_f32(o->input[WEIGHT]), *bias = tensor_f32(o->input[BIAS]);
+    for (int64_t set = 0; set < set_count(s); set++) {
+        const float *mean = moments(o, set), *rstd = mean + s->channels;
+        float *a = coefficients(o, set), *b = a + s->channels;
+        for (int64_t c = 0; c < s->channels; c++) {
+            a[c] = weight[c] * rstd[c];
+            b[c] = bias[c] - mean[c] * a[c];
+        }
+    }
+    op_parallel(o, shards, affine_shard, o);
+}
+
+/* g = dy where y > 0, in place; copied to the residual's gradient; sums of g and g xhat. */
+static void gradient_sums_shard(void *context, int shard, int worker) {
+    op *o = context;
+    norm_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    const tensor *x = o->input[X];
+    tensor_type type = x->type;
+    const float *mean = moments(o, shard / s->shards), *rstd = mean + s->channels;
+    float *sums = op_worker_scratch(o, worker), *pixel = sums + 2 * s->channels, *g_buffer = pixel + s->channels;
+    double *total = partial_sums(o, shard);
+    memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
+    memset(sums, 0, 2 * (size_t)s->channels * sizeof *sums);
+    void *residual = o->input[RESIDUAL] ? op_input_gradient(o, RESIDUAL) : NULL;
+    uint8_t *dy = op_output_gradient(o);
+    size_t bytes = type_bytes(type), pixel_bytes = (size_t)s->channels * bytes;
+    range r = shard_pixels(s, shard);
+    for (int64_t p = r.begin; p < r.end; p++) {
+        int64_t offset = p * s->channels;
+        void *g = dy + (size_t)offset * bytes;
+        if (s->relu) {
+            const void *y = (const uint8_t *)tensor_values(o->output) + (size_t)offset * bytes;
+            if (type == TENSOR_F32)
+                k->relu_gate(g, y, s->channels);
+            else
+                k->relu_gate_bf16(g, y, s->channels);
+        }
+        if (residual) memcpy((uint8_t *)residual + (size_t)offset * bytes, g, pixel_bytes);
+        k->accumulate_norm_gradient(sums, sums + s->channels, span_read(k, dy, type, offset, s->channels, g_buffer),
+                                    span_read(k, tensor_values(x), type, offset, s->channels, pixel), mean, rstd,
+                                    s->channels);
+        if ((p - r.begin) % FLUSH_PIXELS == FLUSH_PIXELS - 1) flush(total, sums, 2 * s->channels);
+    }
+    flush(total, sums, 2 * s->channels);
+}
+
+/* dx = a g + b x + d per channel, from the sums of g xhat and g over what shares moments. */
+static void gradient_coefficients(op *o, int64_t set, const double *sum_gx, const double *sum_g) {
+    norm_state *s = o->state;
+    const float *weight = tensor_f32(o->input[WEIGHT]), *mean = moments(o, set), *rstd = mean + s->channels;
+    float *a = coefficients(o, set), *b = a + s->channels, *d = b + s->channels;
+    int64_t width = s->groups ? s->channels / s->groups : 1;
+    double n = (double)(s->groups ? s->pixels * width : s->pictures * s->pixels);
+    for (int64_t first = 0; first < s->channels; first += width) {
+        double m_gx = 0, m_g = 0;
+        for (int64_t c = first; c < first + width; c++) {
+            m_gx += (double)weight[c] * sum_gx[c] / n;
+            m_g += (double)weight[c] * sum_g[c] / n;
+        }
+        for (int64_t c = first; c < first + width; c++) {
+            double r = (double)rstd[c], m = (double)mean[c];
+            a[c] = (float)((double)weight[c] * r);
+            b[c] = (float)(-r * r * m_gx);
+            d[c] = (float)(r * r * m * m_gx - r * m_g);
+        }
+    }
+}
+
+static void gradient_shard(void *context, int shard, int worker) {
+    op *o = context;
+    norm_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    const tensor *x = o->input[X];
+    tensor_type type = x->type;
+    const float *a = coefficients(o, shard / s->shards), *b = a + s->channels, *d = b + s->channels;
+    float *pixel = (float *)op_worker_scratch(o, worker) + 2 * s->channels, *g_buffer = pixel + s->channels;
+    void *dx_values = op_input_gradient(o, X);
+    range r = shard_pixels(s, shard);
+    for (int64_t p = r.begin; p < r.end; p++) {
+        int64_t offset = p * s->channels;
+        const float *g = span_read(k, op_output_gradient(o), type, offset, s->channels, g_buffer);
+        const float *in = span_read(k, tensor_values(x), type, offset, s->channels, pixel);
+        float *dx = span_target(dx_values, type, offset, g_buffer);
+        k->norm_gradient(dx, g, in, a, b, d, s->channels);
+        span_flush(k, dx_values, type, offset, s->channels, dx);
+    }
+}
+
+static void norm_backward(op *o) {
+    norm_state *s = o->state;
+    int shards = s->shards * (int)set_count(s);
+    op_parallel(o, shards, gradient_sums_shard, o);
+    float *dweight = op_parameter_gradient(o, WEIGHT), *dbias = op_parameter_gradient(o, BIAS);
+    for (int64_t set = 0; set < set_count(s); set++) {
+        const double *sum_gx = reduce_set(o, set), *sum_g = sum_gx + s->channels;
+        for (int64_t c = 0; c < s->channels; c++) {
+            if (dweight) dweight[c] += (float)sum_gx[c];
+            if (dbias) dbias[c] += (float)sum_g[c];
+        }
+        gradient_coefficients(o, set, sum_gx, sum_g);
+    }
+    if (op_input_gradient(o, X)) op_parallel(o, shards, gradient_shard, o);
+}
+
+static const op_type batch_norm_type = {"batch norm", norm_prepare, norm_forward, norm_backward, NULL};
+static const op_type group_norm_type = {"group norm", norm_prepare, norm_forward, norm_backward, NULL};
+
+static tensor *record_norm(graph *g, const op_type *type, tensor *x, tensor *weight, tensor *bias, tensor *residual,
+                           norm_state state) {
+    if (!x || !weight || !bias) return NULL;
+    if (x->rank != 4 || weight->count != x->size[3] || bias->count != x->size[3] ||
+        (residual && (residual->count != x->count || residual->type != x->type)))
+        return graph_fail(g, "%s: shapes do not fit a picture of %lld channels", type->name,
+                          (long long)x->size[x->rank - 1]);
+    op *o = graph_record(g, type, 4, (tensor *[]){x, weight, bias, residual}, x->type, 4, x->size, sizeof(norm_state));
+    if (!o) return NULL;
+    state.pictures = x->size[0];
+    state.pixels = x->size[1] * x->size[2];
+    state.channels = x->size[3];
+    *(norm_state *)o->state = state;
+    o->backward_reads = READS_INPUT(X);
+    return o->output;
+}
+
+tensor *op_batch_norm(graph *g, tensor *x, const norm_parameters *norm, tensor *residual, bool relu, float momentum) {
+    return record_norm(g, &batch_norm_type, x, graph_parameter(g, norm->weight), graph_parameter(g, norm->bias),
+                       residual,
+                       (norm_state){.relu = relu, .epsilon = norm->epsilon, .momentum = momentum, .running = *norm});
+}
+
+tensor *op_group_norm(graph *g, tensor *x, parameter *weight, parameter *bias, int groups, float epsilon,
+                      tensor *residual, bool relu) {
+    if (!x) return NULL;
+    if (groups < 1 || x->size[x->rank - 1] % groups)
+        return graph_fail(g, "group norm: %d groups do not divide %lld channels", groups,
+                          (long long)x->size[x->rank - 1]);
+    return record_norm(g, &group_norm_type, x, graph_parameter(g, weight), graph_parameter(g, bias), residual,
+                       (norm_state){.relu = relu, .epsilon = epsilon, .groups = groups});
+}

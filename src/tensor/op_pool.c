@@ -1,0 +1,163 @@
+/* Pooling: the window maximum over pictures, and the mean over tokens. */
+#include <float.h>
+#include <string.h>
+
+#include "tensor/ops.h"
+#include "tensor/span.h"
+
+typedef struct pool_state {
+    int64_t batch, height, width, channels, output_height, output_width;
+    int window, stride, padding;
+} pool_state;
+
+static int output_shards(const pool_state *s) {
+    return shard_count_for(s->batch * s->output_height, s->output_width * s->channels);
+}
+static int input_shards(const pool_state *s) { return shard_count_for(s->batch * s->height, s->width * s->channels); }
+
+static carina_status max_pool_prepare(op *o, carina_error *error) {
+    (void)error;
+    pool_state *s = o->state;
+    op_save(o, 0, (uint64_t)o->output->count); /* which tap of the window won, one byte a value */
+    o->worker_bytes = (uint64_t)(s->width + 2) * (uint64_t)s->channels * sizeof(float);
+    return CARINA_OK;
+}
+
+static void pool_pixel(op *o, int64_t picture, int64_t row, int64_t column, float *best, float *pixel) {
+    pool_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    const tensor *x = o->input[0];
+    int64_t out = ((picture * s->output_height + row) * s->output_width + column) * s->channels;
+    uint8_t *index = (uint8_t *)o->saved[0].data + out;
+    for (int64_t c = 0; c < s->channels; c++) best[c] = -FLT_MAX;
+    memset(index, 0, (size_t)s->channels);
+    for (int i = 0; i < s->window; i++)
+        for (int j = 0; j < s->window; j++) {
+            int64_t y = row * s->stride - s->padding + i, z = column * s->stride - s->padding + j;
+            if (y < 0 || y >= s->height || z < 0 || z >= s->width) continue;
+            int64_t in = ((picture * s->height + y) * s->width + z) * s->channels;
+            k->maximum(best, index, span_read(k, tensor_values(x), x->type, in, s->channels, pixel),
+                       (uint8_t)(i * s->window + j), s->channels);
+        }
+    float *target = span_target(tensor_values(o->output), x->type, out, best);
+    if (target != best) memcpy(target, best, (size_t)s->channels * sizeof *best);
+    span_flush(k, tensor_values(o->output), x->type, out, s->channels, best);
+}
+
+static void max_pool_shard(void *context, int shard, int worker) {
+    op *o = context;
+    pool_state *s = o->state;
+    float *best = op_worker_scratch(o, worker), *pixel = best + s->channels;
+    range r = shard_range(s->batch * s->output_height, output_shards(s), shard);
+    for (int64_t row = r.begin; row < r.end; row++)
+        for (int64_t column = 0; column < s->output_width; column++)
+            pool_pixel(o, row / s->output_height, row % s->output_height, column, best, pixel);
+}
+
+static void max_pool_forward(op *o) { op_parallel(o, output_shards(o->state), max_pool_shard, o); }
+
+/* One row of dx at a time gathers from the windows that contain it, so that shards never write the same row. */
+static void gather_row(op *o, int64_t picture, int64_t y, float *row, float *pixel) {
+    pool_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    memset(row, 0, (size_t)(s->width * s->channels) * sizeof *row);
+    for (int i = 0; i < s->window; i++) {
+        int64_t offset = y + s->padding - i;
+        if (offset < 0 || offset % s->stride || offset / s->stride >= s->output_height) continue;
+        int64_t out_row = (picture * s->output_height + offset / s->stride) * s->output_width;
+        for (int64_t column = 0; column < s->output_width; column++) {
+            int64_t out = (out_row + column) * s->channels;
+            const float *g = span_read(k, op_output_gradient(o), o->output->type, out, s->channels, pixel);
+            for (int j = 0; j < s->window; j++) {
+                int64_t z = column * s->stride - s->padding + j;
+                if (z < 0 || z >= s->width) continue;
+                k->scatter_maximum(row + z * s->channels, (const uint8_t *)o->saved[0].data + out, g,
+                                   (uint8_t)(i * s->window + j), s->channels);
+            }
+        }
+    }
+}
+
+static void max_pool_gradient_shard(void *context, int shard, int worker) {
+    op *o = context;
+    pool_state *s = o->state;
+    float *row = op_worker_scratch(o, worker), *pixel = row + s->width * s->channels;
+    void *dx = op_input_gradient(o, 0);
+    int64_t values = s->width * s->channels;
+    range r = shard_range(s->batch * s->height, input_shards(s), shard);
+    for (int64_t y = r.begin; y < r.end; y++) {
+        gather_row(o, y / s->height, y % s->height, row, pixel);
+        if (o->output->type == TENSOR_F32)
+            memcpy((float *)dx + y * values, row, (size_t)values * sizeof *row);
+        else
+            span_flush(o->owner->kernels, dx, TENSOR_BF16, y * values, values, row);
+    }
+}
+
+static void max_pool_backward(op *o) { op_parallel(o, input_shards(o->state), max_pool_gradient_shard, o); }
+
+static const op_type max_pool_type = {"max pool", max_pool_prepare, max_pool_forward, max_pool_backward, NULL};
+
+tensor *op_max_pool(graph *g, tensor *x, int window, int stride, int padding) {
+    if (!x) return NULL;
+    if (x->rank != 4 || window < 1 || window > 15 || stride < 1 || padding < 0 || padding >= window)
+        return graph_fail(g, "max pool: window %d, stride %d, padding %d", window, stride, padding);
+    int64_t height = (x->size[1] + 2 * padding - window) / stride + 1,
+            width = (x->size[2] + 2 * padding - window) / stride + 1;
+    op *o = graph_record(g, &max_pool_type, 1, &x, x->type, 4, (int64_t[]){x->size[0], height, width, x->size[3]},
+                         sizeof(pool_state));
+    if (!o) return NULL;
+    *(pool_state *)o->state =
+        (pool_state){x->size[0], x->size[1], x->size[2], x->size[3], height, width, window, stride, padding};
+    return o->output;
+}
+
+/* ---- mean over tokens: [B, N, D] -> [B, D] ---- */
+
+static carina_status mean_prepare(op *o, carina_error *error) {
+    (void)error;
+    o->worker_bytes = 2 * (uint64_t)o->input[0]->size[2] * sizeof(float);
+    return CARINA_OK;
+}
+
+static void mean_shard(void *context, int b, int worker) {
+    op *o = context;
+    const kernels *k = o->owner->kernels;
+    const tensor *x = o->input[0];
+    int64_t tokens = x->size[1], width = x->size[2];
+    float *sum = op_worker_scratch(o, worker), *buffer = sum + width;
+    memset(sum, 0, (size_t)width * sizeof *sum);
+    for (int64_t n = 0; n < tokens; n++)
+        k->add_into(sum, span_read(k, tensor_values(x), x->type, (b * tokens + n) * width, width, buffer), width);
+    float *y = span_target(tensor_values(o->output), x->type, b * width, buffer);
+    k->scale(y, sum, 1.0f / (float)tokens, width);
+    span_flush(k, tensor_values(o->output), x->type, b * width, width, y);
+}
+static void mean_forward(op *o) { op_parallel(o, (int)o->input[0]->size[0], mean_shard, o); }
+
+static void mean_gradient_shard(void *context, int b, int worker) {
+    op *o = context;
+    const kernels *k = o->owner->kernels;
+    const tensor *x = o->input[0];
+    int64_t tokens = x->size[1], width = x->size[2];
+    float *g = op_worker_scratch(o, worker), *buffer = g + width;
+    k->scale(g, span_read(k, op_output_gradient(o), x->type, b * width, width, buffer), 1.0f / (float)tokens, width);
+    for (int64_t n = 0; n < tokens; n++) {
+        int64_t offset = (b * tokens + n) * width;
+        void *dx = op_input_gradient(o, 0);
+        if (x->type == TENSOR_F32)
+            memcpy((float *)dx + offset, g, (size_t)width * sizeof *g);
+        else
+            span_flush(k, dx, x->type, offset, width, g);
+    }
+}
+static void mean_backward(op *o) { op_parallel(o, (int)o->input[0]->size[0], mean_gradient_shard, o); }
+
+static const op_type mean_type = {"mean", mean_prepare, mean_forward, mean_backward, NULL};
+
+tensor *op_mean_tokens(graph *g, tensor *x) {
+    if (!x) return NULL;
+    if (x->rank != 3) return graph_fail(g, "mean: rank %d instead of [B, N, D]", x->rank);
+    op *o = graph_record(g, &mean_type, 1, &x, x->type, 2, (int64_t[]){x->size[0], x->size[2]}, 0);
+    return o ? o->output : NULL;
+}
