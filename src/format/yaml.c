@@ -12,6 +12,7 @@
 #include <yaml.h> /* its names begin with yaml_ too; none of ours is among them */
 
 #include "base/file.h"
+#include "base/utf8.h"
 
 typedef struct block { /* one allocation of the tree */
     struct block *next;
@@ -343,29 +344,37 @@ static bool is_plain(const char *text) {
     return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.-+") == strlen(text);
 }
 
-uint64_t yaml_quote(char *out, uint64_t size, const char *text) {
-    uint64_t used = 0;
-#define PUT(character)                                      \
-    do {                                                    \
-        if (used + 1 < size) out[used] = (char)(character); \
-        used++;                                             \
-    } while (0)
-    bool plain = is_plain(text);
-    if (!plain) PUT('"');
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') PUT('\\');
-        if (c >= 0x20 && c != 0x7f) {
-            PUT(c);
-        } else { /* \xNN */
-            PUT('\\');
-            PUT('x');
-            PUT("0123456789abcdef"[c >> 4]);
-            PUT("0123456789abcdef"[c & 15]);
-        }
+/* What YAML allows to stand in a file as it is, given one well-formed character of `length` bytes. */
+static bool is_printable(const unsigned char *c, int length) {
+    if (length == 1) return c[0] >= 0x20 && c[0] != 0x7f;
+    if (length == 2) return !(c[0] == 0xc2 && c[1] < 0xa0); /* U+0080 .. U+009F */
+    return true;
+}
+
+/* U+FEFF, U+FFFE, U+FFFF: not allowed in a file, and no text's loss. */
+static bool is_forbidden(const unsigned char *c, int length) {
+    return length == 3 &&
+           ((c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) || (c[0] == 0xef && c[1] == 0xbf && c[2] >= 0xbe));
+}
+
+void yaml_put_text(FILE *stream, const char *text) {
+    if (is_plain(text)) {
+        fputs(text, stream);
+        return;
     }
-    if (!plain) PUT('"');
-#undef PUT
-    if (size) out[used < size ? used : size - 1] = 0;
-    return used;
+    fputc('"', stream);
+    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+        int length = utf8_character(c, strnlen((const char *)c, 4));
+        if (length == 0 || is_forbidden(c, length)) {
+            fputs("\xef\xbf\xbd", stream);
+        } else if (*c == '"' || *c == '\\') {
+            fprintf(stream, "\\%c", *c);
+        } else if (is_printable(c, length)) {
+            fwrite(c, 1, (size_t)length, stream);
+        } else { /* \xNN is the character U+00NN */
+            fprintf(stream, "\\x%02x", c[length - 1]);
+        }
+        c += length ? length : 1;
+    }
+    fputc('"', stream);
 }

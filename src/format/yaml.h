@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -50,8 +51,8 @@ bool yaml_is_null(const yaml_value *value);
 /* "mapping", "sequence" or "scalar", for messages. */
 const char *yaml_kind_name(yaml_kind kind);
 
-/* Writing: text as a scalar that reads back as the same string, quoted only when it must be. Into out (always
- * NUL-terminated); returns the length it needs without the NUL, like snprintf. */
-uint64_t yaml_quote(char *out, uint64_t size, const char *text);
+/* Writes text as a scalar that reads back as the same string, in quotes only when it must be. Malformed UTF-8 becomes
+ * U+FFFD. Errors stay in the stream. */
+void yaml_put_text(FILE *stream, const char *text);
 
 #endif
