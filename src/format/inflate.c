@@ -47,6 +47,55 @@ carina_status inflate_exactly(void *out, uint64_t out_size, const void *in, uint
     return CARINA_OK;
 }
 
+/* Room for more output: doubled, up to the limit. */
+static carina_status grow(uint8_t **out, uint64_t *capacity, uint64_t filled, uint64_t limit, const char *name,
+                          carina_error *error) {
+    uint64_t wanted = *capacity <= limit / 2 ? 2 * *capacity : limit;
+    if (filled >= limit)
+        return error_set(error, CARINA_ERROR_LIMIT, "%s: grows beyond %llu bytes", name, (unsigned long long)limit);
+    uint8_t *larger = realloc(*out, (size_t)wanted);
+    if (!larger) return error_memory(error, name, wanted);
+    *out = larger;
+    *capacity = wanted;
+    return CARINA_OK;
+}
+
+carina_status inflate_all(uint8_t **out, uint64_t *out_size, uint64_t limit, const void *in, uint64_t in_size,
+                          const char *name, carina_error *error) {
+    *out = NULL;
+    *out_size = 0;
+    z_stream z = {0};
+    if (inflateInit2(&z, -MAX_WBITS) != Z_OK) return error_memory(error, name, sizeof z);
+    z.next_in = (Bytef *)(uintptr_t)in;
+    uint64_t left = in_size, filled = 0, capacity = 2048 + in_size;
+    carina_status status = CARINA_OK;
+    int result = Z_OK;
+    while (status == CARINA_OK && result != Z_STREAM_END) {
+        if (z.avail_in == 0) {
+            z.avail_in = left < PIECE ? (uInt)left : PIECE;
+            left -= z.avail_in;
+        }
+        if (!*out || filled == capacity) status = grow(out, &capacity, filled, limit, name, error);
+        if (status != CARINA_OK) break;
+        uInt room = capacity - filled < PIECE ? (uInt)(capacity - filled) : PIECE;
+        z.next_out = *out + filled;
+        z.avail_out = room;
+        result = inflate(&z, Z_NO_FLUSH);
+        filled += room - z.avail_out;
+        bool starved = z.avail_in == 0 && left == 0 && z.avail_out > 0;
+        if (result != Z_STREAM_END && (result != Z_OK || starved))
+            status = error_set(error, CARINA_ERROR_FORMAT, "%s: compressed data is damaged or cut off", name);
+    }
+    inflateEnd(&z);
+    *out_size = filled;
+    if (status != CARINA_OK) {
+        free(*out);
+        *out = NULL;
+        *out_size = 0;
+    }
+    return status;
+}
+
 uint32_t inflate_crc32(const void *data, uint64_t size) {
     return (uint32_t)crc32_z(0, data, (z_size_t)size); /* NULL data: the CRC of nothing */
 }

@@ -10,6 +10,10 @@
 carina_status inflate_exactly(void *out, uint64_t out_size, const void *in, uint64_t in_size, const char *name,
                               carina_error *error);
 
+/* Raw deflate data of unknown size, at most `limit` bytes of it (LIMIT beyond). *out is malloc'ed, the caller's. */
+carina_status inflate_all(uint8_t **out, uint64_t *out_size, uint64_t limit, const void *in, uint64_t in_size,
+                          const char *name, carina_error *error);
+
 uint32_t inflate_crc32(const void *data, uint64_t size); /* CRC-32 of zip and gzip */
 
 /* A regular file read as a stream, gunzipped on the way when it begins with gzip's mark. */
