@@ -11,7 +11,8 @@
  *
  * Frames. Film pixels as in image/image.h: x to the right (the patient's left), y down, pixel column x covers
  * [x, x + 1). Thorax millimetres: x to the patient's left, y to the feet, z to the front; origin in the middle of the
- * lungs' bounding box. Side 0 is the patient's right (image left), side 1 the left. Path lengths are along the ray.
+ * bounding box of deeply inflated lungs; the height of that box is the body's unit of length. Side 0 is the patient's
+ * right (image left), side 1 the left. Path lengths are along the ray.
  *
  * Nothing here is global: several films may be made by several threads at once.
  */
@@ -19,6 +20,7 @@
 #define DATA_PHANTOM_PHANTOM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -55,20 +57,21 @@ typedef struct phantom_parameters {
     uint64_t seed, index;
 
     /* patient */
-    char sex;      /* 'M' or 'F' */
-    int age;       /* years, 0 .. 95 */
-    double fat;    /* 0 cachectic .. 0.5 usual .. 1 very obese */
-    double breast; /* 0 none .. 1 very large */
-    double muscle; /* 0 .. 1 */
-    double bone;   /* mineral content, 1 usual, 0.5 osteoporotic */
-    double lung_height_mm;
+    char sex;       /* 'M' or 'F' */
+    int age;        /* years, 0 .. 95 */
+    double fat;     /* 0 cachectic .. 0.5 usual .. 1 very obese */
+    double breast;  /* 0 none .. 1 very large */
+    double muscle;  /* 0 .. 1 */
+    double bone;    /* mineral content, 1 usual, 0.5 osteoporotic */
+    double unit_mm; /* height of the deeply inflated lungs: 270 a man, 245 a woman, 110 an infant */
+    double depth;   /* chest depth, 1 usual; > 1 barrel chest */
 
     /* view and pose */
     bool ap;                                         /* else PA */
     bool supine;                                     /* AP only: bedside film, else erect */
     double yaw_degrees, pitch_degrees, roll_degrees; /* about the body axis; lordotic > 0; in the film's plane */
     double source_mm;                                /* focus to detector */
-    double film_scale;                               /* lungs' height as a fraction of the film's height, before pose */
+    double film_scale;                               /* unit as a fraction of the film's height, before pose */
     phantom_point film_centre;                       /* where the lungs' centre falls, fraction of the film */
     double arms;                                     /* 0 at the sides .. 1 raised or turned out of the film */
     double scapula_clear;                            /* 0 over the lungs .. 1 rotated clear */
