@@ -1,0 +1,98 @@
+/* The hooks that carry a film's findings through the phantom; see finding_film.h. */
+#include "data/phantom/finding_film.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Streams apart from the phantom's own: findings of a film do not change when its anatomy's draws do. */
+#define DRAW_SALT  0x66696e64696e6773ULL /* "findings" */
+#define ALTER_SALT 0x616c746572000000ULL
+#define PAINT_SALT 0x7061696e74000000ULL
+
+#define COVER_SEEN 0.35f /* where a finding covers at least so much, its mask is 1 */
+
+void finding_film_draw(finding_film *film, const phantom_parameters *parameters) {
+    memset(film, 0, sizeof *film);
+    finding_patient patient = {.age = parameters->age, .sex = parameters->sex, .ap = parameters->ap};
+    random_state random = random_stream(parameters->seed ^ DRAW_SALT, parameters->index);
+    finding_draw(&film->list, &patient, &random);
+}
+
+static carina_status alter(void *context, phantom_parameters *parameters, carina_error *error) {
+    (void)error;
+    finding_film *film = context;
+    finding_film_draw(film, parameters);
+    random_state random = random_stream(parameters->seed ^ ALTER_SALT, parameters->index);
+    finding_alter(&film->list, parameters, &random);
+    return CARINA_OK;
+}
+
+/* True when the finding paints something of its own (else it only changed an organ). */
+static bool paint(const finding *f, int fracture, phantom_scene *scene, float *cover, random_state *random) {
+    switch (f->kind) {
+        case FINDING_OPACITY:
+        case FINDING_CONSOLIDATION:
+        case FINDING_PNEUMONIA: finding_paint_airspace(f, scene, cover, random); return true;
+        case FINDING_EDEMA: finding_paint_diffuse(f, scene, cover, random); return true;
+        case FINDING_ATELECTASIS:
+        case FINDING_SCARRING: finding_paint_lines(f, scene, cover, random); return true;
+        case FINDING_NODULE:
+        case FINDING_CALCIFIED_NODULE:
+        case FINDING_MASS:
+        case FINDING_ENLARGED_HILUM: finding_paint_round(f, scene, cover, random); return true;
+        case FINDING_LOBAR_COLLAPSE: finding_paint_collapse(f, scene, cover, random); return true;
+        case FINDING_EFFUSION: finding_paint_effusion(f, scene, cover, random); return true;
+        case FINDING_PNEUMOTHORAX: finding_paint_pneumothorax(f, scene, cover, random); return true;
+        case FINDING_PLEURAL_THICKENING: finding_paint_thickening(f, scene, cover, random); return true;
+        case FINDING_HERNIA: finding_paint_hernia(f, scene, cover, random); return true;
+        case FINDING_RIB_FRACTURE:
+        case FINDING_CLAVICLE_FRACTURE: finding_paint_fracture(f, fracture, scene, cover, random); return true;
+        default: return false;
+    }
+}
+
+static carina_status hand_over(finding_film *film, int index, phantom_scene *scene, carina_error *error) {
+    size_t count = (size_t)scene->width * (size_t)scene->height, seen = 0;
+    uint8_t *mask = malloc(count);
+    if (!mask) return error_memory(error, "lesion mask", count);
+    for (size_t i = 0; i < count; i++) {
+        mask[i] = film->cover[i] >= COVER_SEEN && scene->field_mask[i];
+        seen += mask[i];
+    }
+    /* A lesion outside the film or hidden altogether has no mask; its finding is then not told either. */
+    if (seen == 0 || scene->lesion_count >= PHANTOM_MAX_LESIONS || film->lesion_count >= PHANTOM_MAX_LESIONS) {
+        free(mask);
+        film->list.items[index].told = film->list.items[index].told && seen > 0;
+        return CARINA_OK;
+    }
+    const finding_entry *entry = &finding_table[film->list.items[index].kind];
+    TRY(phantom_scene_add_lesion(scene, entry->name, -1, mask, error));
+    film->lesion_finding[film->lesion_count++] = index;
+    return CARINA_OK;
+}
+
+static carina_status add(void *context, phantom_scene *scene, carina_error *error) {
+    finding_film *film = context;
+    size_t count = (size_t)scene->width * (size_t)scene->height;
+    random_state random = random_stream(scene->parameters.seed ^ PAINT_SALT, scene->parameters.index);
+    film->cover = malloc(count * sizeof *film->cover);
+    if (!film->cover) return error_memory(error, "finding cover", count * sizeof *film->cover);
+    carina_status status = CARINA_OK;
+    int fracture = 0;
+    for (int i = 0; status == CARINA_OK && i < film->list.count; i++) {
+        const finding *f = &film->list.items[i];
+        memset(film->cover, 0, count * sizeof *film->cover);
+        bool painted = paint(f, fracture, scene, film->cover, &random);
+        if (finding_table[f->kind].label >= 0 && finding_table[f->kind].form == FINDING_FORM_BONE) fracture++;
+        if (painted) status = hand_over(film, i, scene, error);
+    }
+    free(film->cover);
+    film->cover = NULL;
+    return status;
+}
+
+phantom_hooks finding_film_hooks(finding_film *film) {
+    memset(film, 0, sizeof *film);
+    return (phantom_hooks){.context = film, .alter = alter, .add = add};
+}
