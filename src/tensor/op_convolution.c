@@ -63,6 +63,8 @@ static void rows_for_output(const convolution_state *s, convolution_shard *shard
     shard->y_row = y0;
     shard->shape.input_height = min_i64(last, s->height) - shard->x_row;
     shard->shape.output_height = y1 - y0;
+    if (y0 == 0 && y1 == s->output_height)
+        shard->shape.input_height = s->height; /* whole pictures: several may follow */
 }
 
 /* Rows of y that rows [x0, x1) of x contribute to. */

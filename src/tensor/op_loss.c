@@ -144,6 +144,34 @@ tensor *op_binary_cross_entropy(graph *g, tensor *logits, tensor *target) {
     return o->output;
 }
 
+/* ---- dot product of two tensors ---- */
+
+static void dot_forward(op *o) {
+    const float *a = tensor_f32(o->input[0]), *b = tensor_f32(o->input[1]);
+    double sum = 0;
+    for (int64_t i = 0; i < o->input[0]->count; i++) sum += (double)a[i] * (double)b[i];
+    *(float *)tensor_values(o->output) = (float)sum;
+}
+static void dot_backward(op *o) {
+    for (int i = 0; i < 2; i++) {
+        float *d = op_input_gradient(o, i);
+        if (d)
+            o->owner->kernels->scale(d, tensor_f32(o->input[1 - i]), *(float *)op_output_gradient(o),
+                                     o->input[0]->count);
+    }
+}
+static const op_type dot_type = {"dot", NULL, dot_forward, dot_backward, NULL};
+
+tensor *op_dot(graph *g, tensor *a, tensor *b) {
+    if (!a || !b) return NULL;
+    if (a->type != TENSOR_F32 || b->type != TENSOR_F32 || a->count != b->count || a->param || b->param)
+        return graph_fail(g, "dot: two f32 values of one size are wanted");
+    op *o = graph_record(g, &dot_type, 2, (tensor *[]){a, b}, TENSOR_F32, 1, (int64_t[]){1}, 0);
+    if (!o) return NULL;
+    o->backward_reads = READS_INPUT(0) | READS_INPUT(1);
+    return o->output;
+}
+
 /* ---- weighted sum ---- */
 
 typedef struct sum_state {

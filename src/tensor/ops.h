@@ -86,6 +86,8 @@ typedef struct box_loss_options {
 tensor *op_box_loss(graph *g, tensor *predicted, tensor *target, tensor *present, const box_loss_options *options);
 /* Mean of binary cross-entropy with logits over the entries whose target is 0..1; others (negative, NaN) are masked. */
 tensor *op_binary_cross_entropy(graph *g, tensor *logits, tensor *target);
+/* sum(a b): a linear functional of a tensor, for gradients from outside. */
+tensor *op_dot(graph *g, tensor *a, tensor *b);
 /* Weighted sum of `count` scalars. */
 tensor *op_sum_scalars(graph *g, int count, tensor *const *scalars, const float *weights);
 
