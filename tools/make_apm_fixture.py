@@ -4,7 +4,7 @@ tools/torch_apm.py, so that Carina's model code is checked against it where PyTo
 
     make_apm_fixture.py [DIRECTORY]
 
-tests/data/apm/README.md describes every file. Running it again gives the same files (PyTorch 1.13).
+tests/data/apm/README.md describes every file. Another run gives the same files, up to the rounding of the BLAS in use.
 """
 import json
 import os

@@ -216,18 +216,18 @@ class Decoder(nn.Module):
 
 def sine_position(height, width, features, like):
     """DETR's normalised sine embedding [h*w, D]: D/2 features of y, then D/2 of x; sin on even, cos on odd."""
-    half = features // 2
-    index = torch.arange(half, dtype=torch.float64)
-    frequency = 10000 ** (2 * torch.div(index, 2, rounding_mode="floor") / half)
+    height, width, half = int(height), int(width), features // 2
+    index = np.arange(half)
+    frequency = 10000.0 ** (2 * (index // 2) / half)
 
     def axis(count):
-        place = torch.arange(1, count + 1, dtype=torch.float64) / (count + 1e-6) * 2 * math.pi
+        place = np.arange(1, count + 1) / (count + 1e-6) * 2 * math.pi
         angle = place[:, None] / frequency
-        return torch.where(torch.arange(half) % 2 == 0, angle.sin(), angle.cos())
+        return np.where(index % 2 == 0, np.sin(angle), np.cos(angle))
 
-    y = axis(height)[:, None, :].expand(height, width, half)
-    x = axis(width)[None, :, :].expand(height, width, half)
-    return torch.cat((y, x), -1).reshape(height * width, features).to(like.dtype)
+    y = np.broadcast_to(axis(height)[:, None], (height, width, half))
+    x = np.broadcast_to(axis(width)[None], (height, width, half))
+    return torch.from_numpy(np.concatenate((y, x), -1).reshape(height * width, features)).to(like.dtype)
 
 
 class Transformer(nn.Module):
