@@ -16,13 +16,17 @@
 
 bool dicom_recognise(const void *data, uint64_t size) { return dicom_structure_recognise(data, size); }
 
-bool dicom_is_directory(const void *data, uint64_t size) {
+bool dicom_media_class(char out[DICOM_CODE], const void *data, uint64_t size) {
     dicom_structure structure;
+    out[0] = 0;
     if (!dicom_structure_recognise(data, size)) return false;
-    bool found = dicom_structure_header(&structure, data, size, NULL) == CARINA_OK &&
-                 strcmp(structure.media_class, MEDIA_STORAGE_DIRECTORY) == 0;
-    dicom_structure_close(&structure);
-    return found;
+    if (dicom_structure_header(&structure, data, size, NULL) == CARINA_OK) strcpy(out, structure.media_class);
+    return out[0] != 0;
+}
+
+bool dicom_is_directory(const void *data, uint64_t size) {
+    char class_uid[DICOM_CODE];
+    return dicom_media_class(class_uid, data, size) && strcmp(class_uid, MEDIA_STORAGE_DIRECTORY) == 0;
 }
 
 /* ---- refusals ---- */

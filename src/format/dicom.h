@@ -112,6 +112,10 @@ typedef struct dicom_options {
 bool dicom_recognise(const void *data, uint64_t size);
 bool dicom_is_directory(const void *data, uint64_t size); /* a DICOMDIR */
 
+/* The SOP class that the file header names; false when there is no header or no such element. The file's first few
+ * hundred bytes are all that is looked at. */
+bool dicom_media_class(char out[DICOM_CODE], const void *data, uint64_t size);
+
 carina_status dicom_load_memory(dicom_film *out, const void *data, uint64_t size, const dicom_options *options,
                                 carina_error *error);
 carina_status dicom_load_file(dicom_film *out, const char *path, const dicom_options *options, carina_error *error);

@@ -188,7 +188,8 @@ static void add_noise(float *picture, int size, float deviation, bool smooth, ra
     }
     if (smooth) {
         gaussian(field, field, spare, size, 0.8f);
-        for (int64_t i = 0; i < count; i++) field[i] *= 2.8f; /* what the smoothing took from the deviation: 2 sqrt(pi) 0.8 */
+        for (int64_t i = 0; i < count; i++)
+            field[i] *= 2.8f; /* what the smoothing took from the deviation: 2 sqrt(pi) 0.8 */
     }
     for (int64_t i = 0; i < count; i++) picture[i] += field[i];
 }
