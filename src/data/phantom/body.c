@@ -103,6 +103,21 @@ static void arms(thorax *t, random_state *r) {
     }
 }
 
+static void raster_breast(raster map, double cx, double cy, double rx, double ry, double angle, double thickness,
+                          double fold) {
+    double c = cos(angle), s = sin(angle), reach = fmax(rx, ry);
+    int x1 = (int)clamp(cx - reach, 0, map.width), x2 = (int)clamp(cx + reach + 1, 0, map.width);
+    int y1 = (int)clamp(cy - reach, 0, map.height), y2 = (int)clamp(cy + reach + 1, 0, map.height);
+    for (int y = y1; y < y2; y++)
+        for (int x = x1; x < x2; x++) {
+            double px = x + 0.5 - cx, py = y + 0.5 - cy;
+            double a = (px * c + py * s) / rx, b = (py * c - px * s) / ry, r2 = a * a + b * b;
+            if (r2 >= 1) continue;
+            double power = fold + 2.6 * raster_step(0.55, -0.5, b);
+            map.value[(size_t)y * (size_t)map.width + (size_t)x] += (float)(thickness * pow(1 - r2, 0.5 * power));
+        }
+}
+
 static void breasts(thorax *t, random_state *r) {
     const phantom_parameters *p = t->p;
     double size = p->breast;
@@ -121,11 +136,10 @@ static void breasts(thorax *t, random_state *r) {
         double rx = 0.13 + 0.12 * size, ry = 0.14 + 0.13 * size;
         phantom_point at = thorax_project(t, u, v, 0.5 * t->depth + 0.05);
         double m = thorax_scale_at(t, 0.5 * t->depth + 0.05),
-               deep = (0.08 + 0.26 * size) * t->unit * (p->supine ? 0.7 : 1);
+               deep = (0.06 + 0.2 * size) * t->unit * (p->supine ? 0.7 : 1);
         double tilt = sign * random_range(r, -0.3, 0.5);
-        raster_ellipse(map, at.x, at.y, rx * m, ry * m, tilt, 0.55 * deep, 1.5);
-        /* The lower half hangs over: fuller and with a crisp fold. */
-        raster_ellipse(map, at.x, at.y + 0.25 * ry * m, 0.95 * rx * m, 0.76 * ry * m, tilt, 0.5 * deep, 0.8);
+        /* Flows into the chest wall above, hangs over with a fold below: the profile sharpens downwards. */
+        raster_breast(map, at.x, at.y, rx * m, ry * m, tilt, 0.7 * deep, random_range(r, 0.9, 2));
         for (size_t i = 0; i < t->pixels; i++) t->scene->body_mask[i] |= t->scene->soft[i] > 0;
     }
 }
@@ -150,11 +164,12 @@ static void lung(thorax *t, int side, double share) {
     uint8_t *mask = s->lung_mask[side];
     raster_distance(t->distance, mask, t->width, t->height, t->line);
     double row_v = -t->centre.y / t->scale;
-    float near = (float)(0.05 * t->scale), across = (float)(0.36 * t->scale);
+    float near = (float)(0.05 * t->scale), across = (float)(0.36 * t->scale), inner = (float)(0.2 * t->scale);
     int below = (int)(0.11 * t->scale);
     for (int y = 0; y < t->height; y++) {
         double v = row_v + (y + 0.5) / t->scale;
         double deep = t->depth * t->unit * (0.36 + 0.64 * raster_step(-0.62, 0.05, v)) * share;
+        double below_hila = raster_step(t->carina.v - 0.08, t->carina.v + 0.1, v);
         const uint8_t *row = mask + (size_t)y * (size_t)t->width;
         int first = 0, last = t->width - 1;
         while (first < t->width && !row[first]) first++;
@@ -167,6 +182,9 @@ static void lung(thorax *t, int side, double share) {
             float lateral = side == 0 ? (first > 0 ? (float)(x - first + 1) : across)
                                       : (last < t->width - 1 ? (float)(last - x + 1) : across);
             air[at] = (float)deep * rounded(t->distance[at], near) * (0.12f + 0.88f * rounded(lateral, across));
+            /* Beside the spine the lung's inner face leans back: less of it on the ray the nearer to the midline. */
+            float medial = (float)(side == 0 ? last - x : x - first), lean = medial < inner ? medial / inner : 1;
+            air[at] *= 1 - (float)below_hila * 0.55f * (1 - lean) * (1 - lean);
         }
     }
     /* The gutter behind the dome: lung seen through liver and stomach, fading downwards. Not part of the mask. */
@@ -192,9 +210,9 @@ static void heart(thorax *t) {
     double w = 0.22 * t->depth;
     thorax_fill(t, s->heart_mask, t->heart, SHAPE_HEART_POINTS, w);
     raster_distance(t->distance, s->heart_mask, t->width, t->height, t->line);
-    float deep = (float)(0.84 * t->depth * t->unit), radius = (float)(0.15 * t->scale);
+    float deep = (float)(0.80 * t->depth * t->unit), radius = (float)(0.2 * t->scale);
     for (size_t i = 0; i < t->pixels; i++)
-        if (s->heart_mask[i]) s->heart[i] = deep * (0.3f + 0.7f * rounded(t->distance[i], radius));
+        if (s->heart_mask[i]) s->heart[i] = deep * (0.12f + 0.88f * rounded(t->distance[i], radius));
 }
 
 void body_build(thorax *t) {

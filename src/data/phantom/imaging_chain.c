@@ -95,8 +95,8 @@ static void expose(float *film, const phantom_scene *s, float *work[3], random_s
     }
     raster_blur(scatter, scratch, s->width, s->height, 34 * s->pixels_per_mm);
     /* A finer part keeps edges from standing in a flat fog. */
-    float amount = (float)(p->scatter * 0.55);
-    for (size_t i = 0; i < pixels; i++) primary[i] += amount * scatter[i] * 0.5f;
+    float amount = (float)(p->scatter * 0.8);
+    for (size_t i = 0; i < pixels; i++) primary[i] += amount * scatter[i];
     raster_blur(primary, scratch, s->width, s->height, fmax(p->blur_mm * s->pixels_per_mm, 0.35));
     /* Quanta per film pixel behind 20 cm of water are a few thousand at the usual dose. */
     double quanta = 3.0e5 * p->dose * pow(512.0 / s->height, 2);

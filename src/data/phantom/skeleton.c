@@ -26,7 +26,7 @@ static void bone_tube(thorax *t, const thorax_space *point, int count, double ra
         double du = point[b].u - point[a].u, dv = point[b].v - point[a].v, dw = point[b].w - point[a].w;
         double whole = sqrt(du * du + dv * dv + dw * dw),
                flat = hypot(node[b].x - node[a].x, node[b].y - node[a].y) / t->scale;
-        node[i].thickness *= clamp(whole / fmax(flat, 1e-6), 1, 2.2);
+        node[i].thickness *= clamp(whole / fmax(flat, 1e-6), 1, 1.3);
     }
     if (line) line->point_count = count, line->half_width = radius * t->scale;
     raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, count, t->p->bone);

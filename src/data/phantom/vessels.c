@@ -24,10 +24,10 @@ typedef struct grower {
 static void grow(grower *g, thorax_space from, double angle, double dip, double radius, double length, int depth) {
     thorax *t = g->t;
     enum { STEPS = 5 };
-    if (radius < 0.0011 || depth > 9 || g->budget <= 0) return;
+    if (radius < 0.0014 || depth > 8 || g->budget <= 0) return;
     raster_node node[STEPS + 1];
     thorax_space at = from;
-    double end = radius * random_range(g->random, 0.78, 0.92), wander = 0.16;
+    double end = radius * random_range(g->random, 0.84, 0.95), wander = 0.13;
     for (int i = 0; i <= STEPS; i++) {
         double f = (double)i / STEPS, r = radius + f * (end - radius);
         phantom_point p = thorax_project(t, at.u, at.v, at.w);
@@ -43,7 +43,8 @@ static void grow(grower *g, thorax_space from, double angle, double dip, double 
     /* Off the film or far outside the chest: nothing to see. */
     if (node[STEPS].x < -40 || node[STEPS].x > t->width + 40 || node[STEPS].y > t->height + 40) return;
     double share = random_range(g->random, 0.3, 0.7), spread = random_range(g->random, 0.35, 0.85);
-    double big = end * sqrt(fmax(share, 1 - share)), small = end * sqrt(fmin(share, 1 - share));
+    /* Areas add up to a little more than the parent's, as in lungs. */
+    double big = 1.07 * end * sqrt(fmax(share, 1 - share)), small = 1.07 * end * sqrt(fmin(share, 1 - share));
     double side = random_chance(g->random, 0.5) ? 1 : -1;
     grow(g, at, angle + side * spread * 0.35, dip * 0.8 + parameters_normal(g->random, 0, 0.2, 2), big, length * 0.86,
          depth + 1);
@@ -63,8 +64,8 @@ static void hilum(thorax *t, int side, random_state *r) {
     double v = t->carina.v + (side ? 0.035 : 0.075) + parameters_normal(r, 0, 0.01, 2);
     double u = spine + sign * (0.125 + 0.02 * (size - 1) + 0.25 * p->mediastinum_widen_mm / t->unit);
     double low_up = 1 - 0.35 * p->vessel_cephalization, up_up = 0.72 + 0.4 * p->vessel_cephalization;
-    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 1.5;
-    grower g = {t, r, {t->width, t->height, t->scene->vessels}, sign, unit_gain, 2600};
+    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 1.8;
+    grower g = {t, r, {t->width, t->height, t->scene->vessels}, sign, unit_gain, 0};
     double trunk = 0.026 * size * wide;
     /* Interlobar artery: the comma-shaped body of the hilum. */
     thorax_space line[6];
@@ -85,14 +86,16 @@ static void hilum(thorax *t, int side, random_state *r) {
         double strong = (up_up + (low_up * 1.12 - up_up) * f) * random_range(r, 0.65, 1.05);
         thorax_space from = {u + sign * (0.012 + 0.04 * f), v - 0.03 + 0.10 * f, random_range(r, -0.08, 0.06)};
         double angle = side ? a : 3.14159265 - a;
-        grow(&g, from, angle, random_range(r, -0.55, 0.55), 0.0135 * wide * strong, 0.092 * random_range(r, 0.85, 1.2),
+        g.budget = 320;
+        grow(&g, from, angle, random_range(r, -0.55, 0.55), 0.0118 * wide * strong, 0.092 * random_range(r, 0.85, 1.2),
              0);
     }
     /* Veins of the lower lung: flat, towards the left atrium. */
     for (int i = 0; i < 4; i++) {
         double a = random_range(r, 0.15, 0.75);
+        g.budget = 320;
         thorax_space from = {u - sign * 0.015, v + 0.08 + 0.03 * i, random_range(r, -0.05, 0.05)};
-        grow(&g, from, side ? a : 3.14159265 - a, random_range(r, -0.4, 0.4), 0.0115 * wide * low_up, 0.1, 0);
+        grow(&g, from, side ? a : 3.14159265 - a, random_range(r, -0.4, 0.4), 0.0105 * wide * low_up, 0.1, 0);
     }
     mark->hilum[side] = thorax_project(t, u + sign * 0.025, v, 0);
     double half = 0.1 * clamp(t->inflation, 0.75, 1.1);
@@ -119,7 +122,7 @@ void vessels_build(thorax *t) {
             continue;
         }
         float net = 1.2f - fabsf(haze[i]) * 1.5f;
-        float texture = (float)amount * 0.055f * deep * (0.6f * net + 0.4f * haze[i]);
+        float texture = (float)amount * 0.11f * deep * (0.6f * net + 0.4f * haze[i]);
         /* Vessels run in lung; they fade where there is little of it. */
         float inside = deep > 14 ? 1 : deep / 14;
         s->vessels[i] = s->vessels[i] * inside + texture;
