@@ -67,7 +67,7 @@ static void wire(const drawing *d, const thorax_space *knot, int count, double w
         node[i] = (raster_node){at.x, at.y, radius, metal_mm, hollow};
         touch(d, at, radius);
     }
-    raster_tube((raster){t->width, t->height, t->scene->metal}, t->work, node, n, 1);
+    raster_tube((raster){t->width, t->height, t->scene->metal}, t->work, node, n, 1, RASTER_CAPS);
 }
 
 static void tip(const drawing *d, thorax_space at, int region) {

@@ -185,10 +185,11 @@ void mediastinum_build(thorax *t) {
     knob_and_vessels(t, r);
     airways(t, r);
     abdomen_gas(t, r);
-    /* Heart and vessels take their depth off the gas; a rest of lung in front and behind stays. Outlines are filled by whole
-     * pixels: a little blur makes them smooth. */
+    /* Heart and vessels take their depth off the gas; a rest of lung in front and behind stays. Outlines are filled by
+     * whole pixels: a little blur makes them smooth. */
     raster_blur(s->heart, t->distance, t->width, t->height, 0.0018 * t->height);
-    for (int side = 0; side < 2; side++) raster_blur(s->air[side], t->distance, t->width, t->height, 0.0016 * t->height);
+    for (int side = 0; side < 2; side++)
+        raster_blur(s->air[side], t->distance, t->width, t->height, 0.0016 * t->height);
     for (int side = 0; side < 2; side++)
         for (size_t i = 0; i < t->pixels; i++)
             if (s->heart[i] > 0 && s->air[side][i] > 0) {

@@ -204,5 +204,5 @@ void thorax_draw(const thorax *t, float *map, const thorax_space *point, int cou
         node[i] = (raster_node){at.x, at.y, radius, tube.thickness[0] + f * (tube.thickness[1] - tube.thickness[0]),
                                 tube.shell};
     }
-    raster_tube((raster){t->width, t->height, map}, t->work, node, count, tube.gain);
+    raster_tube((raster){t->width, t->height, map}, t->work, node, count, tube.gain, RASTER_CAPS);
 }

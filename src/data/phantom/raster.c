@@ -111,7 +111,7 @@ static double chord(double distance, double radius, double thickness, double she
     return thickness * length;
 }
 
-void raster_tube(raster map, float *work, const raster_node *node, int count, double gain) {
+void raster_tube(raster map, float *work, const raster_node *node, int count, double gain, int caps) {
     double left = INFINITY, right = -INFINITY, top = INFINITY, bottom = -INFINITY;
     for (int i = 0; i + 1 < count; i++) {
         const raster_node *a = node + i, *b = node + i + 1;
@@ -128,7 +128,9 @@ void raster_tube(raster map, float *work, const raster_node *node, int count, do
                 double t = (px * dx + py * dy) / length2;
                 /* Inner joints are butted, not capped: a cap's shell would cross the neighbour's marrow. */
                 double overshoot = (t < 0 ? -t : t > 1 ? t - 1 : 0) * length;
-                if (overshoot > 1 && ((t < 0 && i > 0) || (t > 1 && i + 2 < count))) continue;
+                bool cut_start = i > 0 || !(caps & RASTER_CAP_START),
+                     cut_end = i + 2 < count || !(caps & RASTER_CAP_END);
+                if (overshoot > 1 && ((t < 0 && cut_start) || (t > 1 && cut_end))) continue;
                 t = t < 0 ? 0 : t > 1 ? 1 : t;
                 double ox = px - t * dx, oy = py - t * dy, distance2 = ox * ox + oy * oy;
                 double radius = a->radius + t * (b->radius - a->radius);

@@ -30,7 +30,8 @@ typedef struct raster_node {
 
 /* Adds the tube through the nodes: per pixel the largest chord of any of its segments, so that joints do not add up.
  * `work` [height, width] must be 0 and is 0 again afterwards. */
-void raster_tube(raster map, float *work, const raster_node *node, int count, double gain);
+enum { RASTER_CAP_START = 1, RASTER_CAP_END = 2, RASTER_CAPS = 3 }; /* rounded ends, else cut square */
+void raster_tube(raster map, float *work, const raster_node *node, int count, double gain, int caps);
 
 /* Adds thickness * sqrt(1 - r^2)^power inside the rotated ellipse. angle in radians. */
 void raster_ellipse(raster map, double cx, double cy, double rx, double ry, double angle, double thickness,

@@ -13,13 +13,12 @@ static double clamp(double value, double low, double high) { return value < low 
 
 /* Draws a bone; where it runs along the ray the chord is lengthened. Radii in units, thickness in mm. */
 static void bone_tube(thorax *t, const thorax_space *point, int count, double radius, double thickness, double shell,
-                      phantom_line *line) {
+                      int caps) {
     raster_node node[PHANTOM_LINE_POINTS];
     if (count > PHANTOM_LINE_POINTS) count = PHANTOM_LINE_POINTS;
     for (int i = 0; i < count; i++) {
         phantom_point at = thorax_project(t, point[i].u, point[i].v, point[i].w);
         node[i] = (raster_node){at.x, at.y, radius * thorax_scale_at(t, point[i].w), thickness, shell};
-        if (line) line->point[i] = at;
     }
     for (int i = 0; i < count; i++) {
         int a = i > 0 ? i - 1 : 0, b = i + 1 < count ? i + 1 : i;
@@ -28,8 +27,7 @@ static void bone_tube(thorax *t, const thorax_space *point, int count, double ra
                flat = hypot(node[b].x - node[a].x, node[b].y - node[a].y) / t->scale;
         node[i].thickness *= clamp(whole / fmax(flat, 1e-6), 1, 1.3);
     }
-    if (line) line->point_count = count, line->half_width = radius * t->scale;
-    raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, count, t->p->bone);
+    raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, count, t->p->bone, caps);
 }
 
 static void break_bone(const thorax *t, thorax_space *point, int count, const phantom_fracture *f) {
@@ -115,7 +113,7 @@ static void ribs(thorax *t, random_state *r) {
             for (int i = 0; i < NODES; i++) {
                 double f = whole * i / (NODES - 1), a = 3.14159 * f * 0.86;
                 double x = sin(a);
-                double reach = a < 1.5708 ? start + (wall - start) * pow(x, 0.8)
+                double reach = a < 1.5708 ? start + (wall - start) * pow(x, 0.66)
                                           : front_table[n] + (wall - front_table[n]) * (x - 0.43) / 0.57;
                 if (a >= 1.5708 && x < 0.43) reach = front_table[n];
                 double drop = fall * (0.62 * raster_step(-0.12, 1.05, f) + 0.38 * f) - 0.012 * sin(fmin(a * 2.2, 3.14));
@@ -130,9 +128,10 @@ static void ribs(thorax *t, random_state *r) {
             /* Back and front arcs are two bodies on one ray; drawn apart so that their shadows add. */
             int split = (int)(NODES * 0.58 / whole);
             if (split > NODES - 2) split = NODES - 1;
-            bone_tube(t, point, split + 1, radius, 6.4 * t->unit / 260, cortex, NULL);
+            bone_tube(t, point, split + 1, radius, 6.4 * t->unit / 260, cortex,
+                      split < NODES - 1 ? RASTER_CAP_START : RASTER_CAPS);
             if (split < NODES - 1)
-                bone_tube(t, point + split, NODES - split, radius * 1.08, 4.4 * t->unit / 260, cortex, NULL);
+                bone_tube(t, point + split, NODES - split, radius * 1.08, 4.8 * t->unit / 260, cortex, RASTER_CAP_END);
             phantom_line *line = &t->scene->rib[side][n - 1];
             line->point_count = NODES;
             line->half_width = radius * t->scale;
@@ -171,7 +170,7 @@ static void clavicles(thorax *t, random_state *r) {
         for (int i = 0; i < p->fracture_count; i++)
             if (p->fractures[i].clavicle && p->fractures[i].side == side) break_bone(t, point, NODES, &p->fractures[i]);
         raster_node node[NODES];
-        double thick = 0.019 + 0.004 * p->muscle, mineral = 10.5 * t->unit / 260;
+        double thick = 0.019 + 0.004 * p->muscle, mineral = 14 * t->unit / 260;
         box extent = {1e9f, 1e9f, -1e9f, -1e9f};
         for (int i = 0; i < NODES; i++) {
             double f = (double)i / (NODES - 1),
@@ -186,7 +185,7 @@ static void clavicles(thorax *t, random_state *r) {
         t->scene->clavicle[side].point_count = NODES;
         t->scene->clavicle[side].half_width = thick * t->scale;
         t->clavicle_box[side] = extent;
-        raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, NODES, p->bone);
+        raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, NODES, p->bone, RASTER_CAPS);
     }
 }
 

@@ -39,7 +39,7 @@ static void grow(grower *g, thorax_space from, double angle, double dip, double 
         at.w += length / STEPS * sin(dip);
     }
     g->budget -= STEPS;
-    raster_tube(g->map, t->work, node, STEPS + 1, g->gain);
+    raster_tube(g->map, t->work, node, STEPS + 1, g->gain, RASTER_CAPS);
     /* Off the film or far outside the chest: nothing to see. */
     if (node[STEPS].x < -40 || node[STEPS].x > t->width + 40 || node[STEPS].y > t->height + 40) return;
     double share = random_range(g->random, 0.3, 0.7), spread = random_range(g->random, 0.35, 0.85);
@@ -75,7 +75,7 @@ static void hilum(thorax *t, int side, random_state *r) {
             (thorax_space){u + sign * (0.004 + 0.06 * f + 0.015 * sin(3.1 * f)), v - 0.055 + 0.2 * f, -0.02 - 0.08 * f};
     }
     thorax_draw(t, t->scene->vessels, line, 6,
-                (thorax_tube){{trunk * 1.25, trunk * 0.5}, {2.2 * trunk * t->unit, 1.0 * trunk * t->unit}, 0, 1});
+                (thorax_tube){{trunk * 1.25, trunk * 0.5}, {1.3 * trunk * t->unit, 0.5 * trunk * t->unit}, 0, 1});
     phantom_point at = thorax_project(t, u - sign * 0.005, v - 0.015, 0);
     raster_ellipse(g.map, at.x, at.y, 0.036 * size * t->scale, 0.055 * size * t->scale, 0, 0.06 * size * t->unit, 1);
     /* Branches by direction: 0 lateral, pi/2 down, -pi/2 up (mirrored for the right lung). */
