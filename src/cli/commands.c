@@ -5,6 +5,7 @@
 #include "cli/command.h"
 
 static const command *const commands[] = {
+    &command_train,
     &command_doctor,
     &command_help,
     &command_version,

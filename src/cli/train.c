@@ -1,0 +1,106 @@
+/* `carina train`: runs a training configuration to its end, or until interrupted, and resumes it. */
+#include <math.h>
+#include <stddef.h>
+
+#include "base/progress.h"
+#include "cli/command.h"
+#include "train/run_log.h"
+#include "train/trainer.h"
+
+typedef struct train_values {
+    bool resume, overwrite, quiet;
+    int64_t threads, stop_after;
+    const char *check_losses;
+    double tolerance;
+} train_values;
+
+static const train_values defaults = {.tolerance = 0.01};
+
+static const option options[] = {
+    {"resume", 'r', OPTION_FLAG, NULL, "continue from the run's checkpoint", offsetof(train_values, resume), 0, 0},
+    {"overwrite", 0, OPTION_FLAG, NULL, "begin anew although the run exists", offsetof(train_values, overwrite), 0, 0},
+    {"stop-after", 0, OPTION_INTEGER, "STEPS", "pause after so many steps of this session",
+     offsetof(train_values, stop_after), 0, 1e9},
+    {"check-losses", 0, OPTION_FILE, "FILE", "compare the first losses with FILE (a run's first_losses.txt) and stop",
+     offsetof(train_values, check_losses), 0, 0},
+    {"tolerance", 0, OPTION_NUMBER, "FRACTION", "relative difference that --check-losses accepts",
+     offsetof(train_values, tolerance), 0, 1},
+    {"quiet", 'q', OPTION_FLAG, NULL, "no progress line", offsetof(train_values, quiet), 0, 0},
+    OPTION_THREADS(train_values, threads),
+    {0},
+};
+
+static void print_result(const trainer_result *r, uint64_t steps) {
+    const char *state = r->finished ? "finished" : r->interrupted ? "interrupted, saved" : "paused";
+    printf("%s at step %llu of %llu: loss %.4f", state, (unsigned long long)r->step, (unsigned long long)steps,
+           r->loss);
+    if (r->best >= 0) printf(", best validation IoU %.4f at step %llu", r->best, (unsigned long long)r->best_step);
+    if (r->monitor >= 0) printf(", monitor IoU %.4f (only watched)", r->monitor);
+    printf("\n%s\n", r->folder);
+}
+
+static int check_losses(const train_values *v, const trainer_result *result) {
+    carina_error error = {0};
+    char path[600];
+    double difference;
+    int count;
+    snprintf(path, sizeof path, "%s/first_losses.txt", result->folder);
+    if (run_log_compare_losses(path, v->check_losses, &difference, &count, &error) != CARINA_OK)
+        return command_fail(&error);
+    printf("first %d losses: largest relative difference to %s is %.3g%s\n", count, v->check_losses, difference,
+           difference == 0 ? " (identical)" : "");
+    if (difference <= v->tolerance) return COMMAND_OK;
+    error_set(&error, CARINA_ERROR_MISMATCH, "%s: losses differ by %.3g, more than the %.3g accepted", v->check_losses,
+              difference, v->tolerance);
+    return command_fail(&error);
+}
+
+static int run(const void *values, int count, char *const *arguments) {
+    const train_values *v = values;
+    carina_error error = {0};
+    train_config config;
+    trainer_result result;
+    if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
+        return command_fail(&error);
+    trainer_options o = {.resume = v->resume,
+                         .overwrite = v->overwrite,
+                         .threads = (int)v->threads,
+                         .show_progress = !v->quiet,
+                         .stop_after = (uint64_t)v->stop_after};
+    progress_catch_interrupts();
+    carina_status status = trainer_run(&config, &o, &result, &error);
+    int exit_status = COMMAND_OK;
+    if (status != CARINA_OK) {
+        exit_status = command_fail(&error);
+    } else {
+        print_result(&result, (uint64_t)config.steps);
+        if (v->check_losses && !result.interrupted) exit_status = check_losses(v, &result);
+        if (result.interrupted) exit_status = COMMAND_FAILED;
+    }
+    train_config_free(&config);
+    return exit_status;
+}
+
+const command command_train = {
+    .name = "train",
+    .summary = "train a model from a YAML configuration",
+    .arguments = "CONFIG.yaml [KEY=VALUE...]",
+    .description =
+        "Runs the configuration to its end. Everything goes to the folder runs/NAME: config.yaml (all keys,\n"
+        "resolved), checkpoint.safetensors, best.safetensors (the model with the best validation IoU),\n"
+        "last.safetensors, metrics.jsonl, first_losses.txt, log.txt and TensorBoard events.\n"
+        "\n"
+        "KEY=VALUE changes a key of the configuration, for example training.steps=500. Ctrl-C saves and stops;\n"
+        "--resume continues, to the same numbers as if nothing had happened. data.monitor is measured and logged,\n"
+        "but never used to choose a model.\n",
+    .examples =
+        "carina train configs/default-model.yaml\n"
+        "carina train configs/default-model.yaml --resume\n"
+        "carina train configs/default-model.yaml name=short training.steps=500 optimizer.rate=1e-3\n",
+    .options = options,
+    .defaults = &defaults,
+    .values_size = sizeof defaults,
+    .least = 1,
+    .most = -1,
+    .run = run,
+};

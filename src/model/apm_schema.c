@@ -1,0 +1,30 @@
+/* Keys of an apm_config; see apm_schema.h. region_count and label_count are not among a user's choices: they follow
+ * from the region set and the label list. */
+#include "model/apm_schema.h"
+
+static const char *const norms[] = {"frozen", "batch", "group", NULL};
+
+#define FIELD(...) CONFIG_FIELD(apm_config, __VA_ARGS__)
+
+static const config_field fields[] = {
+    CONFIG_KEY(apm_config, backbone.depth, "resnet_depth", "50", 18, 50, "image encoder: ResNet-18, 34 or 50", 0),
+    CONFIG_KEY(apm_config, backbone.width, "resnet_width", "1", 0.0625, 4, "its channels as a fraction of the usual",
+               0),
+    CONFIG_CHOICE_KEY(apm_config, backbone.norm, "resnet_norm", "frozen", norms, "its normalisation", 0),
+    FIELD(model_width, "256", 8, 4096, "width D of the transformer"),
+    FIELD(heads, "4", 1, 64, "attention heads"),
+    FIELD(encoder_layers, "4", 0, 12, "transformer encoder layers"),
+    FIELD(decoder_layers, "4", 1, 12, "transformer decoder layers"),
+    FIELD(ffn_width, "1024", 8, 16384, "width of the feed-forward layers"),
+    FIELD(feature_size, "16", 1, 1024, "numbers in a region feature"),
+    FIELD(feature_heads, "2", 1, 64, "attention heads of the feature extraction"),
+    CONFIG_KEY(apm_config, image_height, "image_size", "1024", 32, 4096, "side of the square the network sees", 0),
+    FIELD(dropout, "0.1", 0, 0.9, "in the transformer"),
+};
+const config_schema apm_schema = {fields, sizeof fields / sizeof *fields};
+
+void apm_schema_finish(apm_config *config, int region_count, int label_count) {
+    config->image_width = config->image_height;
+    config->region_count = region_count;
+    config->label_count = label_count;
+}

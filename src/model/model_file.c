@@ -1,0 +1,227 @@
+/* Saving and loading models; see model_file.h. */
+#include "model/model_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "atlas/atlas_file.h"
+#include "base/build.h"
+#include "base/half.h"
+#include "format/config.h"
+#include "format/safetensors.h"
+#include "format/yaml.h"
+#include "model/apm_schema.h"
+
+#define FORMAT_NAME "carina-model-1"
+
+/* ---- the region set as YAML ---- */
+
+static void write_text(FILE *out, const char *key, const char *text) {
+    fputs(key, out);
+    yaml_put_text(out, text);
+}
+
+static void write_region(FILE *out, const atlas *set, int index) {
+    const atlas_region *r = &set->regions[index];
+    write_text(out, "  - name: ", r->name);
+    write_text(out, "\n    display: ", r->display_name);
+    write_text(out, "\n    concept: ", r->concept_name);
+    if (r->partner != index) write_text(out, "\n    partner: ", set->regions[r->partner].name);
+    if (r->parent >= 0) write_text(out, "\n    parent: ", set->regions[r->parent].name);
+    fprintf(out, "\n    colour: \"%06X\"\n    findings:%s\n", r->colour, r->finding_count ? "" : " []");
+    for (int i = 0; i < r->finding_count; i++) {
+        write_text(out, "      - ", r->findings[i]);
+        fputc('\n', out);
+    }
+}
+
+static carina_status regions_text(char **out, const atlas *set, carina_error *error) {
+    size_t size;
+    FILE *stream = open_memstream(out, &size);
+    if (!stream) return error_memory(error, "region set", 4096);
+    write_text(stream, "name: ", set->name);
+    fputs("\nregions:\n", stream);
+    for (int i = 0; i < set->region_count; i++) write_region(stream, set, i);
+    return fclose(stream) == 0 ? CARINA_OK : error_memory(error, "region set", size);
+}
+
+/* ---- saving ---- */
+
+/* safetensors_write takes names and values as char *, but only reads them. */
+static char *constant(const char *text) { return (char *)(uintptr_t)text; }
+
+/* Kernels and matrices take nearly all the room; norms and biases keep every bit. */
+static bool stored_short(const parameter *p, model_file_type type) { return type == MODEL_FILE_BF16 && p->rank >= 2; }
+
+static carina_status describe_tensor(named_tensor *t, const parameter *p, model_file_type type, carina_error *error) {
+    t->name = p->name;
+    t->dtype = stored_short(p, type) ? DTYPE_BF16 : DTYPE_F32;
+    t->rank = p->rank;
+    for (int axis = 0; axis < p->rank; axis++) t->shape[axis] = (uint64_t)p->size[axis];
+    t->byte_count = (uint64_t)p->count * tensor_dtype_size(t->dtype);
+    t->data = p->value;
+    if (t->dtype == DTYPE_F32) return CARINA_OK;
+    uint16_t *halves = malloc((size_t)t->byte_count);
+    if (!halves) return error_memory(error, p->name, t->byte_count);
+    for (int64_t i = 0; i < p->count; i++) halves[i] = bf16_from_f32(p->value[i]);
+    t->data = halves;
+    return CARINA_OK;
+}
+
+carina_status model_file_save(const char *path, const apm *model, const atlas *regions, model_file_type type,
+                              const model_file_note *notes, int note_count, carina_error *error) {
+    const parameters *set = model->parameters;
+    apm_config config = model->config;
+    const config_part part = {"", &apm_schema, &config};
+    char *model_text = NULL, *region_text = NULL;
+    named_tensor *tensors = calloc((size_t)set->count + 1, sizeof *tensors);
+    tensor_file_entry *metadata = calloc((size_t)note_count + 5, sizeof *metadata);
+    carina_status status = tensors && metadata ? CARINA_OK : error_memory(error, path, 4096);
+    if (status == CARINA_OK) status = config_dump(&model_text, &part, 1, error);
+    if (status == CARINA_OK) status = regions_text(&region_text, regions, error);
+    int described = 0;
+    for (; status == CARINA_OK && described < set->count; described++)
+        status = describe_tensor(&tensors[described], set->items[described], type, error);
+    if (status == CARINA_OK) {
+        uint64_t count = 0;
+        metadata[count++] = (tensor_file_entry){constant("format"), constant(FORMAT_NAME)};
+        metadata[count++] = (tensor_file_entry){constant("carina_version"), constant(build_version())};
+        metadata[count++] = (tensor_file_entry){constant("commit"), constant(build_commit())};
+        metadata[count++] = (tensor_file_entry){constant("model"), model_text};
+        metadata[count++] = (tensor_file_entry){constant("regions"), region_text};
+        for (int i = 0; i < note_count; i++)
+            metadata[count++] = (tensor_file_entry){constant(notes[i].key), constant(notes[i].value)};
+        status = safetensors_write(path, tensors, (uint64_t)set->count, metadata, count, error);
+    }
+    for (int i = 0; i < described; i++)
+        if (tensors[i].dtype == DTYPE_BF16) free((void *)(uintptr_t)tensors[i].data);
+    free(tensors);
+    free(metadata);
+    free(model_text);
+    free(region_text);
+    return status;
+}
+
+/* ---- weights by name ---- */
+
+static const char *stripped(const char *name) {
+    static const char *const prefixes[] = {"average.", "model.", "vis_model."};
+    for (int i = 0; i < 3; i++) {
+        size_t length = strlen(prefixes[i]);
+        if (strncmp(name, prefixes[i], length) == 0) name += length;
+    }
+    return name;
+}
+
+/* The tensor for a parameter: under its own name, or behind the prefixes; a checkpoint's averaged weights win. */
+static const named_tensor *find_weight(const tensor_file *file, const char *name) {
+    const named_tensor *found = NULL;
+    for (uint64_t i = 0; i < file->count; i++) {
+        const named_tensor *t = &file->tensors[i];
+        if (strcmp(stripped(t->name), name) != 0) continue;
+        if (!found || strncmp(t->name, "average.", 8) == 0) found = t;
+    }
+    return found;
+}
+
+static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, bool write,
+                                 carina_error *error) {
+    const named_tensor *t = find_weight(file, p->name);
+    if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor for parameter %s", path, p->name);
+    bool same = t->rank == p->rank && tensor_dtype_is_float(t->dtype);
+    for (int axis = 0; same && axis < p->rank; axis++) same = t->shape[axis] == (uint64_t)p->size[axis];
+    if (!same) {
+        char found[96], wanted[96];
+        uint64_t shape[TENSOR_MAX_RANK];
+        for (int axis = 0; axis < p->rank; axis++) shape[axis] = (uint64_t)p->size[axis];
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is %s %s, the model wants float %s", path,
+                         t->name, tensor_dtype_name(t->dtype),
+                         tensor_shape_text(found, sizeof found, t->shape, t->rank),
+                         tensor_shape_text(wanted, sizeof wanted, shape, p->rank));
+    }
+    carina_status status = named_tensor_check_finite(t, error);
+    if (status == CARINA_OK && write) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
+    return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", path);
+}
+
+/* All are checked before the first is written. */
+static carina_status copy_weights(const tensor_file *file, const char *path, parameters *set, carina_error *error) {
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < set->count; i++) TRY(copy_weight(file, path, set->items[i], pass == 1, error));
+    parameters_changed(set);
+    return CARINA_OK;
+}
+
+carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {
+    tensor_file file = {0};
+    TRY(safetensors_read(&file, path, error));
+    carina_status status = copy_weights(&file, path, model->parameters, error);
+    tensor_file_free(&file);
+    return status;
+}
+
+/* ---- loading ---- */
+
+static carina_status get_note(const tensor_file *file, const char *path, const char *key, const char **out,
+                              carina_error *error) {
+    *out = tensor_file_metadata(file, key);
+    if (*out) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT,
+                     "%s: no \"%s\" in its metadata: not a model of Carina (carina model import makes one)", path, key);
+}
+
+static carina_status build_model(model_file *m, const tensor_file *file, const char *path, carina_error *error) {
+    const char *format, *model_text, *region_text;
+    apm_config config = {0};
+    const config_part part = {"", &apm_schema, &config};
+    TRY(get_note(file, path, "format", &format, error));
+    if (strcmp(format, FORMAT_NAME) != 0)
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: format \"%.40s\", this version reads %s", path, format,
+                         FORMAT_NAME);
+    TRY(get_note(file, path, "model", &model_text, error));
+    TRY(get_note(file, path, "regions", &region_text, error));
+    TRY(atlas_parse(&m->regions, path, region_text, strlen(region_text), error));
+    TRY(config_load_text(&part, 1, path, model_text, strlen(model_text), NULL, 0, error));
+    apm_schema_finish(&config, m->regions->region_count, ATLAS_LABEL_COUNT);
+    TRY(apm_create(&m->model, &config, 0, error));
+    TRY(copy_weights(file, path, m->model->parameters, error));
+    /* The texts outlive the mapping. */
+    m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);
+    if (!m->notes) return error_memory(error, path, file->metadata_count * sizeof *m->notes);
+    for (uint64_t i = 0; i < file->metadata_count; i++) {
+        m->notes[i].key = strdup(file->metadata[i].key);
+        m->notes[i].value = strdup(file->metadata[i].value);
+        m->note_count++;
+        if (!m->notes[i].key || !m->notes[i].value) return error_memory(error, path, 4096);
+    }
+    return CARINA_OK;
+}
+
+carina_status model_file_load(model_file *out, const char *path, carina_error *error) {
+    *out = (model_file){0};
+    tensor_file file = {0};
+    TRY(safetensors_read(&file, path, error));
+    carina_status status = build_model(out, &file, path, error);
+    tensor_file_free(&file);
+    if (status != CARINA_OK) model_file_free(out);
+    return status;
+}
+
+void model_file_free(model_file *m) {
+    if (!m) return;
+    for (uint64_t i = 0; i < m->note_count; i++) {
+        free(m->notes[i].key);
+        free(m->notes[i].value);
+    }
+    free(m->notes);
+    apm_free(m->model);
+    atlas_free(m->regions);
+    *m = (model_file){0};
+}
+
+const char *model_file_note_text(const model_file *m, const char *key) {
+    for (uint64_t i = 0; i < m->note_count; i++)
+        if (strcmp(m->notes[i].key, key) == 0) return m->notes[i].value;
+    return NULL;
+}

@@ -1,0 +1,42 @@
+/* Model files: an APM's weights with all that is needed to build it again, in one safetensors file.
+ *
+ * Metadata: format "carina-model-1", model (apm_config as JSON), regions (the region set as YAML, so that a model with
+ * a user's own set needs no second file), carina_version, commit, and notes (training configuration, card). Weights
+ * are f32 or bf16; batch-norm statistics and other vectors stay f32, they weigh nothing.
+ */
+#ifndef MODEL_MODEL_FILE_H
+#define MODEL_MODEL_FILE_H
+
+#include "atlas/atlas.h"
+#include "format/tensor_file.h"
+#include "model/apm.h"
+
+typedef struct model_file_note {
+    const char *key, *value; /* borrowed */
+} model_file_note;
+
+typedef enum model_file_type { MODEL_FILE_F32, MODEL_FILE_BF16 } model_file_type;
+
+carina_status model_file_save(const char *path, const apm *model, const atlas *regions, model_file_type type,
+                              const model_file_note *notes, int note_count, carina_error *error);
+
+/* A loaded model. Everything belongs to it. */
+typedef struct model_file {
+    apm *model;
+    atlas *regions;
+    tensor_file_entry *notes; /* the file's whole metadata */
+    uint64_t note_count;
+} model_file;
+
+/* Wrong format, missing or misshapen tensors, NaN: each an error that names file and tensor. On failure *out is empty.
+ */
+carina_status model_file_load(model_file *out, const char *path, carina_error *error);
+void model_file_free(model_file *m);                                    /* accepts NULL and an empty one */
+const char *model_file_note_text(const model_file *m, const char *key); /* NULL: none */
+
+/* Copies weights by name into an existing model: from a model file, a training checkpoint (its averaged weights where
+ * it has them), or AnatomiX's .pth or safetensors (prefixes "vis_model." and "model." are stripped). Every parameter
+ * of the model must be there; tensors of the file that the model lacks are passed over (the text side). */
+carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
+
+#endif

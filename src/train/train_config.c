@@ -1,0 +1,187 @@
+/* The keys of a training configuration; see train_config.h. */
+#include "train/train_config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "atlas/atlas_file.h"
+#include "format/config.h"
+#include "model/apm_schema.h"
+
+static const char *const type_names[] = {"f32", "bf16", NULL};
+static const char *const schedule_names[] = {"constant", "step", "linear", "cosine", NULL};
+static const char *const label_names[] = {"0", "1", "mask", NULL};
+
+#define KEY(member, key, ...)             CONFIG_KEY(train_config, member, key, __VA_ARGS__)
+#define CHOICE(member, key, ...)          CONFIG_CHOICE_KEY(train_config, member, key, __VA_ARGS__)
+#define AUGMENT(member, text, high, help) KEY(augment.member, "augment." #member, text, 0, high, help, 0)
+
+static const config_field fields[] = {
+    KEY(name, "name", NULL, CONFIG_ANY, "the run's name: its folder is RUNS/NAME", CONFIG_NOT_HASHED),
+    KEY(runs, "runs", "runs", CONFIG_ANY, "folder of the runs", CONFIG_NOT_HASHED),
+    KEY(start, "start", "", CONFIG_ANY, "model, checkpoint or .pth whose weights begin the run", 0),
+    KEY(atlas, "atlas", "anatomix36", CONFIG_ANY, "region set: a built-in one's name or a YAML file", 0),
+    KEY(seed, "seed", "1", 0, 0x1p53, "of weights, data order, augmentation and dropout", 0),
+
+    KEY(cache, "data.cache", "true", CONFIG_ANY, "keep letterboxed films in memory", CONFIG_NOT_HASHED),
+    KEY(cache_size, "data.cache_size", "0", 0, 4096, "side of kept films in pixels; 0: model.image_size", 0),
+    KEY(loader_threads, "data.threads", "1", 1, 64, "threads that prepare films", CONFIG_NOT_HASHED),
+
+    KEY(box_loss.l1_weight, "loss.box_l1", "5", 0, 1000, "of |b - t| within the box loss", 0),
+    KEY(box_loss.giou_weight, "loss.box_giou", "2", 0, 1000, "of 1 - GIoU within the box loss", 0),
+    KEY(auxiliary, "loss.auxiliary", "true", CONFIG_ANY, "box loss on every decoder layer, summed", 0),
+    KEY(label_weight, "loss.labels", "2", 0, 1000, "weight of the image labels' cross-entropy", 0),
+    CHOICE(uncertain, "loss.uncertain", "0", label_names, "target of a label marked uncertain", 0),
+    CHOICE(not_mentioned, "loss.not_mentioned", "0", label_names, "target of a label that is not mentioned", 0),
+
+    KEY(steps, "training.steps", "10000", 1, 1e9, "optimizer steps", 0),
+    KEY(minutes, "training.minutes", "0", 0, 1e6, "stop after so much training; 0: no limit", 0),
+    KEY(batch_size, "training.batch_size", "16", 1, 4096, "films in a batch", 0),
+    KEY(accumulate, "training.accumulate", "1", 1, 4096, "batches that make one step", 0),
+    CHOICE(type, "training.dtype", "f32", type_names, "type of activations", 0),
+    KEY(validate_every, "training.validate_every", "500", 0, 1e9, "steps; 0: only at the end", 0),
+    KEY(save_every, "training.save_every", "500", 0, 1e9, "steps; 0: only at the end", CONFIG_NOT_HASHED),
+    KEY(save_seconds, "training.save_seconds", "600", 0, 1e9, "save at least this often; 0: never for that",
+        CONFIG_NOT_HASHED),
+    KEY(log_every, "training.log_every", "20", 1, 1e9, "steps averaged in one line of metrics.jsonl", 0),
+
+    KEY(rate, "optimizer.rate", "1e-4", 0, 10, "peak learning rate", 0),
+    CHOICE(schedule_kind, "optimizer.schedule", "cosine", schedule_names, "how the rate falls after the warm-up", 0),
+    KEY(warmup_steps, "optimizer.warmup_steps", "0", 0, 1e9, "of linear rise to the peak", 0),
+    KEY(final_fraction, "optimizer.final_fraction", "0.01", 0, 1, "linear, cosine: of the peak, at the end", 0),
+    KEY(step_every, "optimizer.step_every", "0", 0, 1e9, "step: interval; 0: never", 0),
+    KEY(step_factor, "optimizer.step_factor", "0.1", 0, 1, "step: the rate is multiplied by this", 0),
+    KEY(backbone_factor, "optimizer.backbone_factor", "1", 0, 100, "of the rate for the image encoder", 0),
+    KEY(weight_decay, "optimizer.weight_decay", "1e-4", 0, 10, "decoupled; on matrices and kernels", 0),
+    KEY(beta1, "optimizer.beta1", "0.9", 0, 0.99999, "of the first moment", 0),
+    KEY(beta2, "optimizer.beta2", "0.999", 0, 0.999999, "of the second moment", 0),
+    KEY(epsilon, "optimizer.epsilon", "1e-8", 1e-20, 1, "added to the root of the second moment", 0),
+    KEY(clip_norm, "optimizer.clip_norm", "0.1", 0, 1e6, "largest gradient norm; 0: any", 0),
+    KEY(ema_decay, "optimizer.ema_decay", "0", 0, 0.999999, "of the averaged weights; 0: none", 0),
+
+    AUGMENT(rotation, "15", 45, "degrees, +-"),
+    AUGMENT(translation, "0.1", 0.5, "fraction of the side, +-"),
+    AUGMENT(scale, "0.1", 0.5, "size 1 +- this"),
+    AUGMENT(stretch, "0", 0.5, "ratio of width to height 1 +- this"),
+    AUGMENT(flip_probability, "0.3", 1, "left-right; box i stays organ i"),
+    AUGMENT(crop, "0", 0.4, "fraction cut off at a side, at most"),
+    AUGMENT(equalize_probability, "0", 1, "histogram equalisation"),
+    AUGMENT(local_contrast, "0", 4, "differences from the local mean grow by up to this"),
+    AUGMENT(gamma, "0", 2, "exponent exp(+- this)"),
+    AUGMENT(window, "0", 0.45, "ends of the grey window move by up to this"),
+    AUGMENT(curve, "0", 1, "S-shaped tone curve, blended by up to this"),
+    AUGMENT(bias_field, "0", 1, "smooth field 1 +- this"),
+    AUGMENT(blur, "0", 3, "Gaussian deviation in pixels, at most"),
+    AUGMENT(sharpen, "0", 4, "unsharp mask, at most"),
+    AUGMENT(noise, "0", 0.5, "deviation of noise, at most"),
+    AUGMENT(blocks, "0", 0.5, "rounding within 8 x 8 blocks, at most"),
+    AUGMENT(cutout, "0", 0.5, "sides of painted-over rectangles, at most"),
+};
+static const config_schema schema = {fields, sizeof fields / sizeof *fields};
+
+static const config_field set_fields[] = {
+    CONFIG_FIELD(train_config_set, type, "", CONFIG_ANY, "chest_imagenome, nih_boxes, ...; empty: no such set"),
+    CONFIG_FIELD(train_config_set, annotations, "", CONFIG_ANY, "folder of the annotations"),
+    CONFIG_FIELD(train_config_set, images, "", CONFIG_ANY, "folder of the films; empty: the annotations'"),
+    CONFIG_FIELD(train_config_set, split, "", CONFIG_ANY, "train, valid, test or all; empty: train"),
+    CONFIG_FIELD(train_config_set, limit, "0", 0, 1e15, "only the first so many films; 0: all"),
+    CONFIG_FIELD(train_config_set, keep_avoided, "false", CONFIG_ANY, "keep the films of images_to_avoid.csv"),
+    CONFIG_FIELD(train_config_set, own_split_only, "false", CONFIG_ANY, "do not ask that MIMIC-CXR's split agrees"),
+};
+static const config_schema set_schema = {set_fields, sizeof set_fields / sizeof *set_fields};
+
+#define PART_COUNT (2 + TRAIN_CONFIG_TRAIN_SETS + 2)
+
+static void list_parts(config_part parts[PART_COUNT], train_config *c) {
+    static const char *const train_prefixes[TRAIN_CONFIG_TRAIN_SETS] = {"data.train", "data.train2", "data.train3",
+                                                                        "data.train4"};
+    int count = 0;
+    parts[count++] = (config_part){"", &schema, c};
+    parts[count++] = (config_part){"model", &apm_schema, &c->model};
+    for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
+        parts[count++] = (config_part){train_prefixes[i], &set_schema, &c->train_sets[i]};
+    parts[count++] = (config_part){"data.validation", &set_schema, &c->validation_set};
+    parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
+}
+
+static carina_status find_regions(train_config *c, carina_error *error) {
+    c->regions = atlas_builtin(c->atlas);
+    if (c->regions) return CARINA_OK;
+    TRY(atlas_load(&c->own_regions, c->atlas, error));
+    c->regions = c->own_regions;
+    return CARINA_OK;
+}
+
+static carina_status finish(train_config *c, const char *path, carina_error *error) {
+    if (!*c->name || strchr(c->name, '/') || c->name[0] == '.')
+        return error_set(error, CARINA_ERROR_FORMAT,
+                         "%s: name: \"%s\": a run's name has no '/' and does not begin with '.'", path, c->name);
+    if (!*c->train_sets[0].type)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: data.train.type: no data set to train on", path);
+    TRY(find_regions(c, error));
+    apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
+    config_part parts[PART_COUNT];
+    list_parts(parts, c);
+    return config_dump(&c->text, parts, PART_COUNT, error);
+}
+
+carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
+                                carina_error *error) {
+    config_part parts[PART_COUNT];
+    memset(out, 0, sizeof *out);
+    list_parts(parts, out);
+    TRY(config_load(parts, PART_COUNT, path, words, (uint32_t)word_count, error));
+    carina_status status = finish(out, path, error);
+    if (status != CARINA_OK) train_config_free(out);
+    return status;
+}
+
+void train_config_free(train_config *c) {
+    if (!c) return;
+    config_part parts[PART_COUNT];
+    list_parts(parts, c);
+    config_free(parts, PART_COUNT);
+    atlas_free(c->own_regions);
+    free(c->text);
+    memset(c, 0, sizeof *c);
+}
+
+void train_config_describe(FILE *stream) {
+    config_part parts[PART_COUNT];
+    train_config none = {0};
+    list_parts(parts, &none);
+    config_describe(parts, PART_COUNT, stream);
+}
+
+schedule train_config_schedule(const train_config *c) {
+    return (schedule){.kind = (schedule_kind)c->schedule_kind,
+                      .rate = c->rate,
+                      .final_fraction = c->final_fraction,
+                      .warmup_steps = (uint64_t)c->warmup_steps,
+                      .total_steps = (uint64_t)c->steps,
+                      .step_every = (uint64_t)c->step_every,
+                      .step_factor = c->step_factor};
+}
+
+optimizer_options train_config_optimizer(const train_config *c) {
+    optimizer_options o = {.beta1 = c->beta1,
+                           .beta2 = c->beta2,
+                           .epsilon = c->epsilon,
+                           .clip_norm = c->clip_norm,
+                           .ema_decay = c->ema_decay};
+    for (int i = 0; i < OPTIMIZER_MAX_GROUPS; i++) o.groups[i] = (optimizer_group){1, c->weight_decay};
+    o.groups[1].rate_factor = c->backbone_factor; /* parameters.h: group 1 is the image encoder */
+    return o;
+}
+
+static const char *given(const char *text) { return text && *text ? text : NULL; }
+
+dataset_config train_config_dataset(const train_config_set *set) {
+    return (dataset_config){.type = given(set->type),
+                            .annotations = given(set->annotations),
+                            .images = given(set->images),
+                            .split = given(set->split),
+                            .limit = (uint64_t)set->limit,
+                            .keep_avoided = set->keep_avoided,
+                            .own_split_only = set->own_split_only};
+}

@@ -1,0 +1,71 @@
+/* What `carina train CONFIG.yaml [key=value ...]` is told, as one structure; the keys, with defaults and ranges, are
+ * the tables of train_config.c and model/apm_schema.c. The resolved configuration is written beside the run, into
+ * checkpoints and into the model.
+ */
+#ifndef TRAIN_TRAIN_CONFIG_H
+#define TRAIN_TRAIN_CONFIG_H
+
+#include <stdio.h>
+
+#include "data/dataset.h"
+#include "model/apm.h"
+#include "tensor/ops.h"
+#include "train/loader.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+#define TRAIN_CONFIG_TRAIN_SETS 4
+
+/* A data set's keys as read; "" where not given. */
+typedef struct train_config_set {
+    char *type, *annotations, *images, *split;
+    int64_t limit;
+    bool keep_avoided, own_split_only;
+} train_config_set;
+
+typedef struct train_config {
+    char *name;  /* of the run: runs/NAME */
+    char *runs;  /* folder of the runs */
+    char *start; /* file whose weights begin the run; "": random */
+    char *atlas;
+    int64_t seed;
+    apm_config model;
+
+    train_config_set train_sets[TRAIN_CONFIG_TRAIN_SETS], validation_set, monitor_set;
+    bool cache;
+    int cache_size, loader_threads;
+
+    int batch_size, accumulate; /* accumulate: batches whose gradients are added for one step */
+    int type;                   /* tensor_type of activations */
+    double label_weight;
+    box_loss_options box_loss;
+    bool auxiliary;
+    int uncertain, not_mentioned; /* targets of such labels: 0, 1, or 2 for "masked" */
+    augment_options augment;
+
+    int64_t steps, warmup_steps, step_every;
+    int schedule_kind;
+    double rate, final_fraction, step_factor, backbone_factor, weight_decay;
+    double beta1, beta2, epsilon, clip_norm, ema_decay;
+
+    int64_t validate_every, save_every, log_every; /* steps; 0: only at the end */
+    double save_seconds;                           /* and at least this often */
+    double minutes;                                /* of training over all sessions, then stop; 0: no limit */
+
+    const atlas *regions; /* of `atlas` */
+    atlas *own_regions;   /* the same when it came from a file */
+    char *text;           /* the resolved configuration as YAML */
+} train_config;
+
+/* words: "key.path=value", in order. Unknown keys are errors that name the nearest known one. */
+carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
+                                carina_error *error);
+void train_config_free(train_config *c);  /* accepts NULL and an empty one */
+void train_config_describe(FILE *stream); /* all keys, one a line */
+
+schedule train_config_schedule(const train_config *c);
+optimizer_options train_config_optimizer(const train_config *c);
+/* The data set that `set` stands for; borrows its texts. type NULL: none wanted. */
+dataset_config train_config_dataset(const train_config_set *set);
+
+#endif

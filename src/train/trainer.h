@@ -1,0 +1,36 @@
+/* The training loop: batches in, steps, validation, checkpoints, log; what `carina train` runs.
+ *
+ * Everything a run does follows from its configuration and data: stopped and resumed as often as one likes, it ends
+ * with the same bits. Validation measures the averaged weights (or the plain ones without EMA) by the mean IoU over
+ * all boxes of the validation set; the best go to best.safetensors. The monitor set is measured and logged at the same
+ * moments but never chooses anything: it may be a test set that one only wants to watch, and a figure used for choosing
+ * would no longer be a test.
+ */
+#ifndef TRAIN_TRAINER_H
+#define TRAIN_TRAINER_H
+
+#include "train/train_config.h"
+
+typedef struct trainer_options {
+    bool resume;    /* continue from runs/NAME/checkpoint.safetensors, which must exist; otherwise it must not */
+    bool overwrite; /* without resume: begin anew although there is a checkpoint */
+    int threads;    /* 0: all processors */
+    bool show_progress;
+    uint64_t stop_after; /* steps of this session, 0: no limit; for checks of the first losses */
+} trainer_options;
+
+typedef struct trainer_result {
+    uint64_t step; /* reached */
+    bool finished; /* all steps done, or the time is used up; false: interrupted or stop_after */
+    bool interrupted;
+    double loss; /* mean over the last log_every steps */
+    double best; /* validation IoU, -1 without a validation set */
+    uint64_t best_step;
+    double monitor;   /* IoU on the monitor set at the end, -1 without */
+    char folder[512]; /* runs/NAME */
+} trainer_result;
+
+carina_status trainer_run(const train_config *config, const trainer_options *options, trainer_result *result,
+                          carina_error *error);
+
+#endif
