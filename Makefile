@@ -24,7 +24,7 @@ demo: all
 test: all
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
 
-# Writes bench.csv; beside PyTorch where python3-torch is installed.
+# Writes build/bench.csv; beside PyTorch where python3-torch is installed.
 bench: all
 	@bench/run.sh $(BUILD)
 
@@ -46,4 +46,4 @@ default-model: all
 	@tools/default_model.sh $(BUILD)
 
 clean:
-	@rm -rf build build-* bench.csv
+	@rm -rf build build-*

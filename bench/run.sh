@@ -2,7 +2,7 @@
 # Carina beside its peers: the same work, alternating (A B A B ...) in one run, because only ratios within a run mean
 # anything on a shared machine. Called by `make bench`; writes build/bench.csv and prints it as a table.
 #
-#     bench/run.sh [--rounds N] [--repeat N] [--only PATTERN]
+#     bench/run.sh [BUILD_FOLDER] [--rounds N] [--repeat N] [--only PATTERN]
 #
 # Every side is a command that prints one line of JSON {"name", "seconds_min", "seconds_median", "peak_rss_bytes"}:
 #     build/bench_apm --json MODE --repeat N       Carina (bench/bench_apm.c)
@@ -13,7 +13,7 @@
 # A peer that is not installed is skipped by name. Nothing fails on a slow figure; the column `ok` says it.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-build=${BUILD:-build}
+build=build
 python=${PYTHON:-/usr/bin/python3}
 rounds=3
 repeat=3
@@ -23,7 +23,8 @@ while [ $# -gt 0 ]; do
     --rounds) rounds=$2; shift 2 ;;
     --repeat) repeat=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
-    *) echo "bench/run.sh: unknown option $1; known: --rounds N --repeat N --only PATTERN" >&2; exit 2 ;;
+    -*) echo "bench/run.sh: unknown option $1; known: --rounds N --repeat N --only PATTERN" >&2; exit 2 ;;
+    *) build=$1; shift ;;
   esac
 done
 work=$build/peers
@@ -117,6 +118,12 @@ for mode in forward-f32 forward-bf16 train-f32 train-bf16; do
   [ "$mode" = forward-f32 ] && row "APM $mode against ONNX Runtime (s)" "$ours" "$(results onnx "$mode" seconds_min | least)" 0.95
   row "APM $mode peak memory against PyTorch (bytes)" "$memory" "$(results torch "$mode" peak_rss_bytes | most)" 0.6
 done
+
+if [[ phantom =~ $only ]] && [ -x "$build/phantom_speed" ]; then
+  best=$(for ((round = 0; round < rounds; round++)); do "$build/phantom_speed" 20 512 | cut -d, -f4; done | most)
+  note "phantom: $best films/s"
+  limit "phantom 512x512 (films/s and core)" "$best" ">=" 5
+fi
 
 column -s, -t "$csv" 2>/dev/null || cat "$csv"
 note "written to $csv"
