@@ -123,16 +123,10 @@ static void averages(void **state) {
         mean = decay * mean + (1 - decay) * t;
     }
     float plain = set->items[0]->value[9];
-<<<<<<< Updated upstream
     uint64_t version = set->items[0]->version;
     optimizer_use_average(o, true);
     optimizer_use_average(o, true);
     assert_true(set->items[0]->version > version); /* packed copies of the weights must know */
-=======
-    optimizer_use_average(o, true);
-    optimizer_use_average(o, true);
-    assert_true(o->averaged);
->>>>>>> Stashed changes
     assert_near((double)set->items[0]->value[9], average, 1e-5);
     assert_near((double)set->items[3]->value[0], mean, 1e-5);
     optimizer_use_average(o, false);
