@@ -1,0 +1,32 @@
+#!/bin/bash
+# `make default-model`: starts (or goes on with) the run that made the shipped model, and checks that its first losses
+# are those of the committed run; tools/default_model.sh BUILD
+#   STEPS=50  stop after that many steps (to check the start only)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:-build}
+config=configs/default-model.yaml
+record=models/default-model-first-losses.txt
+run=runs/default-model
+for file in "$config" "$record"; do
+    [ -f "$file" ] || { echo "default_model: $file is missing" >&2; exit 1; }
+done
+
+resume=()
+[ -d "$run" ] && resume=(--resume)
+limit=()
+[ -n "${STEPS:-}" ] && limit=("steps=$STEPS")
+"$build/carina" train "$config" "${resume[@]}" "${limit[@]}"
+
+# Other processors sum in another order within a product: the losses agree to rounding, not to the last bit.
+paste -d ' ' "$record" "$run/first_losses.txt" | awk '
+    NF >= 4 && $1 == $3 {
+        scale = ($2 > $4 ? $2 : $4); difference = ($2 > $4 ? $2 - $4 : $4 - $2) / (scale > 0 ? scale : 1)
+        if (difference > worst) worst = difference
+        count++
+    }
+    END {
+        if (!count) { print "default_model: no losses to compare"; exit 1 }
+        printf "default_model: %d first losses, largest relative difference %.2g\n", count, worst
+        exit worst > 0.02
+    }'
