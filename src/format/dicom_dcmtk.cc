@@ -98,9 +98,15 @@ struct reader {
         return item.findAndGetUint16(tag, value).good() ? value : missing;
     }
 
+    /* DS, FL, FD, or IS. */
     bool decimal(double &out, const DcmTagKey &tag, unsigned long index = 0) {
         Float64 value = 0;
-        if (item.findAndGetFloat64(tag, value, index).bad() || !std::isfinite(value)) return false;
+        Sint32 whole = 0;
+        if (item.findAndGetFloat64(tag, value, index).bad()) {
+            if (item.findAndGetSint32(tag, whole, index).bad()) return false;
+            value = whole;
+        }
+        if (!std::isfinite(value)) return false;
         out = value;
         return true;
     }

@@ -21,7 +21,7 @@ typedef struct raster {
 
 /* What any picture file may at most hold; larger ones are refused before memory is taken. */
 #define RASTER_MAX_SIDE       32768
-#define RASTER_MAX_PIXELS     (1u << 27)
+#define RASTER_MAX_PIXELS     (1u << 26) /* 67 million; the largest detectors have 30 */
 #define RASTER_MAX_FILE_BYTES (UINT64_C(1) << 30)
 
 /* Refuses sides and pixel counts beyond the limits; both are as the file's header claims them. */
