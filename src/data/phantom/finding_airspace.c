@@ -24,9 +24,10 @@ static void fill_air(phantom_scene *scene, float *cover, int side, size_t i, dou
 static double bronchus(double x, double y, phantom_point hilum, double scale, uint64_t salt) {
     double angle = atan2(y - hilum.y, x - hilum.x);
     double radius = hypot(x - hilum.x, y - hilum.y);
-    double bend = paint_noise(radius, 0.37 * scale, 0.6 * scale, 2, salt);
-    double spread = sin(7 * (angle + 0.25 * bend));
-    return 1 - paint_step(0.0, 0.16, fabs(spread) * radius / scale);
+    double bend = paint_noise(radius, 0.37 * scale, 1.6 * scale, 1, salt);
+    double spread = sin(5 * (angle + 0.12 * bend));
+    double nearby = paint_step(4.5, 1.5, radius / scale); /* towards the edge they are too fine to be seen */
+    return nearby * (1 - paint_step(0.0, 0.3, fabs(spread) * radius / scale));
 }
 
 void finding_paint_airspace(const finding *f, phantom_scene *scene, float *cover, random_state *random) {
@@ -56,7 +57,7 @@ void finding_paint_airspace(const finding *f, phantom_scene *scene, float *cover
             double cut = fissure < 2 ? paint_step(-0.06, 0.06, (dy - fissure + tilt * dx) * (fissure < 0 ? 1 : -1)) : 1;
             double share = inside * cut * (0.8 + 0.2 * paint_noise(x, y, 0.2 * grain, 3, salt + 1));
             if (share <= 0.002) continue;
-            double open = airways ? 0.45 * bronchus(x, y, scene->landmarks.hilum[side], frame.height * 0.12, salt) : 0;
+            double open = airways ? 0.25 * bronchus(x, y, scene->landmarks.hilum[side], frame.height * 0.12, salt) : 0;
             fill_air(scene, cover, side, i, NEAR_LUNG_SHARE * dense * share * (1 - open), inside * cut);
         }
     }

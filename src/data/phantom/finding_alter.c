@@ -18,7 +18,7 @@ static void hold_normal(phantom_parameters *p) {
     p->interstitial = fmin(p->interstitial, 0.35);
     p->vessel_blur = fmin(p->vessel_blur, 0.25);
     p->vessel_prominence = fmin(p->vessel_prominence, 1.2);
-    p->vessel_cephalization = fmin(p->vessel_cephalization, 0.3);
+    if (!p->supine) p->vessel_cephalization = fmin(p->vessel_cephalization, 0.3);
     for (int side = 0; side < 2; side++) {
         p->dome_raise_mm[side] = fmin(p->dome_raise_mm[side], 8);
         p->hilum_size[side] = fmin(p->hilum_size[side], 1.15);

@@ -13,7 +13,8 @@
 #define COVER_SEEN 0.35f /* where a finding covers at least so much, its mask is 1 */
 
 void finding_film_draw(finding_film *film, const phantom_parameters *parameters) {
-    memset(film, 0, sizeof *film);
+    film->list.count = film->lesion_count = 0;
+    if (film->healthy) return;
     finding_patient patient = {.age = parameters->age, .sex = parameters->sex, .ap = parameters->ap};
     random_state random = random_stream(parameters->seed ^ DRAW_SALT, parameters->index);
     finding_draw(&film->list, &patient, &random);

@@ -13,6 +13,7 @@
 #include "data/phantom/phantom.h"
 
 typedef struct finding_film {
+    bool healthy; /* set by the caller after finding_film_hooks: nothing is drawn, organs stay in the normal range */
     finding_list list;
     int lesion_count;                        /* masks handed to the scene */
     int lesion_finding[PHANTOM_MAX_LESIONS]; /* index into list.items of each */
