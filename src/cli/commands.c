@@ -6,6 +6,7 @@
 
 static const command *const commands[] = {
     &command_train,
+    &command_data_phantom,
     &command_doctor,
     &command_help,
     &command_version,

@@ -215,7 +215,7 @@ carina_status scene_graph_write(const char *path, const film_names *names, const
     file_writer *writer;
     TRY(file_writer_open(&writer, path, error));
     json_writer w = json_writer_make(file_writer_stream(writer), JSON_PRETTY);
-    char decile[16], sex[2] = {scene->parameters.sex, 0};
+    char decile[32], sex[2] = {scene->parameters.sex, 0};
     int decade = scene->parameters.age / 10 * 10;
     snprintf(decile, sizeof decile, "%d-%d", decade, decade + 10);
     json_begin_object(&w);

@@ -232,7 +232,7 @@ static void film_shard(void *context, int shard, int worker) {
     pthread_mutex_unlock(&state->lock);
     if (stop) return;
     carina_error error = {0};
-    bool found;
+    bool found = false;
     uint64_t index = state->options->start + (uint64_t)shard;
     carina_status status = make_film(state->options, index, &found, &error);
     pthread_mutex_lock(&state->lock);

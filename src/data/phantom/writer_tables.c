@@ -183,7 +183,7 @@ static void put_metadata_row(table *t, const film_names *n, const char *view, in
     csv_put_text(&t->csv, n->time);
     csv_put_text(&t->csv, "synthetic");
     csv_put_text(&t->csv, strcmp(view, "AP") == 0 ? "antero-posterior" : "postero-anterior");
-    csv_put_text(&t->csv, "Erect");
+    csv_put_text(&t->csv, "");
     csv_end_row(&t->csv);
 }
 
