@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/progress.h"
 #include "tensor/graph_internal.h"
 
 carina_status graph_create(graph **out, const graph_options *options, carina_error *error) {
@@ -183,8 +184,14 @@ void graph_loss(graph *g, tensor *scalar) {
 
 void graph_set_step(graph *g, uint64_t step) { g->step = step; }
 
+static void forward_op(op *o) {
+    double start = o->owner->profiling ? clock_seconds() : 0;
+    o->type->forward(o);
+    if (o->owner->profiling) o->seconds[0] += clock_seconds() - start;
+}
+
 void graph_forward(graph *g) {
-    for (int i = 0; i < g->op_count; i++) g->ops[i]->type->forward(g->ops[i]);
+    for (int i = 0; i < g->op_count; i++) forward_op(g->ops[i]);
 }
 
 static void add_shard(void *context, int shard, int worker) {
@@ -207,6 +214,7 @@ static void add_shard(void *context, int shard, int worker) {
 }
 
 static void backward_op(op *o) {
+    double start = o->owner->profiling ? clock_seconds() : 0;
     o->type->backward(o);
     for (int i = 0; i < o->input_count; i++) {
         if (!o->accumulate[i]) continue;
@@ -217,6 +225,7 @@ static void backward_op(op *o) {
         } add = {o, i, shard_count_for(o->input[i]->base->count, 1)};
         op_parallel(o, add.shards, add_shard, &add);
     }
+    if (o->owner->profiling) o->seconds[1] += clock_seconds() - start;
 }
 
 void graph_backward(graph *g) {
@@ -224,6 +233,40 @@ void graph_backward(graph *g) {
     *(float *)g->loss->base->gradient.data = 1.0f;
     for (int i = g->op_count - 1; i >= 0; i--)
         if (g->ops[i]->backward_active) backward_op(g->ops[i]);
+}
+
+/* ---- profile ---- */
+
+void graph_profile(graph *g, bool on) { g->profiling = on; }
+
+static int slower_first(const void *left, const void *right) {
+    const op *a = *(op *const *)left, *b = *(op *const *)right;
+    double x = a->seconds[0] + a->seconds[1], y = b->seconds[0] + b->seconds[1];
+    return (x < y) - (x > y);
+}
+
+static void shape_text(char *text, size_t size, const tensor *t) {
+    int length = 0;
+    for (int i = 0; i < t->rank && length < (int)size - 24; i++)
+        length += snprintf(text + length, size - (size_t)length, i ? "x%lld" : "%lld", (long long)t->size[i]);
+}
+
+void graph_profile_print(const graph *g, FILE *out) {
+    if (!g->profiling) return;
+    op **sorted = malloc((size_t)g->op_count * sizeof *sorted);
+    if (!sorted) return;
+    memcpy(sorted, g->ops, (size_t)g->op_count * sizeof *sorted);
+    qsort(sorted, (size_t)g->op_count, sizeof *sorted, slower_first);
+    fprintf(out, "%-22s %-24s %-24s %12s %12s\n", "op", "input", "output", "forward ms", "backward ms");
+    for (int i = 0; i < g->op_count; i++) {
+        const op *o = sorted[i];
+        char in[64] = "", output[64];
+        if (o->input[0]) shape_text(in, sizeof in, o->input[0]);
+        shape_text(output, sizeof output, o->output);
+        fprintf(out, "%-22s %-24s %-24s %12.3f %12.3f\n", o->type->name, in, output, 1e3 * o->seconds[0],
+                1e3 * o->seconds[1]);
+    }
+    free(sorted);
 }
 
 /* ---- what ops see ---- */

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -64,6 +65,10 @@ void graph_forward(graph *g);
 void graph_backward(graph *g);
 /* Seeds dropout for the next forward: a step's noise depends on (seed, step) only. */
 void graph_set_step(graph *g, uint64_t step);
+
+/* Time per op, forward and backward: collected while on; printed as a table, most expensive first. */
+void graph_profile(graph *g, bool on);
+void graph_profile_print(const graph *g, FILE *out); /* nothing when profiling was never on */
 
 /* What a value is. `data` of inputs, outputs and the loss is readable and f32 for inputs and loss. */
 float *tensor_data(tensor *t);     /* f32 values; NULL for a bf16 tensor */

@@ -74,6 +74,7 @@ struct op {
     uint64_t scratch_bytes; /* shared scratch, valid during one forward or backward */
     uint64_t worker_bytes;  /* per worker */
     void *state;            /* the op's own, freed with the graph */
+    double seconds[2];      /* profile: forward, backward */
 };
 
 struct graph {
@@ -91,6 +92,7 @@ struct graph {
     uint8_t *scratch;
     uint64_t scratch_shared_bytes, scratch_worker_bytes;
     uint64_t step;
+    bool profiling;
 };
 
 /* Recording. Inputs may be NULL where the op allows it. state_bytes > 0 allocates zeroed op->state. Returns NULL (and
