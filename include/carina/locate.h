@@ -67,6 +67,8 @@ typedef struct carina_location {
     carina_transform transform;
     int step_count;
     char **steps; /* what was done to the file's numbers on the way to a picture, in order */
+    int warning_count;
+    char **warnings; /* what makes the result doubtful, for example a lateral view; often none */
     int region_count;
     carina_region *regions; /* all regions of the set, by id */
 } carina_location;

@@ -42,7 +42,12 @@ void command_print_help(const command *c, FILE *out);
 int command_fail(const carina_error *error);
 int command_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-extern const command command_completion, command_data_phantom, command_doctor, command_help, command_train,
-    command_version;
+extern const command command_completion;
+extern const command command_data_phantom;
+extern const command command_doctor;
+extern const command command_help;
+extern const command command_locate;
+extern const command command_train;
+extern const command command_version;
 
 #endif

@@ -4,7 +4,9 @@
 
 #include "cli/command.h"
 
+/* clang-format off: one a line, so that additions merge */
 static const command *const commands[] = {
+    &command_locate,
     &command_train,
     &command_data_phantom,
     &command_doctor,
@@ -12,6 +14,7 @@ static const command *const commands[] = {
     &command_version,
     &command_completion,
 };
+/* clang-format on */
 
 const command *command_at(int index) {
     int count = (int)(sizeof commands / sizeof commands[0]);

@@ -1,0 +1,213 @@
+/* `carina locate`: the regions of chest films, as a table, as JSON, as pictures. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "format/json_writer.h"
+#include "pipeline/locate.h"
+#include "pipeline/model_path.h"
+#include "pipeline/study.h"
+
+typedef struct locate_values {
+    const char *model, *overlay;
+    bool json;
+    int dtype; /* 0 f32, 1 bf16 */
+    int64_t threads, frame;
+} locate_values;
+
+static const option locate_options[] = {
+    {"model", 'm', OPTION_TEXT, "NAME|PATH", "model to use (default: " MODEL_PATH_DEFAULT ")",
+     offsetof(locate_values, model), 0, 0},
+    OPTION_JSON(locate_values, json),
+    {"overlay", 'o', OPTION_FOLDER, "DIR", "write each film with its named boxes to DIR as PNG",
+     offsetof(locate_values, overlay), 0, 0},
+    {"dtype", 0, OPTION_CHOICE, "f32|bf16", "arithmetic: bf16 is faster with AMX", offsetof(locate_values, dtype), 0,
+     0},
+    {"frame", 0, OPTION_INTEGER, "N", "frame of multi-frame DICOM files, from 1", offsetof(locate_values, frame), 1,
+     1e6},
+    OPTION_THREADS(locate_values, threads),
+    {0},
+};
+
+static const locate_values locate_defaults = {0};
+
+/* One film of a batch, on its way from path to result. */
+typedef struct job {
+    const char *path;
+    const film_options *film_options;
+    study study;
+    carina_status status;
+    carina_error error;
+} job;
+
+#define MAX_BATCH 64
+
+static void read_film(void *context, int shard, int worker) {
+    (void)worker;
+    job *j = (job *)context + shard;
+    j->status = study_open(&j->study, j->path, j->film_options, &j->error);
+}
+
+static void print_table(const char *path, const locator *l, const carina_location *found) {
+    printf("%s  %d x %d pixels  (%s)\n", path, found->width, found->height, locator_name(l));
+    printf("%3s  %-26s %8s %8s %8s %8s\n", "id", "region", "x1", "y1", "x2", "y2");
+    for (int i = 0; i < found->region_count; i++) {
+        const carina_region *r = &found->regions[i];
+        printf("%3d  %-26s %8.1f %8.1f %8.1f %8.1f\n", r->id, r->name, (double)r->x1, (double)r->y1, (double)r->x2,
+               (double)r->y2);
+    }
+    putchar('\n');
+}
+
+static void put_texts(json_writer *w, const char *key, char *const *texts, int count) {
+    json_key(w, key);
+    json_begin_array(w);
+    for (int i = 0; i < count; i++) json_put_text(w, texts[i]);
+    json_end(w);
+}
+
+/* One line per film, so that results can be read while others are still being made. */
+static void print_json(const char *path, const locator *l, const carina_location *found) {
+    json_writer w = json_writer_make(stdout, JSON_ONE_LINE);
+    const carina_transform *t = &found->transform;
+    json_begin_object(&w);
+    json_field_text(&w, "file", path);
+    json_field_whole(&w, "width", found->width);
+    json_field_whole(&w, "height", found->height);
+    json_key(&w, "transform");
+    json_begin_object(&w);
+    json_field_whole(&w, "film_width", t->film_width);
+    json_field_whole(&w, "film_height", t->film_height);
+    json_field_whole(&w, "left", t->left);
+    json_field_whole(&w, "top", t->top);
+    json_field_whole(&w, "side", t->side);
+    json_field_whole(&w, "size", t->size);
+    json_end(&w);
+    put_texts(&w, "steps", found->steps, found->step_count);
+    if (found->warning_count) put_texts(&w, "warnings", found->warnings, found->warning_count);
+    json_field_text(&w, "model", locator_name(l));
+    json_key(&w, "regions");
+    json_begin_array(&w);
+    for (int i = 0; i < found->region_count; i++) {
+        const carina_region *r = &found->regions[i];
+        json_begin_object(&w);
+        json_field_whole(&w, "id", r->id);
+        json_field_text(&w, "name", r->name);
+        json_field_numbers(&w, "box", (float[]){r->x1, r->y1, r->x2, r->y2}, 4, 1);
+        json_end(&w);
+    }
+    json_end(&w);
+    json_end(&w);
+}
+
+static int show(const locate_values *v, const locator *l, const job *j, const carina_location *found) {
+    for (int i = 0; i < found->warning_count; i++)
+        fprintf(stderr, "carina: %s: warning: %s\n", j->path, found->warnings[i]);
+    if (v->json)
+        print_json(j->path, l, found);
+    else
+        print_table(j->path, l, found);
+    return COMMAND_OK;
+}
+
+/* Reads the films side by side, locates the good ones together, and reports in the order of the command line. */
+static int run_batch(const locate_values *v, locator *l, job *jobs, int count) {
+    const study *good[MAX_BATCH];
+    carina_location found[MAX_BATCH];
+    int good_count = 0, status = COMMAND_OK;
+    thread_pool_run(locator_threads(l), count, read_film, jobs);
+    for (int i = 0; i < count; i++) {
+        if (jobs[i].status == CARINA_OK) good[good_count++] = &jobs[i].study;
+    }
+    carina_error error;
+    carina_status located = locator_run(l, good, good_count, found, &error);
+    for (int i = 0, at = 0; i < count; i++) {
+        if (jobs[i].status != CARINA_OK) {
+            status = command_fail(&jobs[i].error);
+        } else if (located != CARINA_OK) {
+            error_set(&jobs[i].error, located, "%s: %s", jobs[i].path, error.message);
+            status = command_fail(&jobs[i].error);
+        } else {
+            int shown = show(v, l, &jobs[i], &found[at]);
+            if (shown != COMMAND_OK) status = shown;
+            carina_location_free(&found[at++]);
+        }
+        study_close(&jobs[i].study);
+    }
+    return status;
+}
+
+static int run_all(const locate_values *v, locator *l, const study_list *list) {
+    job *jobs = calloc(MAX_BATCH, sizeof *jobs);
+    carina_error error;
+    if (!jobs) {
+        error_memory(&error, "a batch of films", MAX_BATCH * sizeof *jobs);
+        return command_fail(&error);
+    }
+    const film_options reading = {.frame = (int)v->frame};
+    int batch = locator_batch(l) < MAX_BATCH ? locator_batch(l) : MAX_BATCH, status = COMMAND_OK;
+    progress *p = list->count > 2 * batch ? progress_start("locate", "films", (uint64_t)list->count) : NULL;
+    for (int done = 0; done < list->count && !ferror(stdout);) {
+        int count = list->count - done < batch ? list->count - done : batch;
+        memset(jobs, 0, (size_t)count * sizeof *jobs);
+        for (int i = 0; i < count; i++) {
+            jobs[i].path = list->path[done + i];
+            jobs[i].film_options = &reading;
+        }
+        if (run_batch(v, l, jobs, count) != COMMAND_OK) status = COMMAND_FAILED;
+        done += count;
+        progress_update(p, (uint64_t)done, NULL);
+    }
+    progress_finish(p);
+    free(jobs);
+    return status;
+}
+
+static int run(const void *values, int count, char *const *arguments) {
+    const locate_values *v = values;
+    carina_error error;
+    int status = COMMAND_OK;
+    study_list list = {0};
+    for (int i = 0; i < count; i++) {
+        if (study_list_add(&list, arguments[i], &error) != CARINA_OK) status = command_fail(&error);
+    }
+    for (int i = 0; i < list.note_count; i++) fprintf(stderr, "carina: %s\n", list.note[i]);
+    locator *l = NULL;
+    const locator_options options = {(int)v->threads, v->dtype == 1};
+    if (list.count && locator_open(&l, v->model, &options, &error) != CARINA_OK) {
+        status = command_fail(&error);
+    } else if (list.count) {
+        int located = run_all(v, l, &list);
+        if (located != COMMAND_OK) status = located;
+    }
+    locator_close(l);
+    study_list_free(&list);
+    return status;
+}
+
+const command command_locate = {
+    .name = "locate",
+    .summary = "find the anatomical regions on chest films",
+    .arguments = "FILE...",
+    .description =
+        "Reads frontal chest films (DICOM, PNG, JPEG; a folder or DICOMDIR stands for its films) and gives one box\n"
+        "for each region of the model's set, in the pixels of the file: x1 y1 is the top left corner, right and left\n"
+        "are the patient's. A file that cannot be read is reported and the others go on; the exit status is then 1.\n"
+        "\n"
+        "--json prints one object a film, each on a line of its own: file, width, height, transform (how the\n"
+        "network's square was made), steps (what was done to the grey levels), model, and regions with id, name and\n"
+        "box. Research software, not a medical device.\n",
+    .examples =
+        "carina locate film.dcm\n"
+        "carina locate --overlay pictures films/*.png\n"
+        "carina locate --json study/ | jq '.regions[] | select(.name == \"carina\")'\n"
+        "carina locate --model ./runs/mine/best.safetensors --dtype bf16 film.png\n",
+    .options = locate_options,
+    .defaults = &locate_defaults,
+    .values_size = sizeof(locate_values),
+    .least = 1,
+    .most = -1,
+    .run = run,
+};

@@ -1,0 +1,198 @@
+/* From films to boxes with a recorded graph; see locate.h. */
+#include "pipeline/locate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "image/letterbox.h"
+#include "model/model_file.h"
+#include "pipeline/model_path.h"
+
+#define BATCH_PIXELS (2 << 20) /* of the network's squares: bounds the memory of a batch */
+#define BATCH_MOST   8
+
+/* A graph recorded for `films` films at a time. */
+typedef struct recording {
+    graph *g;
+    int films;
+    tensor *input; /* [films, size, size, 1] */
+    tensor *boxes; /* [films, N, 4] */
+} recording;
+
+struct locator {
+    char *name;
+    model_file file;
+    thread_pool *pool;
+    tensor_type type;
+    int size, batch;
+    recording single, many; /* recorded at first use */
+};
+
+const char *locator_name(const locator *l) { return l->name; }
+const atlas *locator_regions(const locator *l) { return l->file.regions; }
+thread_pool *locator_threads(locator *l) { return l->pool; }
+int locator_batch(const locator *l) { return l->batch; }
+
+/* "models/apm-small.safetensors" -> "apm-small"; "models/apm-small/model.safetensors" -> "apm-small". */
+static char *name_of(const char *path) {
+    const char *end = path_name(path), *start = end;
+    if (strcmp(end, "model.safetensors") == 0 && end > path + 1) {
+        end--;
+        for (start = end; start > path && start[-1] != '/'; start--) continue;
+        return strndup(start, (size_t)(end - start));
+    }
+    const char *dot = strrchr(start, '.');
+    return dot && dot > start ? strndup(start, (size_t)(dot - start)) : strdup(start);
+}
+
+static carina_status check_model(locator *l, const char *path, carina_error *error) {
+    const apm_config *c = &l->file.model->config;
+    if (c->image_width != c->image_height)
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: films of %d x %d pixels; only squares can be located",
+                         path, c->image_width, c->image_height);
+    if (c->region_count != l->file.regions->region_count)
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: the model has %d regions, its region set %d", path,
+                         c->region_count, l->file.regions->region_count);
+    l->size = c->image_width;
+    int64_t fit = (int64_t)BATCH_PIXELS / ((int64_t)l->size * l->size);
+    l->batch = fit < 1 ? 1 : fit > BATCH_MOST ? BATCH_MOST : (int)fit;
+    return CARINA_OK;
+}
+
+carina_status locator_open(locator **out, const char *name, const locator_options *options, carina_error *error) {
+    static const locator_options defaults = {0, false};
+    if (!options) options = &defaults;
+    char *path = NULL;
+    TRY(model_path_find(&path, name, error));
+    locator *l = calloc(1, sizeof *l);
+    carina_status status = l ? CARINA_OK : error_memory(error, "a model", sizeof *l);
+    if (status == CARINA_OK) {
+        l->type = options->bf16 ? TENSOR_BF16 : TENSOR_F32;
+        l->name = name_of(path);
+        status = l->name ? model_file_load(&l->file, path, error) : error_memory(error, "a model's name", strlen(path));
+    }
+    if (status == CARINA_OK) status = check_model(l, path, error);
+    if (status == CARINA_OK) status = thread_pool_create(&l->pool, options->threads, error);
+    free(path);
+    if (status == CARINA_OK)
+        *out = l;
+    else
+        locator_close(l);
+    return status;
+}
+
+void locator_close(locator *l) {
+    if (!l) return;
+    graph_free(l->single.g);
+    graph_free(l->many.g);
+    thread_pool_free(l->pool);
+    model_file_free(&l->file);
+    free(l->name);
+    free(l);
+}
+
+static carina_status record(const locator *l, recording *r, int films, carina_error *error) {
+    if (r->g) return CARINA_OK;
+    graph_options options = {.pool = l->pool, .type = l->type};
+    TRY(graph_create(&r->g, &options, error));
+    r->films = films;
+    r->input = graph_input(r->g, "films", 4, (int64_t[]){films, l->size, l->size, 1});
+    r->boxes = apm_record(r->g, l->file.model, r->input).boxes;
+    graph_output(r->g, r->boxes);
+    carina_status status = graph_plan(r->g, error);
+    if (status != CARINA_OK) {
+        graph_free(r->g);
+        r->g = NULL;
+    }
+    return status;
+}
+
+static carina_status copy_texts(char ***out, int *out_count, const char *texts, int count, size_t stride,
+                                carina_error *error) {
+    *out_count = 0;
+    *out = calloc((size_t)count + 1, sizeof **out);
+    if (!*out) return error_memory(error, "a result's texts", ((unsigned long long)count + 1) * sizeof **out);
+    for (int i = 0; i < count; i++) {
+        (*out)[i] = strdup(texts + (size_t)i * stride);
+        if (!(*out)[i]) return error_memory(error, "a result's texts", stride);
+        *out_count = i + 1;
+    }
+    return CARINA_OK;
+}
+
+/* boxes [N, 4] (cx, cy, w, h) of the square. */
+static carina_status make_location(carina_location *out, const locator *l, const study *s, const float *boxes,
+                                   carina_error *error) {
+    const film *f = &s->film;
+    const letterbox_transform *t = &s->transform;
+    const atlas *regions = l->file.regions;
+    memset(out, 0, sizeof *out);
+    out->width = f->file_width;
+    out->height = f->file_height;
+    out->transform = (carina_transform){t->width, t->height, t->left, t->top, t->side, l->size};
+    TRY(copy_texts(&out->steps, &out->step_count, f->steps.text[0], f->steps.count, sizeof f->steps.text[0], error));
+    TRY(copy_texts(&out->warnings, &out->warning_count, f->warning[0], f->warning_count, sizeof f->warning[0], error));
+    out->regions = calloc((size_t)regions->region_count, sizeof *out->regions);
+    if (!out->regions) return error_memory(error, "a result", (size_t)regions->region_count * sizeof *out->regions);
+    out->region_count = regions->region_count;
+    for (int i = 0; i < regions->region_count; i++) {
+        box b = letterbox_to_file(t, boxes + 4 * i);
+        out->regions[i] = (carina_region){i, regions->regions[i].name, b.x1, b.y1, b.x2, b.y2};
+    }
+    return CARINA_OK;
+}
+
+typedef struct fill_job {
+    const locator *l;
+    const study *const *studies;
+    float *squares;
+    carina_status status[BATCH_MOST];
+    carina_error errors[BATCH_MOST];
+} fill_job;
+
+static void fill_square(void *context, int shard, int worker) {
+    (void)worker;
+    fill_job *job = context;
+    size_t square = (size_t)job->l->size * (size_t)job->l->size;
+    job->status[shard] = letterbox_apply(job->squares + square * (size_t)shard, job->l->size,
+                                         &job->studies[shard]->film.picture, &job->errors[shard]);
+}
+
+/* At most r->films films; squares that are left over are black. */
+static carina_status run_batch(locator *l, recording *r, const study *const *studies, int count, carina_location *out,
+                               int *made, carina_error *error) {
+    TRY(record(l, r, r == &l->many ? l->batch : 1, error));
+    size_t square = (size_t)l->size * (size_t)l->size;
+    fill_job job = {.l = l, .studies = studies, .squares = tensor_data(r->input)};
+    thread_pool_run(l->pool, count, fill_square, &job);
+    for (int i = 0; i < count; i++) {
+        if (job.status[i] == CARINA_OK) continue;
+        if (error) *error = job.errors[i];
+        return job.status[i];
+    }
+    memset(job.squares + square * (size_t)count, 0, square * (size_t)(r->films - count) * sizeof(float));
+    graph_forward(r->g);
+    const float *boxes = tensor_data(r->boxes);
+    for (int i = 0; i < count; i++) {
+        ++*made; /* also when it is made in part: it is freed like the others */
+        TRY(make_location(&out[i], l, studies[i], boxes + (size_t)i * 4 * (size_t)l->file.regions->region_count,
+                          error));
+    }
+    return CARINA_OK;
+}
+
+carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,
+                          carina_error *error) {
+    int made = 0;
+    carina_status status = CARINA_OK;
+    while (status == CARINA_OK && made < count) {
+        int films = count - made < l->batch ? count - made : l->batch;
+        recording *r = films == 1 ? &l->single : &l->many;
+        status = run_batch(l, r, studies + made, films, out + made, &made, error);
+    }
+    if (status != CARINA_OK) {
+        while (made > 0) carina_location_free(&out[--made]);
+    }
+    return status;
+}
