@@ -4,7 +4,8 @@
 
 #include "cli/command.h"
 
-/* clang-format off: one a line, so that additions merge */
+/* One a line, so that additions merge. */
+/* clang-format off */
 static const command *const commands[] = {
     &command_locate,
     &command_train,
