@@ -77,6 +77,9 @@ typedef struct kernels {
                           int64_t n);
     /* best[c] = max(best[c], x[c]), index[c] = tap where x is larger */
     void (*maximum)(float *best, uint8_t *index, const float *x, uint8_t tap, int64_t n);
+    /* the same where x's own winning tap is x_index[c]: index[c] = x_index[c] + tap */
+    void (*maximum_of_rows)(float *best, uint8_t *index, const float *x, const uint8_t *x_index, uint8_t tap,
+                            int64_t n);
     /* dx[c] += index[c] == tap ? g[c] : 0 */
     void (*scatter_maximum)(float *dx, const uint8_t *index, const float *g, uint8_t tap, int64_t n);
 

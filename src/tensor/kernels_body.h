@@ -330,6 +330,15 @@ static void maximum(float *restrict best, uint8_t *restrict index, const float *
     }
 }
 
+static void maximum_of_rows(float *restrict best, uint8_t *restrict index, const float *restrict x,
+                            const uint8_t *restrict x_index, uint8_t tap, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        bool larger = x[i] > best[i];
+        best[i] = larger ? x[i] : best[i];
+        index[i] = larger ? (uint8_t)(x_index[i] + tap) : index[i];
+    }
+}
+
 static void scatter_maximum(float *restrict dx, const uint8_t *restrict index, const float *restrict g, uint8_t tap,
                             int64_t n) {
     for (int64_t i = 0; i < n; i++) dx[i] += index[i] == tap ? g[i] : 0.0f;
@@ -386,6 +395,7 @@ const kernels KERNELS_TABLE = {
     .accumulate_norm_gradient = accumulate_norm_gradient,
     .norm_gradient = norm_gradient,
     .maximum = maximum,
+    .maximum_of_rows = maximum_of_rows,
     .scatter_maximum = scatter_maximum,
     .adamw = adamw,
     .lerp = lerp,

@@ -9,6 +9,8 @@
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
+#define TILE_VALUES 512 /* few channels make calls too short to be worth them: several pixels share one */
+
 typedef struct norm_state {
     int64_t pictures, pixels, channels; /* B, H W, C */
     int groups;                         /* 0: batch norm */
@@ -16,6 +18,7 @@ typedef struct norm_state {
     float epsilon, momentum;
     norm_parameters running; /* batch norm only */
     int shards;              /* of pixels, never across pictures for group norm */
+    int64_t tile;            /* pixels per kernel call: coefficients and sums are repeated so often */
 } norm_state;
 
 /* Shards run over pixels; each belongs to one picture when moments are per picture. */
@@ -32,14 +35,18 @@ static range shard_pixels(const norm_state *s, int shard) {
     return (range){first + r.begin, first + r.end};
 }
 
-/* saved[0]: mean and 1/deviation as [set][2][C]. Scratch: per shard two sums [2][C] as double, then the affine
- * coefficients [set][3][C]. */
+/* saved[0]: mean and 1/deviation as [set][2][C]. Scratch: per shard two sums [2][C] as double, then three vectors of
+ * coefficients per set, each repeated for a tile of pixels: [set][3][tile][C]. */
 static double *partial_sums(const op *o, int shard) {
     return (double *)op_scratch(o) + 2 * (int64_t)shard * ((const norm_state *)o->state)->channels;
 }
 static float *coefficients(const op *o, int64_t set) {
     const norm_state *s = o->state;
-    return (float *)(void *)partial_sums(o, s->shards * (int)set_count(s)) + 3 * set * s->channels;
+    return (float *)(void *)partial_sums(o, s->shards * (int)set_count(s)) + 3 * set * s->tile * s->channels;
+}
+/* coefficients[k][pixel of the tile][c] = value for every pixel of the tile */
+static void repeat_in_tile(const norm_state *s, float *vector) {
+    for (int64_t i = s->channels; i < s->tile * s->channels; i++) vector[i] = vector[i - s->channels];
 }
 static float *moments(const op *o, int64_t set) {
     return (float *)o->saved[0].data + 2 * set * ((const norm_state *)o->state)->channels;
@@ -51,36 +58,44 @@ static carina_status norm_prepare(op *o, carina_error *error) {
     s->shards = shards_per_set(s);
     uint64_t channels = (uint64_t)s->channels, sets = (uint64_t)set_count(s);
     op_save(o, 0, 2 * sets * channels * sizeof(float));
-    o->scratch_bytes = sets * (uint64_t)s->shards * 2 * channels * sizeof(double) + sets * 3 * channels * sizeof(float);
-    o->worker_bytes = 5 * channels * sizeof(float); /* two sums, and one pixel of x, dy and residual */
+    s->tile = max_i64(1, TILE_VALUES / s->channels);
+    uint64_t tile = (uint64_t)s->tile * channels;
+    o->scratch_bytes = sets * (uint64_t)s->shards * 2 * channels * sizeof(double) + sets * 3 * tile * sizeof(float);
+    o->worker_bytes = 5 * tile * sizeof(float); /* two sums, and one tile of x, dy and residual */
     if (o->backward_active && s->relu) o->backward_reads |= READS_OUTPUT;
     return CARINA_OK;
 }
 
-#define FLUSH_PIXELS 64 /* f32 sums this long lose nothing that matters; then they go to double */
+#define FLUSH_TILES 64 /* f32 sums this long lose nothing that matters; then they go to double */
 
-static void flush(double *total, float *sums, int64_t n) {
-    for (int64_t c = 0; c < n; c++) total[c] += (double)sums[c];
-    memset(sums, 0, (size_t)n * sizeof *sums);
+/* Adds the tile's sums [2][tile][C] to the totals [2][C] and zeroes them. */
+static void flush(const norm_state *s, double *total, float *sums) {
+    int64_t tile = s->tile * s->channels;
+    for (int part = 0; part < 2; part++)
+        for (int64_t i = 0; i < tile; i += s->channels)
+            for (int64_t c = 0; c < s->channels; c++)
+                total[part * s->channels + c] += (double)sums[part * tile + i + c];
+    memset(sums, 0, 2 * (size_t)tile * sizeof *sums);
 }
 
 static void moments_shard(void *context, int shard, int worker) {
     op *o = context;
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
-    float *sums = op_worker_scratch(o, worker), *pixel = sums + 2 * s->channels;
+    int64_t tile = s->tile * s->channels;
+    float *sums = op_worker_scratch(o, worker), *pixels = sums + 2 * tile;
     double *total = partial_sums(o, shard);
     memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
-    memset(sums, 0, 2 * (size_t)s->channels * sizeof *sums);
+    memset(sums, 0, 2 * (size_t)tile * sizeof *sums);
     range r = shard_pixels(s, shard);
-    for (int64_t p = r.begin; p < r.end; p++) {
-        k->accumulate_moments(
-            sums, sums + s->channels,
-            span_read(k, tensor_values(o->input[X]), o->input[X]->type, p * s->channels, s->channels, pixel),
-            s->channels);
-        if ((p - r.begin) % FLUSH_PIXELS == FLUSH_PIXELS - 1) flush(total, sums, 2 * s->channels);
+    int calls = 0;
+    for (int64_t p = r.begin; p < r.end; p += s->tile) {
+        int64_t n = min_i64(s->tile, r.end - p) * s->channels;
+        const float *x = span_read(k, tensor_values(o->input[X]), o->input[X]->type, p * s->channels, n, pixels);
+        k->accumulate_moments(sums, sums + tile, x, n);
+        if (++calls % FLUSH_TILES == 0) flush(s, total, sums);
     }
-    flush(total, sums, 2 * s->channels);
+    flush(s, total, sums);
 }
 
 /* Sums of the shards of one set, in order, into the first shard's place. */
@@ -140,17 +155,18 @@ static void affine_shard(void *context, int shard, int worker) {
     op *o = context;
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
-    const float *a = coefficients(o, shard / s->shards), *b = a + s->channels;
+    int64_t tile = s->tile * s->channels;
+    const float *a = coefficients(o, shard / s->shards), *b = a + tile;
     const tensor *x = o->input[X], *residual = o->input[RESIDUAL];
-    float *pixel = (float *)op_worker_scratch(o, worker) + 2 * s->channels, *other = pixel + s->channels;
+    float *pixels = (float *)op_worker_scratch(o, worker) + 2 * tile, *other = pixels + tile;
     range r = shard_pixels(s, shard);
-    for (int64_t p = r.begin; p < r.end; p++) {
-        int64_t offset = p * s->channels;
-        const float *in = span_read(k, tensor_values(x), x->type, offset, s->channels, pixel);
-        const float *add = residual ? span_read(k, tensor_values(residual), x->type, offset, s->channels, other) : NULL;
-        float *y = span_target(tensor_values(o->output), x->type, offset, pixel);
-        k->affine(y, in, a, b, add, s->relu, s->channels);
-        span_flush(k, tensor_values(o->output), x->type, offset, s->channels, y);
+    for (int64_t p = r.begin; p < r.end; p += s->tile) {
+        int64_t offset = p * s->channels, n = min_i64(s->tile, r.end - p) * s->channels;
+        const float *in = span_read(k, tensor_values(x), x->type, offset, n, pixels);
+        const float *add = residual ? span_read(k, tensor_values(residual), x->type, offset, n, other) : NULL;
+        float *y = span_target(tensor_values(o->output), x->type, offset, pixels);
+        k->affine(y, in, a, b, add, s->relu, n);
+        span_flush(k, tensor_values(o->output), x->type, offset, n, y);
     }
 }
 
@@ -165,55 +181,59 @@ static void norm_forward(op *o) {
     const float *weight = tensor_f32(o->input[WEIGHT]), *bias = tensor_f32(o->input[BIAS]);
     for (int64_t set = 0; set < set_count(s); set++) {
         const float *mean = moments(o, set), *rstd = mean + s->channels;
-        float *a = coefficients(o, set), *b = a + s->channels;
+        float *a = coefficients(o, set), *b = a + s->tile * s->channels;
         for (int64_t c = 0; c < s->channels; c++) {
             a[c] = weight[c] * rstd[c];
             b[c] = bias[c] - mean[c] * a[c];
         }
+        repeat_in_tile(s, a);
+        repeat_in_tile(s, b);
     }
     op_parallel(o, shards, affine_shard, o);
 }
 
-/* g = dy where y > 0, in place; copied to the residual's gradient; sums of g and g xhat. */
+/* g = dy where y > 0, in place; copied to the residual's gradient; sums of g xhat and g. The tile's coefficients hold
+ * mean and 1/deviation here. */
 static void gradient_sums_shard(void *context, int shard, int worker) {
     op *o = context;
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
     const tensor *x = o->input[X];
     tensor_type type = x->type;
-    const float *mean = moments(o, shard / s->shards), *rstd = mean + s->channels;
-    float *sums = op_worker_scratch(o, worker), *pixel = sums + 2 * s->channels, *g_buffer = pixel + s->channels;
+    int64_t tile = s->tile * s->channels;
+    const float *mean = coefficients(o, shard / s->shards), *rstd = mean + tile;
+    float *sums = op_worker_scratch(o, worker), *pixels = sums + 2 * tile, *g_buffer = pixels + tile;
     double *total = partial_sums(o, shard);
     memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
-    memset(sums, 0, 2 * (size_t)s->channels * sizeof *sums);
+    memset(sums, 0, 2 * (size_t)tile * sizeof *sums);
     void *residual = o->input[RESIDUAL] ? op_input_gradient(o, RESIDUAL) : NULL;
     uint8_t *dy = op_output_gradient(o);
-    size_t bytes = type_bytes(type), pixel_bytes = (size_t)s->channels * bytes;
+    size_t bytes = type_bytes(type);
     range r = shard_pixels(s, shard);
-    for (int64_t p = r.begin; p < r.end; p++) {
-        int64_t offset = p * s->channels;
+    int calls = 0;
+    for (int64_t p = r.begin; p < r.end; p += s->tile) {
+        int64_t offset = p * s->channels, n = min_i64(s->tile, r.end - p) * s->channels;
         void *g = dy + (size_t)offset * bytes;
         if (s->relu) {
             const void *y = (const uint8_t *)tensor_values(o->output) + (size_t)offset * bytes;
             if (type == TENSOR_F32)
-                k->relu_gate(g, y, s->channels);
+                k->relu_gate(g, y, n);
             else
-                k->relu_gate_bf16(g, y, s->channels);
+                k->relu_gate_bf16(g, y, n);
         }
-        if (residual) memcpy((uint8_t *)residual + (size_t)offset * bytes, g, pixel_bytes);
-        k->accumulate_norm_gradient(sums, sums + s->channels, span_read(k, dy, type, offset, s->channels, g_buffer),
-                                    span_read(k, tensor_values(x), type, offset, s->channels, pixel), mean, rstd,
-                                    s->channels);
-        if ((p - r.begin) % FLUSH_PIXELS == FLUSH_PIXELS - 1) flush(total, sums, 2 * s->channels);
+        if (residual) memcpy((uint8_t *)residual + (size_t)offset * bytes, g, (size_t)n * bytes);
+        k->accumulate_norm_gradient(sums, sums + tile, span_read(k, dy, type, offset, n, g_buffer),
+                                    span_read(k, tensor_values(x), type, offset, n, pixels), mean, rstd, n);
+        if (++calls % FLUSH_TILES == 0) flush(s, total, sums);
     }
-    flush(total, sums, 2 * s->channels);
+    flush(s, total, sums);
 }
 
 /* dx = a g + b x + d per channel, from the sums of g xhat and g over what shares moments. */
 static void gradient_coefficients(op *o, int64_t set, const double *sum_gx, const double *sum_g) {
     norm_state *s = o->state;
     const float *weight = tensor_f32(o->input[WEIGHT]), *mean = moments(o, set), *rstd = mean + s->channels;
-    float *a = coefficients(o, set), *b = a + s->channels, *d = b + s->channels;
+    float *a = coefficients(o, set), *b = a + s->tile * s->channels, *d = b + s->tile * s->channels;
     int64_t width = s->groups ? s->channels / s->groups : 1;
     double n = (double)(s->groups ? s->pixels * width : s->pictures * s->pixels);
     for (int64_t first = 0; first < s->channels; first += width) {
@@ -229,6 +249,9 @@ static void gradient_coefficients(op *o, int64_t set, const double *sum_gx, cons
             d[c] = (float)(r * r * m * m_gx - r * m_g);
         }
     }
+    repeat_in_tile(s, a);
+    repeat_in_tile(s, b);
+    repeat_in_tile(s, d);
 }
 
 static void gradient_shard(void *context, int shard, int worker) {
@@ -237,23 +260,36 @@ static void gradient_shard(void *context, int shard, int worker) {
     const kernels *k = o->owner->kernels;
     const tensor *x = o->input[X];
     tensor_type type = x->type;
-    const float *a = coefficients(o, shard / s->shards), *b = a + s->channels, *d = b + s->channels;
-    float *pixel = (float *)op_worker_scratch(o, worker) + 2 * s->channels, *g_buffer = pixel + s->channels;
+    int64_t tile = s->tile * s->channels;
+    const float *a = coefficients(o, shard / s->shards), *b = a + tile, *d = b + tile;
+    float *pixels = (float *)op_worker_scratch(o, worker) + 2 * tile, *g_buffer = pixels + tile;
     void *dx_values = op_input_gradient(o, X);
     range r = shard_pixels(s, shard);
-    for (int64_t p = r.begin; p < r.end; p++) {
-        int64_t offset = p * s->channels;
-        const float *g = span_read(k, op_output_gradient(o), type, offset, s->channels, g_buffer);
-        const float *in = span_read(k, tensor_values(x), type, offset, s->channels, pixel);
+    for (int64_t p = r.begin; p < r.end; p += s->tile) {
+        int64_t offset = p * s->channels, n = min_i64(s->tile, r.end - p) * s->channels;
+        const float *g = span_read(k, op_output_gradient(o), type, offset, n, g_buffer);
+        const float *in = span_read(k, tensor_values(x), type, offset, n, pixels);
         float *dx = span_target(dx_values, type, offset, g_buffer);
-        k->norm_gradient(dx, g, in, a, b, d, s->channels);
-        span_flush(k, dx_values, type, offset, s->channels, dx);
+        k->norm_gradient(dx, g, in, a, b, d, n);
+        span_flush(k, dx_values, type, offset, n, dx);
     }
+}
+
+/* Mean and 1/deviation of every set into the tiles' coefficients, for gradient_sums_shard. */
+static void repeat_moments(op *o) {
+    norm_state *s = o->state;
+    for (int64_t set = 0; set < set_count(s); set++)
+        for (int part = 0; part < 2; part++) {
+            float *vector = coefficients(o, set) + part * s->tile * s->channels;
+            memcpy(vector, moments(o, set) + part * s->channels, (size_t)s->channels * sizeof *vector);
+            repeat_in_tile(s, vector);
+        }
 }
 
 static void norm_backward(op *o) {
     norm_state *s = o->state;
     int shards = s->shards * (int)set_count(s);
+    repeat_moments(o);
     op_parallel(o, shards, gradient_sums_shard, o);
     float *dweight = op_parameter_gradient(o, WEIGHT), *dbias = op_parameter_gradient(o, BIAS);
     for (int64_t set = 0; set < set_count(s); set++) {

@@ -19,39 +19,56 @@ static carina_status max_pool_prepare(op *o, carina_error *error) {
     (void)error;
     pool_state *s = o->state;
     op_save(o, 0, (uint64_t)o->output->count); /* which tap of the window won, one byte a value */
-    o->worker_bytes = (uint64_t)(s->width + 2) * (uint64_t)s->channels * sizeof(float);
+    /* forward: one row's maximum over the window's rows, the same by index, a row of x; backward: a row of dx, a pixel
+     */
+    o->worker_bytes = (uint64_t)(s->width + 2) * (uint64_t)s->channels * (2 * sizeof(float) + 1);
     return CARINA_OK;
 }
 
-static void pool_pixel(op *o, int64_t picture, int64_t row, int64_t column, float *best, float *pixel) {
+/* The maximum down the window's rows, for a whole row of the picture: best and index [W, C]. */
+static void pool_rows(op *o, int64_t picture, int64_t row, float *best, uint8_t *index, float *buffer) {
     pool_state *s = o->state;
     const kernels *k = o->owner->kernels;
     const tensor *x = o->input[0];
-    int64_t out = ((picture * s->output_height + row) * s->output_width + column) * s->channels;
-    uint8_t *index = (uint8_t *)o->saved[0].data + out;
-    for (int64_t c = 0; c < s->channels; c++) best[c] = -FLT_MAX;
-    memset(index, 0, (size_t)s->channels);
-    for (int i = 0; i < s->window; i++)
-        for (int j = 0; j < s->window; j++) {
-            int64_t y = row * s->stride - s->padding + i, z = column * s->stride - s->padding + j;
-            if (y < 0 || y >= s->height || z < 0 || z >= s->width) continue;
-            int64_t in = ((picture * s->height + y) * s->width + z) * s->channels;
-            k->maximum(best, index, span_read(k, tensor_values(x), x->type, in, s->channels, pixel),
-                       (uint8_t)(i * s->window + j), s->channels);
-        }
-    float *target = span_target(tensor_values(o->output), x->type, out, best);
-    if (target != best) memcpy(target, best, (size_t)s->channels * sizeof *best);
-    span_flush(k, tensor_values(o->output), x->type, out, s->channels, best);
+    int64_t values = s->width * s->channels;
+    for (int64_t i = 0; i < values; i++) best[i] = -FLT_MAX;
+    memset(index, 0, (size_t)values);
+    for (int i = 0; i < s->window; i++) {
+        int64_t y = row * s->stride - s->padding + i;
+        if (y < 0 || y >= s->height) continue;
+        k->maximum(best, index,
+                   span_read(k, tensor_values(x), x->type, (picture * s->height + y) * values, values, buffer),
+                   (uint8_t)(i * s->window), values);
+    }
+}
+
+/* Then across the window's columns, for one pixel of the output. */
+static void pool_columns(op *o, int64_t out, int64_t column, const float *best, const uint8_t *index, float *pixel) {
+    pool_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    uint8_t *taps = (uint8_t *)o->saved[0].data + out;
+    float *y = span_target(tensor_values(o->output), o->output->type, out, pixel);
+    for (int64_t c = 0; c < s->channels; c++) y[c] = -FLT_MAX;
+    for (int j = 0; j < s->window; j++) {
+        int64_t z = column * s->stride - s->padding + j;
+        if (z < 0 || z >= s->width) continue;
+        k->maximum_of_rows(y, taps, best + z * s->channels, index + z * s->channels, (uint8_t)j, s->channels);
+    }
+    span_flush(k, tensor_values(o->output), o->output->type, out, s->channels, y);
 }
 
 static void max_pool_shard(void *context, int shard, int worker) {
     op *o = context;
     pool_state *s = o->state;
-    float *best = op_worker_scratch(o, worker), *pixel = best + s->channels;
+    int64_t values = s->width * s->channels;
+    float *best = op_worker_scratch(o, worker), *buffer = best + values;
+    uint8_t *index = (uint8_t *)(buffer + values);
     range r = shard_range(s->batch * s->output_height, output_shards(s), shard);
-    for (int64_t row = r.begin; row < r.end; row++)
+    for (int64_t row = r.begin; row < r.end; row++) {
+        pool_rows(o, row / s->output_height, row % s->output_height, best, index, buffer);
         for (int64_t column = 0; column < s->output_width; column++)
-            pool_pixel(o, row / s->output_height, row % s->output_height, column, best, pixel);
+            pool_columns(o, (row * s->output_width + column) * s->channels, column, best, index, buffer);
+    }
 }
 
 static void max_pool_forward(op *o) { op_parallel(o, output_shards(o->state), max_pool_shard, o); }
