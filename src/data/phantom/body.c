@@ -20,49 +20,49 @@ static float rounded(float distance, float radius) {
 
 /* The trunk with neck and shoulders, one closed outline. */
 static int trunk_outline(thorax *t, phantom_point *out, random_state *r) {
+    enum { NODES = 14 };
     const phantom_parameters *p = t->p;
     double neck = (0.175 + 0.07 * p->fat + 0.03 * p->muscle) * (p->age < 10 ? 1.15 : 1);
-    double slope = parameters_normal(r, -0.60, 0.03, 2),
-           tip_v = parameters_normal(r, -0.42, 0.03, 2) - 0.004 * (p->clavicle_rise - 12);
-    double tip = 0.74 + 0.08 * p->muscle + 0.04 * p->fat;
-    double waist = parameters_normal(r, 0, 0.02, 2);
-    int n = 0;
-    double left[16][2];
-    int k = 0;
-#define NODE(x, y) left[k][0] = (x), left[k][1] = (y), k++
-    NODE(neck * 0.98, -1.5);
-    NODE(neck * 0.95, -0.95);
-    NODE(neck * 1.02, -0.74);
-    NODE(neck * 1.3, slope - 0.05);
-    NODE(0.42 + 0.05 * p->fat, slope + 0.045 - 0.03 * p->muscle);
-    NODE(tip - 0.08, tip_v - 0.06);
-    NODE(tip, tip_v + 0.03);
-    NODE(tip - 0.02, tip_v + 0.14);
-    NODE(t->wall + 0.10, tip_v + 0.30); /* axilla */
-    NODE(t->wall + 0.055, 0.02);
-    NODE(t->wall + 0.035 + 0.04 * p->fat + waist, 0.3);
-    NODE(t->wall + 0.02 + 0.09 * p->fat + waist, 0.6);
-    NODE(t->wall + 0.0 + 0.14 * p->fat + waist, 0.95);
-    NODE(t->wall + 0.0 + 0.16 * p->fat + waist, 1.6);
-#undef NODE
-    for (int i = 0; i < k; i++) out[n++] = (phantom_point){t->midline + left[i][0], left[i][1]};
-    for (int i = k - 1; i >= 0; i--) out[n++] = (phantom_point){t->midline - left[i][0], left[i][1]};
-    return n;
+    double slope = parameters_normal(r, -0.60, 0.03, 2);
+    double tip_v = parameters_normal(r, -0.42, 0.03, 2) - 0.004 * (p->clavicle_rise - 12);
+    double tip = 0.76 + 0.08 * p->muscle + 0.06 * p->fat, waist = parameters_normal(r, 0, 0.02, 2);
+    for (int side = 0; side < 2; side++) {
+        double wall = t->wall[side], sign = side ? 1 : -1;
+        const double node[NODES][2] = {{neck * 0.98, -1.5},
+                                       {neck * 0.95, -0.95},
+                                       {neck * 1.02, -0.74},
+                                       {neck * 1.3, slope - 0.05},
+                                       {0.42 + 0.05 * p->fat, slope + 0.045 - 0.03 * p->muscle},
+                                       {tip - 0.08, tip_v - 0.06},
+                                       {tip, tip_v + 0.03},
+                                       {tip - 0.02, tip_v + 0.14},
+                                       {wall + 0.10, tip_v + 0.30}, /* axilla */
+                                       {wall + 0.04, 0.02},
+                                       {wall + 0.015 + 0.03 * p->fat + waist, 0.3},
+                                       {wall - 0.01 + 0.07 * p->fat + waist, 0.6},
+                                       {wall + 0.14 * p->fat + waist, 0.95},
+                                       {wall + 0.16 * p->fat + waist, 1.6}};
+        for (int i = 0; i < NODES; i++)
+            out[side ? i : 2 * NODES - 1 - i] = (phantom_point){t->midline + sign * node[i][0], node[i][1]};
+    }
+    return 2 * NODES;
 }
 
 static void trunk(thorax *t, random_state *r) {
     const phantom_parameters *p = t->p;
     phantom_scene *s = t->scene;
     phantom_point outline[40];
-    t->wall = 0.5 * (thorax_wall(t, 1, 0.25) - thorax_wall(t, 0, 0.25)) + 0.02 + 0.05 * p->fat + 0.02 * p->muscle;
-    t->wall = clamp(t->wall, 0.5, 0.78);
+    for (int side = 0; side < 2; side++) {
+        double rib = fmax(fabs(thorax_wall(t, side, 0.25) - t->midline), fabs(thorax_wall(t, side, 0.05) - t->midline));
+        t->wall[side] = clamp(rib + 0.045 + 0.09 * p->fat + 0.03 * p->muscle, 0.45, 0.95);
+    }
     int n = trunk_outline(t, outline, r);
     thorax_fill(t, s->body_mask, outline, n, -0.05);
     raster_distance(t->distance, s->body_mask, t->width, t->height, t->line);
     double front_back = t->depth + 0.11 + 0.26 * p->fat + 0.05 * p->muscle; /* skin to skin at the base */
     double neck = 0.42 + 0.1 * p->fat, belly = front_back * (0.96 + 0.22 * p->fat);
     double shoulder = 0.44 + 0.1 * p->muscle + 0.12 * p->fat;
-    double row_v = -t->centre.y / t->scale;
+    double row_v = -t->centre.y / t->scale, ridge = random_range(r, 0.03, 0.16);
     for (int y = 0; y < t->height; y++) {
         double v = row_v + (y + 0.5) / t->scale;
         double body = neck + (shoulder - neck) * raster_step(-0.8, -0.55, v);
@@ -73,6 +73,14 @@ static void trunk(thorax *t, random_state *r) {
         for (int x = 0; x < t->width; x++) {
             size_t at = (size_t)y * (size_t)t->width + (size_t)x;
             if (s->body_mask[at]) s->soft[at] = deep * rounded(t->distance[at], radius);
+        }
+        /* Spine and the muscle beside it: the middle of a film is its brightest stripe. */
+        double axis = t->centre.x + (thorax_spine(t, v) - 0.1 * t->yaw[1]) * t->scale, spread = 0.07 * t->scale;
+        int from = (int)clamp(axis - 3 * spread, 0, t->width), to = (int)clamp(axis + 3 * spread, 0, t->width);
+        for (int x = from; x < to; x++) {
+            size_t at = (size_t)y * (size_t)t->width + (size_t)x;
+            double q = (x + 0.5 - axis) / spread;
+            if (s->body_mask[at]) s->soft[at] += (float)(ridge * t->unit * exp(-0.5 * q * q));
         }
     }
 }

@@ -127,17 +127,18 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
         for (size_t i = 0; i < pixels; i++) film[i] -= k * (slow[i] - middle);
     }
     if (random_chance(r, 0.5)) { /* edge enhancement */
-        float *fine = work[0], k = (float)random_range(r, 0.1, 0.9);
+        float *fine = work[0], k = (float)random_range(r, 0.1, 0.6);
         memcpy(fine, film, pixels * sizeof *fine);
         raster_blur(fine, work[2], s->width, s->height, random_range(r, 1.5, 6) * s->height / 512);
         for (size_t i = 0; i < pixels; i++) film[i] += k * (film[i] - fine[i]);
     }
     quantiles(film, s, p->window_low, p->window_high, &low, &high);
-    double floor_level = random_chance(r, 0.7) ? random_range(r, 0, 0.16) : random_range(r, 0.1, 0.35);
-    double top_level = random_range(r, 0.86, 1.0);
+    double floor_level = random_chance(r, 0.75) ? random_range(r, 0.02, 0.25) : random_range(r, 0.2, 0.42);
+    double top_level = random_chance(r, 0.75) ? random_range(r, 0.74, 0.92) : random_range(r, 0.9, 1.0);
     float range = high - low > 0.05f ? high - low : 0.05f;
     double bare = random_range(r, 0.0, 0.12); /* direct exposure */
     if (bare > floor_level) bare = floor_level;
+    double shoulder = random_range(r, 0.4, 2.4);
     double fall = random_range(r, 0.3, 1.2);
     for (size_t i = 0; i < pixels; i++) {
         double x = (double)((film[i] - low) / range);
@@ -147,6 +148,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
         }
         if (x > 1.06) x = 1.06 + (x - 1.06) * 0.5;
         double g = pow(x > 1.25 ? 1.25 : x, p->curve);
+        g = (1 - exp(-shoulder * g)) / (1 - exp(-shoulder)); /* the film's shoulder: bone and abdomen crowd together */
         double bend = clamp(g, 0, 1);
         g += p->toe * 0.6 * (bend * bend * (3 - 2 * bend) - bend);
         film[i] = (float)clamp(floor_level + (top_level - floor_level) * g, 0, 1);

@@ -87,6 +87,7 @@ static void change_organs(thorax *t) {
     double heart_x = 0, heart_y = 0;
     for (int i = SHAPE_HEART_FIRST; i < SHAPE_POINT_COUNT; i++)
         heart_x += s[i].x / SHAPE_HEART_POINTS, heart_y += s[i].y / SHAPE_HEART_POINTS;
+    double lying = 1 + 0.3 * clamp(0.9 - t->inflation, 0, 0.4); /* the heart lies down on high domes */
     double flatten = clamp((p->lung_volume - 1.03) * 3, 0, 0.8);
     t->shift = p->mediastinum_shift_mm / t->unit;
     for (int i = 0; i < SHAPE_POINT_COUNT; i++) {
@@ -100,17 +101,19 @@ static void change_organs(thorax *t) {
             }
         }
         if (heart) {
-            s[i].x = heart_x + (s[i].x - heart_x) * p->heart_width + t->shift;
+            s[i].x = heart_x + (s[i].x - heart_x) * p->heart_width * lying + t->shift;
             s[i].y = s[i].y + (s[i].y - (heart_y + 0.23)) * (p->heart_height - 1);
         } else if ((side && i > 71) || (!side && i > 29)) {
             /* the lungs' medial borders follow a wider heart and mediastinum */
-            double low = raster_step(-0.1, 0.15, s[i].y), grow = (s[i].x - heart_x) * (p->heart_width - 1) * low;
+            double low = raster_step(-0.1, 0.15, s[i].y),
+                   grow = (s[i].x - heart_x) * (p->heart_width * lying - 1) * low;
             double upper = (side ? 0.5 : -0.5) * p->mediastinum_widen_mm / t->unit * (1 - low);
             s[i].x += grow + upper + t->shift;
         }
         double raise = heart ? 0.35 * (p->dome_raise_mm[0] + p->dome_raise_mm[1]) / 2 : p->dome_raise_mm[side];
         s[i].y -= raise / t->unit * raster_step(-0.25, 0.35, s[i].y);
-        s[i].y = -0.5 + (s[i].y + 0.5) * t->inflation;
+        /* A shallow breath moves the domes up as they are and shortens what lies above them. */
+        s[i].y -= (1 - t->inflation) * fmin(1, (s[i].y + 0.5) / 0.72);
     }
     t->midline = (s[39].x + s[40].x + s[41].x + s[89].x + s[90].x + s[91].x) / 6 - t->shift;
     /* A scoliotic spine takes rib cage, lungs and heart along. */
@@ -179,6 +182,8 @@ void outlines_build(thorax *t) {
     t->vertebra_half = 0.058;
     sample_shape(t);
     change_organs(t);
+    /* A technologist centres on the lungs there are, about half way. */
+    t->centre.y += 0.25 * (1 - t->inflation) * t->scale;
     mediastinum_place(t);
     close_behind_heart(t);
     t->scene->pixels_per_mm = t->scale / t->unit;

@@ -58,10 +58,10 @@ static void draw_pose(phantom_parameters *p) {
     p->roll_degrees =
         parameters_normal(r, 0, 3.6 * loose, 2.2) + (random_chance(r, 0.03) ? random_range(r, -14, 14) : 0);
     p->source_mm = p->ap ? random_range(r, 950, 1350) : random_range(r, 1700, 2000);
-    p->film_scale = random_chance(r, 0.12) ? random_range(r, 0.42, 0.98)
-                    : p->ap                ? parameters_normal(r, 0.66, 0.09, 2.3)
-                                           : parameters_normal(r, 0.735, 0.075, 2.3);
-    if (child) p->film_scale = random_range(r, 0.36, 0.8);
+    p->film_scale = random_chance(r, 0.12) ? random_range(r, 0.45, 1.05)
+                    : p->ap                ? parameters_normal(r, 0.78, 0.1, 2.3)
+                                           : parameters_normal(r, 0.785, 0.075, 2.3);
+    if (child) p->film_scale = random_range(r, 0.42, 0.9);
     p->film_centre.x = parameters_normal(r, 0.5, p->ap ? 0.045 : 0.03, 2.5);
     p->film_centre.y = parameters_normal(r, p->ap ? 0.5 : 0.49, p->ap ? 0.065 : 0.045, 2.4);
     if (random_chance(r, 0.06)) { /* part of the chest is off the film */
@@ -115,14 +115,14 @@ static void draw_devices(phantom_parameters *p) {
 
 static void draw_exposure(phantom_parameters *p) {
     random_state random = parameters_stream(p, STREAM_EXPOSURE), *r = &random;
-    p->scatter = p->ap ? random_range(r, 0.6, 2.6) : random_range(r, 0.25, 1.5);
+    p->scatter = p->ap ? random_range(r, 1.2, 4.5) : random_range(r, 0.6, 3);
     p->scatter *= 0.8 + 0.5 * p->fat;
-    p->dose = exp(random_range(r, log(0.12), log(4)));
+    p->dose = exp(random_range(r, log(0.25), log(5)));
     p->blur_mm = random_range(r, 0.15, 0.75);
-    p->equalization = random_chance(r, 0.25) ? 0 : random_range(r, 0.05, 0.7);
+    p->equalization = random_chance(r, 0.25) ? 0 : random_range(r, 0.05, 0.5);
     p->window_low = random_range(r, 0, 0.05);
     p->window_high = random_chance(r, 0.3) ? random_range(r, 0.78, 0.95) : random_range(r, 0.95, 1);
-    p->curve = exp(parameters_normal(r, 0, 0.24, 2.2));
+    p->curve = exp(parameters_normal(r, 0.22, 0.25, 2.2));
     p->toe = random_chance(r, 0.4) ? 0 : random_uniform(r);
 }
 

@@ -111,7 +111,7 @@ typedef struct phantom_parameters {
         surgical_clips, valve, ecg_leads, pads;
 
     /* exposure and picture making */
-    double scatter;                 /* scatter to primary ratio behind the mediastinum, 0.2 .. 3 */
+    double scatter;                 /* scatter to primary ratio behind the mediastinum, 0.5 .. 6 */
     double dose;                    /* relative quanta; 1 usual, 0.1 noisy */
     double blur_mm;                 /* detector and focus */
     double equalization;            /* 0 none .. 1 strong local contrast processing */

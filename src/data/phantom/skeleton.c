@@ -71,7 +71,7 @@ static void vertebra(thorax *t, int number, random_state *r) {
     for (int side = 0; side < 2; side++) {
         double sign = side ? 1 : -1;
         at = thorax_project(t, u + sign * half * 0.62, middle - 0.1 * tall, dw);
-        raster_ellipse(map, at.x, at.y, 0.2 * rx, 0.28 * ry * 1.2, angle, 0.013 * unit * mineral, 0.6);
+        raster_ellipse(map, at.x, at.y, 0.2 * rx, 0.28 * ry * 1.2, angle, 0.009 * unit * mineral, 0.6);
         if (number >= 1 && number <= 12) {
             thorax_space process[3] = {{u + sign * half * 0.7, middle - 0.12 * tall, dw},
                                        {u + sign * half * 1.25, middle - 0.2 * tall, dw - 0.02},
@@ -84,7 +84,7 @@ static void vertebra(thorax *t, int number, random_state *r) {
         }
     }
     at = thorax_project(t, u, bottom - 0.02 * tall, dw - 0.08);
-    raster_ellipse(map, at.x, at.y, 0.13 * rx, 0.36 * ry, angle, 0.014 * unit * mineral, 0.7);
+    raster_ellipse(map, at.x, at.y, 0.13 * rx, 0.36 * ry, angle, 0.009 * unit * mineral, 0.7);
 }
 
 static void ribs(thorax *t, random_state *r) {
@@ -93,6 +93,7 @@ static void ribs(thorax *t, random_state *r) {
     double slope = parameters_normal(r, 1, 0.14, 2.2) * (p->age < 5 ? 0.6 : 1) * (0.85 + 0.3 * p->emphysema);
     slope *= 0.82 + 0.3 * (1 - p->inspiration);
     double wide = parameters_normal(r, 0.0235, 0.0025, 2), cortex = random_range(r, 0.55, 0.82);
+    double rib_mineral = random_range(r, 7, 11) * t->unit / 260;
     double calcified = p->age > 45 && random_chance(r, 0.45) ? random_uniform(r) * (p->age - 40) / 50.0 : 0;
     for (int side = 0; side < 2; side++)
         for (int n = 1; n <= 12; n++) {
@@ -128,10 +129,10 @@ static void ribs(thorax *t, random_state *r) {
             /* Back and front arcs are two bodies on one ray; drawn apart so that their shadows add. */
             int split = (int)(NODES * 0.58 / whole);
             if (split > NODES - 2) split = NODES - 1;
-            bone_tube(t, point, split + 1, radius, 6.4 * t->unit / 260, cortex,
+            bone_tube(t, point, split + 1, radius, rib_mineral, cortex,
                       split < NODES - 1 ? RASTER_CAP_START : RASTER_CAPS);
             if (split < NODES - 1)
-                bone_tube(t, point + split, NODES - split, radius * 1.08, 4.8 * t->unit / 260, cortex, RASTER_CAP_END);
+                bone_tube(t, point + split, NODES - split, radius * 1.08, 0.72 * rib_mineral, cortex, RASTER_CAP_END);
             phantom_line *line = &t->scene->rib[side][n - 1];
             line->point_count = NODES;
             line->half_width = radius * t->scale;
@@ -170,7 +171,7 @@ static void clavicles(thorax *t, random_state *r) {
         for (int i = 0; i < p->fracture_count; i++)
             if (p->fractures[i].clavicle && p->fractures[i].side == side) break_bone(t, point, NODES, &p->fractures[i]);
         raster_node node[NODES];
-        double thick = 0.019 + 0.004 * p->muscle, mineral = 14 * t->unit / 260;
+        double thick = 0.017 + 0.005 * p->muscle, mineral = 12 * t->unit / 260;
         box extent = {1e9f, 1e9f, -1e9f, -1e9f};
         for (int i = 0; i < NODES; i++) {
             double f = (double)i / (NODES - 1),
@@ -192,7 +193,7 @@ static void clavicles(thorax *t, random_state *r) {
 static void shoulder(thorax *t, random_state *r) {
     const phantom_parameters *p = t->p;
     raster map = {t->width, t->height, t->scene->bone};
-    double mineral = p->bone * t->unit / 260, lift = -0.0035 * (p->clavicle_rise - 12);
+    double mineral = 1.35 * p->bone * t->unit / 260, lift = -0.0035 * (p->clavicle_rise - 12);
     for (int side = 0; side < 2; side++) {
         double sign = side ? 1 : -1, out = -0.02 + 0.13 * p->scapula_clear + parameters_normal(r, 0, 0.015, 2);
         double turn = random_range(r, -0.02, 0.06) + 0.08 * p->scapula_clear, c = t->midline;

@@ -46,7 +46,7 @@ typedef struct thorax {
     double midline; /* u of the neutral midline */
     double shift;   /* u added to heart and mediastinum */
     double depth;   /* inner chest depth at the base */
-    double wall;    /* soft tissue between rib cage and skin at the side */
+    double wall[2]; /* soft tissue between rib cage and skin at the side */
 
     /* mediastinum in units */
     double trachea_radius, trachea_top;

@@ -208,7 +208,7 @@ static void middle_boxes(thorax *t) {
         double side_x[2];
         for (int side = 0; side < 2; side++) {
             double sign = side ? 1 : -1;
-            phantom_point at = thorax_project(t, t->midline + sign * (t->wall + 0.05 * t->p->fat), 0.45, 0);
+            phantom_point at = thorax_project(t, t->midline + sign * (t->wall[side] + 0.05 * t->p->fat), 0.45, 0);
             side_x[side] = at.x;
         }
         double bx1 = fmax((double)body.x1, side_x[0]), bx2 = fmin((double)body.x2, side_x[1]);

@@ -39,7 +39,8 @@ static void grow(grower *g, thorax_space from, double angle, double dip, double 
         at.w += length / STEPS * sin(dip);
     }
     g->budget -= STEPS;
-    raster_tube(g->map, t->work, node, STEPS + 1, g->gain, RASTER_CAPS);
+    /* Twigs are drawn stronger than their bore: each stands for the bundle round it. */
+    raster_tube(g->map, t->work, node, STEPS + 1, g->gain * (1.9 - 1.1 * clamp(radius / 0.012, 0, 1)), RASTER_CAPS);
     /* Off the film or far outside the chest: nothing to see. */
     if (node[STEPS].x < -40 || node[STEPS].x > t->width + 40 || node[STEPS].y > t->height + 40) return;
     double share = random_range(g->random, 0.3, 0.7), spread = random_range(g->random, 0.35, 0.85);
@@ -64,7 +65,7 @@ static void hilum(thorax *t, int side, random_state *r) {
     double v = t->carina.v + (side ? 0.035 : 0.075) + parameters_normal(r, 0, 0.01, 2);
     double u = spine + sign * (0.125 + 0.02 * (size - 1) + 0.25 * p->mediastinum_widen_mm / t->unit);
     double low_up = 1 - 0.35 * p->vessel_cephalization, up_up = 0.72 + 0.4 * p->vessel_cephalization;
-    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 1.8;
+    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 2;
     grower g = {t, r, {t->width, t->height, t->scene->vessels}, sign, unit_gain, 0};
     double trunk = 0.026 * size * wide;
     /* Interlobar artery: the comma-shaped body of the hilum. */
@@ -84,7 +85,8 @@ static void hilum(thorax *t, int side, random_state *r) {
     for (int i = 0; i < 15; i++) {
         double a = direction[i] + parameters_normal(r, 0, 0.1, 2), f = raster_step(-0.3, 0.7, a);
         double strong = (up_up + (low_up * 1.12 - up_up) * f) * random_range(r, 0.65, 1.05);
-        thorax_space from = {u + sign * (0.012 + 0.04 * f), v - 0.03 + 0.10 * f, random_range(r, -0.08, 0.06)};
+        thorax_space from = {u + sign * (0.012 + 0.04 * f) + parameters_normal(r, 0, 0.012, 2),
+                             v - 0.03 + 0.10 * f + parameters_normal(r, 0, 0.018, 2), random_range(r, -0.08, 0.06)};
         double angle = side ? a : 3.14159265 - a;
         g.budget = 320;
         grow(&g, from, angle, random_range(r, -0.55, 0.55), 0.0118 * wide * strong, 0.092 * random_range(r, 0.85, 1.2),
@@ -122,7 +124,7 @@ void vessels_build(thorax *t) {
             continue;
         }
         float net = 1.2f - fabsf(haze[i]) * 1.5f;
-        float texture = (float)amount * 0.11f * deep * (0.6f * net + 0.4f * haze[i]);
+        float texture = (float)amount * 0.2f * deep * (0.6f * net + 0.4f * haze[i]);
         /* Vessels run in lung; they fade where there is little of it. */
         float inside = deep > 14 ? 1 : deep / 14;
         s->vessels[i] = s->vessels[i] * inside + texture;
