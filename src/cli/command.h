@@ -45,6 +45,7 @@ int command_usage(const char *format, ...) __attribute__((format(printf, 1, 2)))
 extern const command command_completion;
 extern const command command_data_phantom;
 extern const command command_doctor;
+extern const command command_eval_locate;
 extern const command command_help;
 extern const command command_locate;
 extern const command command_train;

@@ -9,6 +9,7 @@
 static const command *const commands[] = {
     &command_locate,
     &command_train,
+    &command_eval_locate,
     &command_data_phantom,
     &command_doctor,
     &command_help,
