@@ -48,6 +48,8 @@ extern const command command_doctor;
 extern const command command_eval_locate;
 extern const command command_help;
 extern const command command_locate;
+extern const command command_tensor_apm;
+extern const command command_tensor_gradients;
 extern const command command_train;
 extern const command command_version;
 

@@ -11,6 +11,8 @@ static const command *const commands[] = {
     &command_train,
     &command_eval_locate,
     &command_data_phantom,
+    &command_tensor_apm,
+    &command_tensor_gradients,
     &command_doctor,
     &command_help,
     &command_version,

@@ -10,6 +10,7 @@
 #include "base/half.h"
 #include "format/config.h"
 #include "format/safetensors.h"
+#include "format/tensor_read.h"
 #include "format/yaml.h"
 #include "model/apm_schema.h"
 
@@ -115,7 +116,7 @@ static const char *stripped(const char *name) {
 }
 
 /* The tensor for a parameter: under its own name, or behind the prefixes; a checkpoint's averaged weights win. */
-static const named_tensor *find_weight(const tensor_file *file, const char *name) {
+const named_tensor *model_file_find_weight(const tensor_file *file, const char *name) {
     const named_tensor *found = NULL;
     for (uint64_t i = 0; i < file->count; i++) {
         const named_tensor *t = &file->tensors[i];
@@ -127,7 +128,7 @@ static const named_tensor *find_weight(const tensor_file *file, const char *name
 
 static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, bool write,
                                  carina_error *error) {
-    const named_tensor *t = find_weight(file, p->name);
+    const named_tensor *t = model_file_find_weight(file, p->name);
     if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor for parameter %s", path, p->name);
     bool same = t->rank == p->rank && tensor_dtype_is_float(t->dtype);
     for (int axis = 0; same && axis < p->rank; axis++) same = t->shape[axis] == (uint64_t)p->size[axis];
@@ -153,9 +154,13 @@ static carina_status copy_weights(const tensor_file *file, const char *path, par
     return CARINA_OK;
 }
 
+carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error) {
+    return copy_weights(weights, path, model->parameters, error);
+}
+
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {
     tensor_file file = {0};
-    TRY(safetensors_read(&file, path, error));
+    TRY(tensor_read(&file, path, error));
     carina_status status = copy_weights(&file, path, model->parameters, error);
     tensor_file_free(&file);
     return status;

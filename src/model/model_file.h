@@ -37,6 +37,11 @@ const char *model_file_note_text(const model_file *m, const char *key); /* NULL:
 /* Copies weights by name into an existing model: from a model file, a training checkpoint (its averaged weights where
  * it has them), or AnatomiX's .pth or safetensors (prefixes "vis_model." and "model." are stripped). Every parameter
  * of the model must be there; tensors of the file that the model lacks are passed over (the text side). */
+carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error);
+/* The same from a path. */
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
+
+/* The tensor for a parameter's name: itself, or behind those prefixes; a checkpoint's average wins. NULL: none. */
+const named_tensor *model_file_find_weight(const tensor_file *file, const char *name);
 
 #endif
