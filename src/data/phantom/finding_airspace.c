@@ -226,7 +226,9 @@ void finding_paint_collapse(const finding *f, phantom_scene *scene, float *cover
             size_t i = (size_t)y * (size_t)scene->width + (size_t)x;
             if (!scene->lung_mask[side][i]) continue;
             double u = (x + 0.5 - left) / (right - left);
-            if (side == PHANTOM_RIGHT) u = 1 - u;
+            /* the fissure runs across the whole lung, whatever the width of this row */
+            double across = (x + 0.5 - frame.left) / fmax(frame.width, 1);
+            if (side == PHANTOM_RIGHT) u = 1 - u, across = 1 - across;
             double wobble = 0.02 * paint_noise(x, y, 0.12 * frame.height, 2, salt);
             double share;
             if (!upper) {
@@ -234,7 +236,7 @@ void finding_paint_collapse(const finding *f, phantom_scene *scene, float *cover
                 double edge = fmax(v - 0.45, 0) * 0.95 * size;
                 share = v > 0.45 ? paint_step(edge + 0.03, edge - 0.02, u + wobble) : 0;
             } else if (side == PHANTOM_RIGHT) {
-                double line = size * (0.34 - 0.22 * u - 0.08 * u * (1 - u));
+                double line = size * (0.36 - 0.26 * across - 0.1 * across * (1 - across));
                 share = paint_step(line + 0.015, line - 0.015, v + wobble);
             } else {
                 share = 0.75 * paint_step(0.75 * size, 0.15 * size, v + wobble) * (1 - 0.35 * u);

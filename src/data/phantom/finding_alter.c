@@ -54,7 +54,7 @@ static void alter_one(const finding *f, phantom_parameters *p, random_state *ran
             p->vessel_blur = mix(0.5, 1, severity);
             p->vessel_prominence = mix(1.2, 1.6, severity);
             p->vessel_cephalization = mix(0.4, 1, severity);
-            p->interstitial = mix(0.4, 0.9, severity);
+            p->interstitial = mix(0.3, 0.45, severity);
             break;
         case FINDING_VASCULAR_CONGESTION:
             p->vessel_prominence = mix(1.25, 1.6, severity);
@@ -72,8 +72,8 @@ static void alter_one(const finding *f, phantom_parameters *p, random_state *ran
             if (severity > 0.6) shift_mediastinum(f, -mix(0, 12, severity), p);
             break;
         case FINDING_LOW_VOLUMES:
-            p->lung_volume = mix(0.88, 0.68, severity);
-            p->inspiration = mix(0.3, 0.02, severity);
+            p->lung_volume = mix(0.9, 0.75, severity);
+            p->inspiration = mix(0.3, 0.05, severity);
             break;
         case FINDING_HYPERAERATION:
             p->lung_volume = mix(1.12, 1.35, severity);

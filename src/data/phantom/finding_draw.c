@@ -79,7 +79,7 @@ static finding *append(finding_list *out, finding_kind kind, random_state *rando
     f->severity = draw_severity(random);
     /* Diseases are inferred from pictures, so they are hedged more than what is plainly seen. */
     double hedge = kind == FINDING_PNEUMONIA ? 0.35 : finding_table[kind].form == FINDING_FORM_LESION ? 0.15 : 0.06;
-    f->uncertain = random_chance(random, hedge * (1.4 - f->severity));
+    f->uncertain = random_chance(random, hedge * 1.6 * (1 - f->severity));
     f->told = random_chance(random, 0.96);
     return f;
 }
@@ -203,12 +203,28 @@ static void add_companions(finding_list *out, random_state *random) {
     }
     for (int side = FINDING_RIGHT; side <= FINDING_LEFT; side++) {
         bool fluid = has_on_side(out, FINDING_EFFUSION, (finding_side)side);
-        if (fluid && !has_on_side(out, FINDING_ATELECTASIS, (finding_side)side) && random_chance(random, 0.35)) {
+        if (fluid && !has_on_side(out, FINDING_ATELECTASIS, (finding_side)side) && random_chance(random, 0.12)) {
             finding *f = append(out, FINDING_ATELECTASIS, random);
             if (!f) return;
             place_by_prior(f, &finding_priors[finding_table[FINDING_ATELECTASIS].prior], random);
             f->side = (finding_side)side;
             settle(f, random);
+        }
+    }
+}
+
+/* One kind in one lung is told with one voice; three nodules or more are no matter of doubt. */
+static void agree(finding_list *out) {
+    int nodules = 0;
+    for (int i = 0; i < out->count; i++) nodules += out->items[i].kind == FINDING_NODULE;
+    for (int i = 0; i < out->count; i++) {
+        finding *f = &out->items[i];
+        if (f->kind == FINDING_NODULE && nodules >= 3) f->uncertain = false;
+        for (int k = 0; k < i; k++) {
+            const finding *g = &out->items[k];
+            if (g->kind != f->kind || g->side != f->side) continue;
+            f->uncertain = g->uncertain;
+            f->told = g->told;
         }
     }
 }
@@ -226,4 +242,5 @@ void finding_draw(finding_list *out, const finding_patient *patient, random_stat
         }
     }
     add_companions(out, random);
+    agree(out);
 }

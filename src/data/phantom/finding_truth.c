@@ -190,7 +190,8 @@ void finding_truth_labels(float labels[ATLAS_LABEL_COUNT], const finding_film *f
         const finding_entry *entry = &finding_table[film->list.items[i].kind];
         if (entry->label >= 0) labels[entry->label] = 1;
         any |= entry->label >= 0;
-        for (int k = 0; k < 3 && entry->implied[k]; k++) {
+        bool in_pleura = film->list.items[i].kind == FINDING_EFFUSION; /* an opacity over the lung, not of it */
+        for (int k = 0; k < 3 && entry->implied[k] && !in_pleura; k++) {
             if (strcmp(entry->implied[k], "lung opacity") == 0) labels[label_index("Lung Opacity")] = 1;
         }
     }

@@ -89,7 +89,7 @@ static const char *lobe_words(const finding *f) {
 static void fill_slots(finding_text *t, const finding_film *film, int index, const phantom_scene *scene) {
     const finding *f = &film->list.items[index];
     int zone = finding_truth_zone(film, index, scene);
-    double cm = 0.1 * 10 * fmax(f->width, f->height) * 1024 / 705 * 27; /* lungs are about 27 cm high */
+    double cm = fmax(f->width, f->height) * 1024 / 705 * 27; /* lungs are 705 pixels of the priors, about 27 cm, high */
     snprintf(t->size, sizeof t->size, "%.1f cm", cm);
     const char *where = zone >= 0 ? report_zone_words[zone][f->side == FINDING_LEFT] : "[lungs|chest]";
     t->slots[0] = (text_slot){"side", side_words[f->side]};
@@ -182,9 +182,45 @@ static bool told_before(const finding_film *film, int index, const phantom_scene
     return false;
 }
 
-static void tell_findings(report *r, const finding_film *film, const phantom_scene *scene, random_state *random) {
+/* The finding of the film before that this one continues: same kind and side, the nearest in place. */
+static const finding *same_before(const finding_list *prior, const finding *f) {
+    const finding *best = NULL;
+    for (int i = 0; i < prior->count; i++) {
+        const finding *g = &prior->items[i];
+        if (g->kind != f->kind || g->side != f->side) continue;
+        if (!best || fabs(g->v - f->v) < fabs(best->v - f->v)) best = g;
+    }
+    return best;
+}
+
+/* Puts ", unchanged" or the like at the sentence's end. */
+static void compare(report_phrase *phrase, const finding *f, const finding_list *prior, random_state *random) {
+    static const char *const patterns[4] = {
+        ", [unchanged|stable|similar to before|without change since the prior film].",
+        ", [improved|decreased|smaller than before|less than on the prior film].",
+        ", [worse|increased|progressed|more than on the prior film].",
+        ", [new|new since the prior film|not seen before]."};
+    static const char *const cues[4] = {"no change", "improved", "worsened", NULL};
+    const finding *before = same_before(prior, f);
+    double change = before ? f->severity - before->severity : 0;
+    int which = !before ? 3 : fabs(change) < 0.12 ? 0 : change < 0 ? 1 : 2;
+    size_t length = strlen(phrase->text);
+    if (f->uncertain || length == 0 || phrase->text[length - 1] != '.' || length + 48 > sizeof phrase->text) return;
+    char words[64];
+    text_grammar_expand(words, sizeof words, patterns[which], NULL, 0, random);
+    snprintf(phrase->text + length - 1, sizeof phrase->text - length + 1, "%s", words);
+    phrase->comparison = cues[which];
+}
+
+static void tell_findings(report *r, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
+                          random_state *random) {
     for (int i = 0; i < film->list.count; i++) {
-        if (film->list.items[i].told && !told_before(film, i, scene)) tell_finding(r, film, i, scene, random);
+        const finding *f = &film->list.items[i];
+        if (!f->told || told_before(film, i, scene)) continue;
+        int before = r->phrase_count;
+        tell_finding(r, film, i, scene, random);
+        bool compared = prior && random_chance(random, 0.6) && finding_table[f->kind].form != FINDING_FORM_BONE;
+        if (compared && r->phrase_count > before) compare(&r->phrases[before], f, prior, random);
     }
 }
 
@@ -268,12 +304,14 @@ static void tell_impression(report *r, const finding_film *film, const phantom_s
         t.slots[5] = (text_slot){"short", report_words_table[f->kind].short_form};
         report_phrase *phrase = append(r);
         if (!phrase) return;
-        const char *pattern = f->uncertain ? report_impression_uncertain : report_impression_certain;
+        bool many = f->kind == FINDING_NODULE && count_kind(&film->list, f->kind) >= 3;
+        if (many) t.slots[5].value = "multiple pulmonary nodules";
+        const char *pattern = f->uncertain && !many ? report_impression_uncertain : report_impression_certain;
         text_grammar_expand(phrase->text, sizeof phrase->text, pattern, t.slots, 6, random);
         phrase->impression = true;
         phrase->names_region = finding_table[f->kind].form != FINDING_FORM_DIFFUSE;
         finding_truth_regions(&phrase->regions, film, i, scene);
-        attribute_finding(phrase, f, false);
+        attribute_finding(phrase, f, many);
         positive_labels(r, phrase, f);
         told++;
     }
@@ -301,15 +339,16 @@ static void shuffle_phrases(report *r, int count, random_state *random) {
     }
 }
 
-void report_make(report *out, const finding_film *film, const phantom_scene *scene, bool prior, random_state *random) {
+void report_make(report *out, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
+                 random_state *random) {
     memset(out, 0, sizeof *out);
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) out->labels[i] = NAN;
     text_grammar_expand(out->indication, sizeof out->indication, report_indications, NULL, 0, random);
     text_grammar_expand(out->technique, sizeof out->technique, report_techniques[scene->parameters.ap], NULL, 0,
                         random);
-    text_grammar_expand(out->comparison, sizeof out->comparison, report_comparisons[prior], NULL, 0, random);
+    text_grammar_expand(out->comparison, sizeof out->comparison, report_comparisons[prior != NULL], NULL, 0, random);
     tell_devices(out, scene, random);
-    tell_findings(out, film, scene, random);
+    tell_findings(out, film, scene, prior, random);
     tell_normals(out, film, random);
     shuffle_phrases(out, out->phrase_count, random);
     tell_impression(out, film, scene, random);

@@ -18,9 +18,10 @@
 
 typedef struct report_phrase {
     char text[REPORT_TEXT];
-    bool impression;      /* else FINDINGS */
-    bool names_region;    /* the text itself says where */
-    const char *severity; /* "mild" ..., or NULL */
+    bool impression;        /* else FINDINGS */
+    bool names_region;      /* the text itself says where */
+    const char *severity;   /* "mild" ..., or NULL */
+    const char *comparison; /* with the film before: "no change", "improved", "worsened", or NULL */
     int attribute_count;
     char attributes[REPORT_MAX_ATTRIBUTES][64]; /* "anatomicalfinding|yes|pleural effusion" */
     finding_regions regions;
@@ -33,8 +34,10 @@ typedef struct report {
     float labels[ATLAS_LABEL_COUNT]; /* 1, 0, -1 as worded; NaN not mentioned */
 } report;
 
-/* `prior`: the patient has an earlier film in the set. Deterministic in the random state. */
-void report_make(report *out, const finding_film *film, const phantom_scene *scene, bool prior, random_state *random);
+/* `prior`: the findings of the patient's film before this one, NULL when this is the first. Deterministic in the random
+ * state. */
+void report_make(report *out, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
+                 random_state *random);
 
 /* The report as a file's text (with section headers), at most size - 1 bytes; returns its length. */
 size_t report_text(char *out, size_t size, const report *r);

@@ -11,7 +11,7 @@ const report_words report_words_table[FINDING_KIND_COUNT] = {
                                "the {loc} is [partly |]consolidated[, with air bronchograms|].", "{loc} consolidation",
                                false},
     [FINDING_PNEUMONIA] = {"a {loc} pneumonia",
-                           "[new |]airspace consolidation in the {loc} is [consistent|compatible|in keeping] with "
+                           "airspace consolidation in the {loc} is [consistent|compatible|in keeping] with "
                            "pneumonia.",
                            "{loc} pneumonia", false},
     [FINDING_EDEMA] = {"{grade} [pulmonary|interstitial|alveolar and interstitial] edema",
@@ -90,8 +90,8 @@ const report_words report_words_table[FINDING_KIND_COUNT] = {
 const char *const report_frame_certain =
     "[there is|there is evidence of|note is made of|the film shows|also seen is] {noun}.";
 const char *const report_frame_uncertain =
-    "[[there may be|possible|probable|suspected|question of] {noun}.|{noun} [is suspected|cannot be excluded|is "
-    "possible|may be present].|[subtle change|findings] [may|might|could] [represent|reflect] {noun}.]";
+    "[there may be {noun}.|[there is possibly|there is probably] {noun}.|{noun} [is suspected|cannot be excluded|is "
+    "possible|may be present].|[this|the appearance] [may|might|could] [represent|reflect] {noun}.]";
 const char *const report_impression_certain = "{short}[| as above| as described].";
 const char *const report_impression_uncertain = "[possible|probable|suspected|cannot exclude|question] {short}.";
 const char *const report_impression_normal =
@@ -116,12 +116,14 @@ const report_normal report_normals[REPORT_NORMAL_COUNT] = {
      {"nlp|yes|normal", "anatomicalfinding|no|lung opacity"},
      {BOTH_LUNGS},
      0.75},
-    {"[no|there is no] [focal|] consolidation[ is seen|] [in either lung|].",
+    {"[there is no [focal|] consolidation|no [focal|] consolidation is seen] [in either lung|].",
      {FINDING_CONSOLIDATION, FINDING_PNEUMONIA, FINDING_LOBAR_COLLAPSE, NONE},
      {"anatomicalfinding|no|consolidation"},
      {BOTH_LUNGS},
      0.5},
-    {"[no|without] [pleural effusion|effusion or pleural fluid] [or|and no] pneumothorax[ is seen| is present|].",
+    {"[[there is no pleural effusion or pneumothorax|no pleural effusion or pneumothorax is [seen|present]].|no "
+     "pneumothorax and no pleural "
+     "effusion.|pleural spaces are free, without effusion or pneumothorax.]",
      {FINDING_EFFUSION, FINDING_PNEUMOTHORAX, NONE},
      {"anatomicalfinding|no|pleural effusion", "anatomicalfinding|no|pneumothorax"},
      {BOTH_LUNGS, "right costophrenic angle", "left costophrenic angle"},
@@ -141,7 +143,7 @@ const report_normal report_normals[REPORT_NORMAL_COUNT] = {
      {"anatomicalfinding|no|pulmonary edema/hazy opacity", "anatomicalfinding|no|vascular congestion"},
      {BOTH_LUNGS, "right hilar structures", "left hilar structures"},
      0.45},
-    {"[no|without] [evidence|signs] of pneumonia.",
+    {"[no|there is no|without] [evidence|sign] of pneumonia.",
      {FINDING_PNEUMONIA, FINDING_CONSOLIDATION, FINDING_OPACITY, NONE},
      {"disease|no|pneumonia"},
      {BOTH_LUNGS},
@@ -151,7 +153,7 @@ const report_normal report_normals[REPORT_NORMAL_COUNT] = {
      {"nlp|yes|normal", "anatomicalfinding|no|enlarged cardiac silhouette"},
      {"cardiac silhouette"},
      0.7},
-    {"the mediastinal [contours|contour] [are|is] [normal|unremarkable|within normal limits].",
+    {"the mediastinal [contours are|contour is] [normal|unremarkable|within normal limits].",
      {FINDING_MEDIASTINAL_WIDENING, FINDING_TORTUOUS_AORTA, FINDING_HERNIA, NONE},
      {"nlp|yes|normal", "anatomicalfinding|no|mediastinal widening"},
      {"mediastinum", "upper mediastinum"},

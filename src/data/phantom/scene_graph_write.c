@@ -115,6 +115,17 @@ static void entry_severity(json_writer *w, const report_phrase *phrase, int numb
     json_end(w);
 }
 
+static void entry_comparison(json_writer *w, const report_phrase *phrase, int number) {
+    (void)number;
+    char cue[48];
+    json_begin_inline(w, false);
+    if (phrase->comparison) {
+        snprintf(cue, sizeof cue, "comparison|yes|%s", phrase->comparison);
+        json_put_text(w, cue);
+    }
+    json_end(w);
+}
+
 static void entry_nothing(json_writer *w, const report_phrase *phrase, int number) {
     (void)phrase, (void)number;
     json_begin_inline(w, false);
@@ -132,7 +143,7 @@ static void write_mention(json_writer *w, const film_names *names, const report 
     write_lists(w, "phrases", r, region, entry_text);
     write_lists(w, "phrase_IDs", r, region, entry_number);
     write_lists(w, "sections", r, region, entry_section);
-    write_lists(w, "comparison_cues", r, region, entry_nothing);
+    write_lists(w, "comparison_cues", r, region, entry_comparison);
     write_lists(w, "temporal_cues", r, region, entry_nothing);
     write_lists(w, "severity_cues", r, region, entry_severity);
     write_lists(w, "texture_cues", r, region, entry_nothing);
@@ -153,6 +164,39 @@ static void write_mentions(json_writer *w, const film_names *names, const report
             if (again || count == 64) continue;
             done[count++] = phrase->regions.name[k];
             write_mention(w, names, r, phrase->regions.name[k]);
+        }
+    }
+    json_end(w);
+}
+
+/* How a region of this film compares with the same region of the patient's film before. */
+static void write_relationship(json_writer *w, const film_names *names, const char *prior_id,
+                               const report_phrase *phrase, const char *region, int number) {
+    char text[160];
+    json_begin_object(w);
+    snprintf(text, sizeof text, "%s_%d_%s", names->id, number, region);
+    json_field_text(w, "relationship_id", text);
+    json_field_text(w, "predicate", phrase->comparison);
+    snprintf(text, sizeof text, "%s_%s", names->id, region);
+    json_field_text(w, "subject_id", text);
+    snprintf(text, sizeof text, "%s_%s", prior_id, region);
+    json_field_text(w, "object_id", text);
+    json_key(w, "relationship_names");
+    entry_comparison(w, phrase, number);
+    json_field_text(w, "bbox_name", region);
+    json_key(w, "attributes");
+    entry_attributes(w, phrase, number);
+    json_field_text(w, "phrase", phrase->text);
+    json_end(w);
+}
+
+static void write_relationships(json_writer *w, const film_names *names, const char *prior_id, const report *r) {
+    json_key(w, "relationships");
+    json_begin_array(w);
+    for (int i = 0; prior_id && i < r->phrase_count; i++) {
+        const report_phrase *phrase = &r->phrases[i];
+        for (int k = 0; phrase->comparison && k < phrase->regions.count; k++) {
+            write_relationship(w, names, prior_id, phrase, phrase->regions.name[k], i + 1);
         }
     }
     json_end(w);
@@ -210,8 +254,9 @@ static void write_synthetic(json_writer *w, const film_names *names, const findi
     json_end(w);
 }
 
-carina_status scene_graph_write(const char *path, const film_names *names, const finding_film *film,
-                                const phantom_scene *scene, const report *r, carina_error *error) {
+carina_status scene_graph_write(const char *path, const film_names *names, const char *prior_id,
+                                const finding_film *film, const phantom_scene *scene, const report *r,
+                                carina_error *error) {
     file_writer *writer;
     TRY(file_writer_open(&writer, path, error));
     json_writer w = json_writer_make(file_writer_stream(writer), JSON_PRETTY);
@@ -229,7 +274,7 @@ carina_status scene_graph_write(const char *path, const film_names *names, const
     json_field_text(&w, "StudyDateTime", names->date);
     write_objects(&w, names, scene);
     write_mentions(&w, names, r);
-    empty_array(&w, "relationships");
+    write_relationships(&w, names, prior_id, r);
     write_synthetic(&w, names, film, scene, r);
     json_end(&w);
     return file_writer_commit(writer, error);

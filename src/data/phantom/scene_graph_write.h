@@ -5,8 +5,9 @@
 #include "data/phantom/film_names.h"
 #include "data/phantom/report.h"
 
-/* Writes the file at `path` (replaced safely). */
-carina_status scene_graph_write(const char *path, const film_names *names, const finding_film *film,
-                                const phantom_scene *scene, const report *r, carina_error *error);
+/* Writes the file at `path` (replaced safely). prior_id: the patient's film before this one, or NULL. */
+carina_status scene_graph_write(const char *path, const film_names *names, const char *prior_id,
+                                const finding_film *film, const phantom_scene *scene, const report *r,
+                                carina_error *error);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "data/phantom/film_names.h"
 #include "data/phantom/finding_film.h"
+#include "data/phantom/parameters.h"
 #include "data/phantom/report.h"
 #include "data/phantom/scene_graph_write.h"
 #include "data/phantom/writer_tables.h"
@@ -41,6 +42,9 @@ static carina_status format_path(char out[MAX_PATH_TEXT], carina_error *error, c
 typedef struct film_job {
     const phantom_writer_options *options;
     film_names names;
+    bool returning; /* the patient has an earlier film in the set */
+    film_names prior_names;
+    finding_film prior; /* its findings, drawn again */
     finding_film film;
     phantom_hooks findings;
     phantom_result result;
@@ -59,6 +63,16 @@ static carina_status add(void *context, phantom_scene *scene, carina_error *erro
     return job->findings.add(job->findings.context, scene, error);
 }
 
+/* The patient's film before: its findings follow from its parameters, nothing need be rendered. */
+static void draw_prior(film_job *job, uint64_t index) {
+    phantom_parameters parameters;
+    parameters_draw(&parameters, job->options->seed, index, NULL);
+    film_names_same_patient(&parameters);
+    film_names_make(&job->prior_names, job->options->seed, index, job->options->split);
+    job->prior.healthy = job->options->healthy;
+    finding_film_draw(&job->prior, &parameters);
+}
+
 static carina_status render(film_job *job, uint64_t index, carina_error *error) {
     const phantom_writer_options *o = job->options;
     job->findings = finding_film_hooks(&job->film);
@@ -67,8 +81,8 @@ static carina_status render(film_job *job, uint64_t index, carina_error *error) 
     phantom_options options = {.width = o->width, .height = o->height, .hooks = &hooks};
     TRY(phantom_render(o->seed, index, &options, &job->result, error));
     random_state random = random_stream(o->seed ^ REPORT_SALT, index);
-    bool prior = job->names.first != index;
-    report_make(&job->text, &job->film, &job->result.scene, prior, &random);
+    if (job->returning) draw_prior(job, index - 1);
+    report_make(&job->text, &job->film, &job->result.scene, job->returning ? &job->prior.list : NULL, &random);
     size_t count = (size_t)o->width * (size_t)o->height;
     job->grey = malloc(count);
     if (!job->grey) return error_memory(error, "film", count);
@@ -190,7 +204,8 @@ static carina_status write_film_files(film_job *job, carina_error *error) {
     TRY(format_path(path, error, "%.3900s/%s.jpg", folder, n->id));
     TRY(jpeg_save_grey8(path, job->grey, job->options->width, job->options->height, JPEG_QUALITY, error));
     TRY(format_path(path, error, "%s/silver_dataset/scene_graph/%s_SceneGraph.json", root, n->id));
-    return scene_graph_write(path, n, &job->film, &job->result.scene, &job->text, error);
+    const char *prior_id = job->returning ? job->prior_names.id : NULL;
+    return scene_graph_write(path, n, prior_id, &job->film, &job->result.scene, &job->text, error);
 }
 
 /* The work of one run, shared by its threads. */
@@ -209,6 +224,7 @@ static carina_status make_film(const phantom_writer_options *options, uint64_t i
     if (!job) return error_memory(error, "film", sizeof *job);
     job->options = options;
     film_names_make(&job->names, options->seed, index, options->split);
+    job->returning = job->names.first != index;
     char path[MAX_PATH_TEXT];
     carina_status status =
         format_path(path, error, "%s/silver_dataset/scene_graph/%s_SceneGraph.json", options->folder, job->names.id);
