@@ -114,3 +114,19 @@ cpu_level cpu_level_effective(void) {
     if (wanted && cpu_level_parse(wanted, &cap) && cap < best) return cap;
     return best;
 }
+
+#if defined(__x86_64__)
+#define FLUSH_TO_ZERO      0x8000u
+#define DENORMALS_ARE_ZERO 0x0040u
+
+unsigned cpu_flush_denormals(void) {
+    unsigned state = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(state | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+    return state;
+}
+
+void cpu_restore_denormals(unsigned state) { __builtin_ia32_ldmxcsr(state); }
+#else
+unsigned cpu_flush_denormals(void) { return 0; }
+void cpu_restore_denormals(unsigned state) { (void)state; }
+#endif

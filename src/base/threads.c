@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cpu.h"
+
 struct thread_pool {
     int thread_count;   /* the caller included */
     pthread_t *threads; /* thread_count - 1 of them */
@@ -47,6 +49,7 @@ static void *worker_main(void *argument) {
     worker_start start = *(worker_start *)argument;
     free(argument);
     thread_pool *pool = start.pool;
+    cpu_flush_denormals(); /* as graph_forward does on the calling thread: every shard computes alike */
     uint64_t seen = 0;
     pthread_mutex_lock(&pool->mutex);
     for (;;) {

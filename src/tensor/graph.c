@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/cursor.h"
 #include "base/progress.h"
 #include "tensor/graph_internal.h"
@@ -191,7 +192,9 @@ static void forward_op(op *o) {
 }
 
 void graph_forward(graph *g) {
+    unsigned denormals = cpu_flush_denormals();
     for (int i = 0; i < g->op_count; i++) forward_op(g->ops[i]);
+    cpu_restore_denormals(denormals);
 }
 
 static void add_shard(void *context, int shard, int worker) {
@@ -230,9 +233,11 @@ static void backward_op(op *o) {
 
 void graph_backward(graph *g) {
     assert(g->loss && g->options.training);
+    unsigned denormals = cpu_flush_denormals();
     *(float *)g->loss->base->gradient.data = 1.0f;
     for (int i = g->op_count - 1; i >= 0; i--)
         if (g->ops[i]->backward_active) backward_op(g->ops[i]);
+    cpu_restore_denormals(denormals);
 }
 
 /* ---- profile ---- */
