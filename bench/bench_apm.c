@@ -1,4 +1,5 @@
 /* How long the APM takes on this machine: one JSON line per run.
+ * train is one step on `batch` films: forward, losses, backward, clipping, AdamW; no dropout.
  *
  *     bench_apm MODE [key=value ...]     MODE: forward | train
  *     keys: type=f32|bf16 batch=1 size=1024 depth=50 width=1 norm=frozen|batch|group d=256 ffn=1024 layers=4
@@ -12,6 +13,7 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "model/apm.h"
+#include "train/optimizer.h"
 
 static const char *option(int count, char **arguments, const char *key, const char *otherwise) {
     size_t length = strlen(key);
@@ -29,6 +31,7 @@ typedef struct bench_run {
     apm *model;
     graph *g;
     thread_pool *pool;
+    optimizer *updates; /* training only: a step ends with clipping and AdamW */
     tensor *films, *boxes, *present, *labels, *loss;
 } bench_run;
 
@@ -36,7 +39,12 @@ static carina_status record(bench_run *r, bool training, tensor_type type, int64
     const apm_config *c = &r->model->config;
     graph_options options = {.pool = r->pool, .training = training, .type = type};
     TRY(graph_create(&r->g, &options, error));
-    if (training) TRY(parameters_allocate_gradients(r->model->parameters, error));
+    if (training) {
+        optimizer_options update = optimizer_defaults();
+        update.clip_norm = 0.1;
+        update.groups[1].rate_factor = 0.1;
+        TRY(optimizer_create(&r->updates, r->model->parameters, &update, r->pool, error));
+    }
     r->films = graph_input(r->g, "films", 4, (int64_t[]){batch, c->image_height, c->image_width, 1});
     apm_outputs outputs = apm_record(r->g, r->model, r->films);
     graph_output(r->g, outputs.boxes);
@@ -67,9 +75,9 @@ static double step(bench_run *r, bool training) {
     double start = clock_seconds();
     graph_forward(r->g);
     if (training) {
-        graph_backward(r->g);
         parameters_zero_gradients(r->model->parameters);
-        parameters_changed(r->model->parameters);
+        graph_backward(r->g);
+        optimizer_step(r->updates, 1e-4, NULL);
     }
     return clock_seconds() - start;
 }
@@ -116,6 +124,7 @@ int main(int count, char **arguments) {
         arguments[1], type, config.image_height, config.image_width, (int)batch, seconds[0], seconds[runs / 2],
         (unsigned long long)graph_planned_bytes(r.g), (long long)usage.ru_maxrss * 1024);
     graph_free(r.g);
+    optimizer_free(r.updates);
     thread_pool_free(r.pool);
     apm_free(r.model);
     return 0;

@@ -5,7 +5,7 @@
 #     bench/run.sh [BUILD_FOLDER] [--rounds N] [--repeat N] [--only PATTERN]
 #
 # Every side is a command that prints one line of JSON {"name", "seconds_min", "seconds_median", "peak_rss_bytes"}:
-#     build/bench_apm --json MODE --repeat N       Carina (bench/bench_apm.c)
+#     build/bench_apm forward|train type=f32|bf16  Carina (bench/bench_apm.c)
 #     bench/torch_peer.py MODE --repeat N --json   PyTorch (Debian: python3-torch python3-numpy libopenblas0-openmp)
 #     bench/onnx_peer.mjs FILE MODULES --repeat N  ONNX Runtime (npm), the same network exported from PyTorch
 # with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads.
@@ -71,7 +71,7 @@ fi
 measure() {
   local line
   case $1 in
-    carina) line=$("$build/bench_apm" --json "$2" --repeat "$repeat") ;;
+    carina) line=$("$build/bench_apm" "${2%-*}" "type=${2#*-}" "runs=$repeat" threads=2) ;;
     torch) line=$("$python" bench/torch_peer.py "$2" --repeat "$repeat" --json) ;;
     onnx) line=$(node bench/onnx_peer.mjs "$network" "$work" --repeat "$repeat" 2>"$work/onnx.log") ;;
   esac || { note "$1 $2 failed"; return; }
