@@ -69,7 +69,7 @@ static void trunk(thorax *t, random_state *r) {
         body += (front_back - shoulder) * raster_step(-0.6, 0.05, v);
         body += (belly - front_back) * raster_step(0.1, 0.55, v);
         float deep = (float)(body * t->unit);
-        float radius = (float)((0.17 + 0.17 * raster_step(-0.55, 0.0, v)) * t->scale);
+        float radius = (float)((0.17 + 0.27 * raster_step(-0.5, 0.1, v)) * t->scale);
         for (int x = 0; x < t->width; x++) {
             size_t at = (size_t)y * (size_t)t->width + (size_t)x;
             if (s->body_mask[at]) s->soft[at] = deep * rounded(t->distance[at], radius);
@@ -172,7 +172,7 @@ static void lung(thorax *t, int side, double share) {
     uint8_t *mask = s->lung_mask[side];
     raster_distance(t->distance, mask, t->width, t->height, t->line);
     double row_v = -t->centre.y / t->scale;
-    float near = (float)(0.05 * t->scale), across = (float)(0.36 * t->scale), inner = (float)(0.2 * t->scale);
+    float near = (float)(0.028 * t->scale), across = (float)(0.32 * t->scale), inner = (float)(0.2 * t->scale);
     int below = (int)(0.11 * t->scale);
     for (int y = 0; y < t->height; y++) {
         double v = row_v + (y + 0.5) / t->scale;
@@ -189,7 +189,7 @@ static void lung(thorax *t, int side, double share) {
             /* From the outer wall inwards: the film's edge is no wall. */
             float lateral = side == 0 ? (first > 0 ? (float)(x - first + 1) : across)
                                       : (last < t->width - 1 ? (float)(last - x + 1) : across);
-            air[at] = (float)deep * rounded(t->distance[at], near) * (0.12f + 0.88f * rounded(lateral, across));
+            air[at] = (float)deep * rounded(t->distance[at], near) * (0.42f + 0.58f * rounded(lateral, across));
             /* Beside the spine the lung's inner face leans back: less of it on the ray the nearer to the midline. */
             float medial = (float)(side == 0 ? last - x : x - first), lean = medial < inner ? medial / inner : 1;
             air[at] *= 1 - (float)below_hila * 0.55f * (1 - lean) * (1 - lean);
@@ -236,7 +236,7 @@ void body_build(thorax *t) {
     double share = clamp(0.62 + 0.12 * p->emphysema + 0.06 * (p->inspiration - 0.5), 0.5, 0.9);
     for (int side = 0; side < 2; side++) lung(t, side, share * parameters_normal(r, 1, 0.02, 2));
     /* Subcutaneous fat, muscle sheets and the like: slow unevenness of the wall. */
-    raster_noise(t->distance, t->width, t->height, 0.3 * t->scale, 5, 0.55, r);
-    double uneven = random_range(r, 0.008, 0.03);
+    raster_noise(t->distance, t->width, t->height, 0.25 * t->scale, 6, 0.66, r);
+    double uneven = random_range(r, 0.01, 0.045);
     for (size_t i = 0; i < t->pixels; i++) s->soft[i] *= 1 + (float)uneven * t->distance[i];
 }

@@ -99,7 +99,7 @@ static void expose(float *film, const phantom_scene *s, float *work[3], random_s
     for (size_t i = 0; i < pixels; i++) primary[i] += amount * scatter[i];
     raster_blur(primary, scratch, s->width, s->height, fmax(p->blur_mm * s->pixels_per_mm, 0.35));
     /* Quanta per film pixel behind 20 cm of water are a few thousand at the usual dose. */
-    double quanta = 3.0e5 * p->dose * pow(512.0 / s->height, 2);
+    double quanta = 1.8e5 * p->dose * pow(512.0 / s->height, 2);
     double read_noise = 0.0006;
     for (size_t i = 0; i < pixels; i++) {
         double signal = primary[i] > 1e-5f ? (double)primary[i] : 1e-5;
@@ -134,7 +134,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
     }
     quantiles(film, s, p->window_low, p->window_high, &low, &high);
     double floor_level = random_chance(r, 0.75) ? random_range(r, 0.02, 0.25) : random_range(r, 0.2, 0.42);
-    double top_level = random_chance(r, 0.75) ? random_range(r, 0.74, 0.92) : random_range(r, 0.9, 1.0);
+    double top_level = random_chance(r, 0.75) ? random_range(r, 0.69, 0.9) : random_range(r, 0.88, 1.0);
     float range = high - low > 0.05f ? high - low : 0.05f;
     double bare = random_range(r, 0.0, 0.12); /* direct exposure */
     if (bare > floor_level) bare = floor_level;
@@ -143,7 +143,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
     for (size_t i = 0; i < pixels; i++) {
         double x = (double)((film[i] - low) / range);
         if (x < 0) { /* below the patient's range the curve runs into its toe */
-            film[i] = (float)(bare + (floor_level - bare) * exp(x / fall * 3));
+            film[i] = (float)(bare + (floor_level - bare) * exp(x / fall * 1.5));
             continue;
         }
         if (x > 1.06) x = 1.06 + (x - 1.06) * 0.5;

@@ -69,7 +69,7 @@ static void knob_and_vessels(thorax *t, random_state *r) {
     double edge = t->arch_u + wide;
     double spine = thorax_spine(t, t->carina.v) + t->shift;
     at = thorax_project(t, 0.45 * edge + 0.55 * (spine + 0.10) - 0.01, t->carina.v + 0.065, 0.08);
-    raster_ellipse(map, at.x, at.y, 0.05 * m, 0.075 * m, 0.25, random_range(r, 0.14, 0.3) * unit, 0.7);
+    raster_ellipse(map, at.x, at.y, 0.05 * m, 0.075 * m, 0.25, random_range(r, 0.06, 0.24) * unit, 0.9);
     at = thorax_project(t, spine - 0.035 - 0.035 * tortuous, t->carina.v + 0.02, 0.1);
     raster_ellipse(map, at.x, at.y, 0.065 * m, 0.17 * m, -0.08, (0.15 + 0.15 * tortuous) * unit, 0.8);
     /* Brachiocephalic vessels beside the trachea: a slow shade above arch and clavicles. */
@@ -100,7 +100,7 @@ static void airways(thorax *t, random_state *r) {
         if (at.y + 1 < 0) continue; /* above the film */
         left = fmin(left, at.x - radius * t->scale), right = fmax(right, at.x + radius * t->scale);
     }
-    double deep = 1.75 * radius * t->unit * random_range(r, 0.8, 1.1);
+    double deep = 2.3 * radius * t->unit * random_range(r, 0.75, 1.15);
     thorax_draw(t, s->gas, line, NODES, (thorax_tube){{radius * 0.9, radius}, {deep, deep}, 0, 1});
     /* Larynx and pharynx above. */
     thorax_space neck[4] = {{line[0].u, top + 0.01, 0.1},

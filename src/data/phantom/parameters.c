@@ -120,9 +120,9 @@ static void draw_exposure(phantom_parameters *p) {
     p->dose = exp(random_range(r, log(0.25), log(5)));
     p->blur_mm = random_range(r, 0.15, 0.75);
     p->equalization = random_chance(r, 0.25) ? 0 : random_range(r, 0.05, 0.5);
-    p->window_low = random_range(r, 0, 0.05);
+    p->window_low = random_range(r, 0, 0.03);
     p->window_high = random_chance(r, 0.3) ? random_range(r, 0.78, 0.95) : random_range(r, 0.95, 1);
-    p->curve = exp(parameters_normal(r, 0.22, 0.25, 2.2));
+    p->curve = exp(parameters_normal(r, 0.1, 0.25, 2.2));
     p->toe = random_chance(r, 0.4) ? 0 : random_uniform(r);
 }
 

@@ -76,6 +76,8 @@ static carina_status build(phantom_result *out, thorax *t, float *work[3], const
     mediastinum_build(t);
     vessels_build(t);
     devices_build(t);
+    for (size_t i = 0; i < t->pixels; i++) /* masks tell what the film shows */
+        if (!s->field_mask[i]) s->lung_mask[0][i] = s->lung_mask[1][i] = s->heart_mask[i] = 0;
     truth_boxes_build(t);
     if (hooks && hooks->add) {
         TRY(hooks->add(hooks->context, s, error));

@@ -183,7 +183,8 @@ typedef struct phantom_scene {
     float *hidden;      /* 0 .. 1; how far lung is hidden here (fluid, dense consolidation): at 0.5 and above the pixel
                            no longer counts as visible lung for the lungs' boxes' lower edge */
 
-    uint8_t *lung_mask[2]; /* 0 or 1: the whole lung field, behind the heart to the spine's edge included */
+    uint8_t *lung_mask[2]; /* 0 or 1, inside the collimated field: the whole lung field, behind the heart to the spine's
+                              edge included */
     uint8_t *heart_mask;
     uint8_t *body_mask;  /* patient on this pixel */
     uint8_t *field_mask; /* inside the collimated field */

@@ -65,7 +65,7 @@ static void hilum(thorax *t, int side, random_state *r) {
     double v = t->carina.v + (side ? 0.035 : 0.075) + parameters_normal(r, 0, 0.01, 2);
     double u = spine + sign * (0.125 + 0.02 * (size - 1) + 0.25 * p->mediastinum_widen_mm / t->unit);
     double low_up = 1 - 0.35 * p->vessel_cephalization, up_up = 0.72 + 0.4 * p->vessel_cephalization;
-    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 2;
+    double wide = p->vessel_prominence * (1 - 0.25 * p->emphysema), unit_gain = 2.4;
     grower g = {t, r, {t->width, t->height, t->scene->vessels}, sign, unit_gain, 0};
     double trunk = 0.026 * size * wide;
     /* Interlobar artery: the comma-shaped body of the hilum. */
