@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tensor/dnnl.h"
+#include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
 
@@ -34,7 +34,8 @@ typedef struct convolution_state {
     bool folds_norm;
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
     convolution_plan forward, data, weights;
-    void *packed; /* inference: kept, with the folded bias */
+    linear_gradient pointwise; /* 1x1: instead of `weights`, and far faster */
+    void *packed;              /* inference: kept, with the folded bias */
     float *bias;
     uint64_t packed_version;
     bool sign_saved;
@@ -49,6 +50,7 @@ static void convolution_state_free(void *state) {
     plan_free(&s->forward);
     plan_free(&s->data);
     plan_free(&s->weights);
+    linear_gradient_free(&s->pointwise);
     free(s->packed);
     free(s->bias);
 }
@@ -158,7 +160,16 @@ static carina_status prepare_backward(op *o, carina_error *error) {
         TRY(create_primitives(&s->data, false, false, false, error));
         o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)(s->data.packed + plain_bytes(o)));
     }
-    if (op_wants_gradient(o, WEIGHT)) {
+    bool is_pointwise =
+        s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0;
+    if (op_wants_gradient(o, WEIGHT) && is_pointwise) {
+        TRY(linear_gradient_create(&s->pointwise, type, s->batch * s->height * s->width, s->channels, s->outputs,
+                                   !s->folds_norm, error));
+        uint64_t bytes = plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise);
+        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)bytes);
+        o->worker_bytes =
+            (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->pointwise));
+    } else if (op_wants_gradient(o, WEIGHT)) {
         int limit = o->input[WEIGHT]->count > 1 << 19 ? 4 : 8;
         cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, type, limit);
         TRY(create_primitives(&s->weights, o->input[BIAS] != NULL, false, false, error));
@@ -215,11 +226,12 @@ static const float *folded_weights(op *o, float *buffer) {
 static void fold_bias(op *o) {
     convolution_state *s = o->state;
     if (!s->bias) return;
-    const float *bias = o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL;
+    if (o->input[BIAS]) {
+        memcpy(s->bias, tensor_f32(o->input[BIAS]), (size_t)s->outputs * sizeof *s->bias);
+        return;
+    }
     for (int64_t c = 0; c < s->outputs; c++) {
-        float b = bias ? bias[c] : 0.0f;
-        s->bias[c] =
-            s->folds_norm ? s->norm.bias->value[c] + (b - s->norm.running_mean->value[c]) * norm_scale(&s->norm, c) : b;
+        s->bias[c] = s->norm.bias->value[c] - s->norm.running_mean->value[c] * norm_scale(&s->norm, c);
     }
 }
 
@@ -365,14 +377,29 @@ static void weight_gradient(op *o) {
     }
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
     for (int i = 0; dbias && i < s->weights.shard_count; i++)
-        for (int64_t c = 0; c < s->outputs; c++)
-            dbias[c] += partial_bias(o, i)[c] * (s->folds_norm ? norm_scale(&s->norm, c) : 1.0f);
+        for (int64_t c = 0; c < s->outputs; c++) dbias[c] += partial_bias(o, i)[c];
+}
+
+/* A 1x1 convolution is a linear layer on pixels. A folded norm's scale s stands in front of dW: y = s (W x). */
+static void pointwise_gradient(op *o) {
+    convolution_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    float *dw = op_parameter_gradient(o, WEIGHT), *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
+    float *scaled = (float *)(void *)((uint8_t *)op_scratch(o) + linear_gradient_bias_bytes(&s->pointwise));
+    linear_gradient_weights(&s->pointwise, o, op_output_gradient(o), tensor_values(o->input[X]),
+                            s->folds_norm ? scaled : dw);
+    for (int64_t c = 0; s->folds_norm && c < s->outputs; c++) {
+        k->scale(scaled + c * s->channels, scaled + c * s->channels, norm_scale(&s->norm, c), s->channels);
+        k->add_into(dw + c * s->channels, scaled + c * s->channels, s->channels);
+    }
+    if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
 static void convolution_backward(op *o) {
     convolution_state *s = o->state;
     op_parallel(o, SIGN_SHARDS, gate_shard, o);
     if (s->weights.shard_count) weight_gradient(o);
+    if (s->pointwise.full) pointwise_gradient(o);
     if (s->data.shard_count) {
         float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->data.packed);
         convolution_pack(s->data.owned[0], folded_weights(o, plain), op_scratch(o));
@@ -386,9 +413,16 @@ static const op_type convolution_type = {"convolution", convolution_prepare, con
 tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor *residual,
                        const convolution_options *options) {
     if (!x || !weight) return NULL;
+    if (weight->rank == 4 && weight->size[2] == 1 && weight->size[3] == 1 && options->stride > 1 &&
+        options->padding == 0) {
+        /* the pixels it looks at, then densely: oneDNN's backward passes are slow with gaps */
+        convolution_options dense = *options;
+        dense.stride = 1;
+        return op_convolution(g, op_subsample(g, x, options->stride), weight, bias, residual, &dense);
+    }
     if (x->rank != 4 || weight->rank != 4 || weight->size[1] != x->size[3] ||
-        (bias && bias->count != weight->size[0]) || (weight->needs_gradient && !weight->param) || options->stride < 1 ||
-        options->padding < 0)
+        (bias && bias->count != weight->size[0]) || (weight->needs_gradient && !weight->param) ||
+        (bias && options->frozen_norm) || options->stride < 1 || options->padding < 0)
         return graph_fail(g, "convolution: a weight of %lld channels on a picture of %lld",
                           (long long)(weight->rank > 1 ? weight->size[1] : 0), (long long)x->size[x->rank - 1]);
     int64_t height = (x->size[1] + 2 * options->padding - weight->size[2]) / options->stride + 1;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tensor/dnnl.h"
+#include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
 
@@ -12,15 +12,14 @@ enum { X, WEIGHT, BIAS };
 typedef struct linear_state {
     int64_t rows, inputs, outputs; /* M, I, O */
     activation_function function;
-    int64_t row_block, gradient_block; /* rows of x, rows of W per shard */
-    int row_shards, gradient_shards;
+    int64_t row_block; /* rows of x per shard */
+    int row_shards;
     product *forward, *forward_tail; /* the last shard may be shorter */
     product *dx, *dx_tail;
-    product *dw, *dw_tail;
+    linear_gradient gradient;
     void *packed; /* inference: kept */
     uint64_t packed_version;
     uint64_t dx_packed_bytes;
-    int bias_shards;
 } linear_state;
 
 static void linear_free(void *state) {
@@ -29,8 +28,7 @@ static void linear_free(void *state) {
     product_free(s->forward_tail);
     product_free(s->dx);
     product_free(s->dx_tail);
-    product_free(s->dw);
-    product_free(s->dw_tail);
+    linear_gradient_free(&s->gradient);
     free(s->packed);
 }
 
@@ -71,27 +69,14 @@ static carina_status prepare_backward(op *o, carina_error *error) {
         TRY(create_pair(&s->dx, &s->dx_tail, dx, s->rows, s->row_block, &o->worker_bytes, error));
         s->dx_packed_bytes = product_packed_bytes(s->dx);
     }
+    o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)s->dx_packed_bytes);
     if (op_wants_gradient(o, WEIGHT)) {
-        s->gradient_shards = product_shards(s->outputs, s->inputs, s->rows);
-        s->gradient_block = (s->outputs + s->gradient_shards - 1) / s->gradient_shards;
-        s->gradient_shards = (int)((s->outputs + s->gradient_block - 1) / s->gradient_block);
-        product_shape dw = {.n = s->inputs,
-                            .k = s->rows,
-                            .a_type = type,
-                            .b_type = type,
-                            .c_type = TENSOR_F32,
-                            .a_row = 1,
-                            .a_column = s->outputs,
-                            .b_row = s->inputs,
-                            .b_column = 1,
-                            .c_row = s->inputs,
-                            .add = true};
-        TRY(create_pair(&s->dw, &s->dw_tail, dw, s->outputs, s->gradient_block, &o->worker_bytes, error));
+        TRY(linear_gradient_create(&s->gradient, type, s->rows, s->inputs, s->outputs, true, error));
+        o->worker_bytes =
+            (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->gradient));
+        o->scratch_bytes =
+            (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)linear_gradient_bias_bytes(&s->gradient));
     }
-    s->bias_shards = shard_count_for(s->rows, s->outputs);
-    uint64_t partial = (uint64_t)s->bias_shards * (uint64_t)s->outputs * sizeof(float);
-    o->scratch_bytes =
-        (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)max_i64((int64_t)s->dx_packed_bytes, (int64_t)partial));
     return CARINA_OK;
 }
 
@@ -168,33 +153,6 @@ static void gate_shard(void *context, int shard, int worker) {
     }
 }
 
-static void bias_shard(void *context, int shard, int worker) {
-    (void)worker;
-    op *o = context;
-    linear_state *s = o->state;
-    const kernels *k = o->owner->kernels;
-    float *partial = (float *)op_scratch(o) + (int64_t)shard * s->outputs;
-    memset(partial, 0, (size_t)s->outputs * sizeof *partial);
-    range r = shard_range(s->rows, s->bias_shards, shard);
-    float buffer[SPAN_VALUES];
-    for (int64_t row = r.begin; row < r.end; row++)
-        for (int64_t c = 0; c < s->outputs; c += SPAN_VALUES) {
-            int64_t n = min_i64(SPAN_VALUES, s->outputs - c);
-            k->add_into(partial + c,
-                        span_read(k, op_output_gradient(o), o->output->type, row * s->outputs + c, n, buffer), n);
-        }
-}
-
-static void dw_shard(void *context, int shard, int worker) {
-    op *o = context;
-    linear_state *s = o->state;
-    int64_t begin = shard * s->gradient_block;
-    const product *p = begin + s->gradient_block > s->outputs && s->dw_tail ? s->dw_tail : s->dw;
-    product_run(p, (const uint8_t *)op_output_gradient(o) + (size_t)begin * type_bytes(o->output->type),
-                tensor_values(o->input[X]), NULL, op_parameter_gradient(o, WEIGHT) + begin * s->inputs,
-                op_worker_scratch(o, worker));
-}
-
 static void dx_shard(void *context, int shard, int worker) {
     op *o = context;
     linear_state *s = o->state;
@@ -209,12 +167,11 @@ static void linear_backward(op *o) {
     linear_state *s = o->state;
     if (s->function != FUNCTION_NONE) op_parallel(o, shard_count_for(s->rows, s->outputs), gate_shard, o);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
-    if (dbias) {
-        op_parallel(o, s->bias_shards, bias_shard, o);
-        for (int i = 0; i < s->bias_shards; i++)
-            o->owner->kernels->add_into(dbias, (float *)op_scratch(o) + (int64_t)i * s->outputs, s->outputs);
+    if (s->gradient.full) {
+        linear_gradient_weights(&s->gradient, o, op_output_gradient(o), tensor_values(o->input[X]),
+                                op_parameter_gradient(o, WEIGHT));
+        if (dbias) linear_gradient_bias(&s->gradient, o, op_output_gradient(o), dbias);
     }
-    if (s->dw) op_parallel(o, s->gradient_shards, dw_shard, o);
     if (s->dx) {
         product_pack(s->dx, tensor_f32(o->input[WEIGHT]), op_scratch(o));
         op_parallel(o, s->row_shards, dx_shard, o);

@@ -1,4 +1,4 @@
-/* Pooling: the window maximum over pictures, and the mean over tokens. */
+/* Pooling: the window maximum and plain subsampling of pictures, and the mean over tokens. */
 #include <float.h>
 #include <string.h>
 
@@ -126,6 +126,66 @@ tensor *op_max_pool(graph *g, tensor *x, int window, int stride, int padding) {
     if (!o) return NULL;
     *(pool_state *)o->state =
         (pool_state){x->size[0], x->size[1], x->size[2], x->size[3], height, width, window, stride, padding};
+    return o->output;
+}
+
+/* ---- subsample ---- */
+
+/* Copies the kept pixels of one output row: forward from x to y, backward from dy into a zeroed pair of rows of dx. */
+static void subsample_shard(void *context, int shard, int worker) {
+    (void)worker;
+    op *o = context;
+    const pool_state *s = o->state;
+    size_t pixel = (size_t)s->channels * type_bytes(o->output->type);
+    range r = shard_range(s->batch * s->output_height, output_shards(s), shard);
+    for (int64_t row = r.begin; row < r.end; row++) {
+        int64_t picture = row / s->output_height, y = row % s->output_height;
+        const uint8_t *from = (const uint8_t *)tensor_values(o->input[0]) +
+                              (size_t)((picture * s->height + y * s->stride) * s->width) * pixel;
+        uint8_t *to = (uint8_t *)tensor_values(o->output) + (size_t)(row * s->output_width) * pixel;
+        for (int64_t x = 0; x < s->output_width; x++)
+            memcpy(to + (size_t)x * pixel, from + (size_t)(x * s->stride) * pixel, pixel);
+    }
+}
+
+static void subsample_forward(op *o) { op_parallel(o, output_shards(o->state), subsample_shard, o); }
+
+static void subsample_gradient_shard(void *context, int shard, int worker) {
+    (void)worker;
+    op *o = context;
+    const pool_state *s = o->state;
+    size_t pixel = (size_t)s->channels * type_bytes(o->output->type), row_bytes = (size_t)s->width * pixel;
+    range r = shard_range(s->batch * s->height, input_shards(s), shard);
+    for (int64_t row = r.begin; row < r.end; row++) {
+        int64_t picture = row / s->height, y = row % s->height;
+        uint8_t *to = (uint8_t *)op_input_gradient(o, 0) + (size_t)row * row_bytes;
+        memset(to, 0, row_bytes);
+        if (y % s->stride) continue;
+        const uint8_t *from = (const uint8_t *)op_output_gradient(o) +
+                              (size_t)((picture * s->output_height + y / s->stride) * s->output_width) * pixel;
+        for (int64_t x = 0; x < s->output_width; x++)
+            memcpy(to + (size_t)(x * s->stride) * pixel, from + (size_t)x * pixel, pixel);
+    }
+}
+
+static void subsample_backward(op *o) { op_parallel(o, input_shards(o->state), subsample_gradient_shard, o); }
+
+static const op_type subsample_type = {"subsample", NULL, subsample_forward, subsample_backward, NULL};
+
+tensor *op_subsample(graph *g, tensor *x, int stride) {
+    if (!x) return NULL;
+    if (x->rank != 4 || stride < 1) return graph_fail(g, "subsample: stride %d of a rank %d tensor", stride, x->rank);
+    int64_t height = (x->size[1] + stride - 1) / stride, width = (x->size[2] + stride - 1) / stride;
+    op *o = graph_record(g, &subsample_type, 1, &x, x->type, 4, (int64_t[]){x->size[0], height, width, x->size[3]},
+                         sizeof(pool_state));
+    if (!o) return NULL;
+    *(pool_state *)o->state = (pool_state){.batch = x->size[0],
+                                           .height = x->size[1],
+                                           .width = x->size[2],
+                                           .channels = x->size[3],
+                                           .output_height = height,
+                                           .output_width = width,
+                                           .stride = stride};
     return o->output;
 }
 

@@ -22,7 +22,8 @@ typedef struct convolution_options {
         *frozen_norm; /* constants folded into the weights: y = s (w * x) + b, s = weight / sqrt(var + eps); copied */
 } convolution_options;
 
-/* x [B, H, W, C] * weight [O, C, kh, kw] -> [B, H', W', O], plus bias [O] or NULL, plus residual [B, H', W', O] or
+/* x [B, H, W, C] * weight [O, C, kh, kw] -> [B, H', W', O], plus bias [O] or NULL (not
+ * together with a folded norm), plus residual [B, H', W', O] or
  * NULL. */
 tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor *residual,
                        const convolution_options *options);
@@ -37,6 +38,9 @@ tensor *op_group_norm(graph *g, tensor *x, parameter *weight, parameter *bias, i
 
 /* Window maximum, padding never wins. */
 tensor *op_max_pool(graph *g, tensor *x, int window, int stride, int padding);
+
+/* Every stride-th pixel of every stride-th row, from the first: [B, H, W, C] -> [B, ceil(H / s), ceil(W / s), C]. */
+tensor *op_subsample(graph *g, tensor *x, int stride);
 
 /* ---- tokens ---- */
 
