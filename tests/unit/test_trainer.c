@@ -1,0 +1,363 @@
+/* Training from end to end on a tiny set: the loss falls; one thread or two, stopped or killed and resumed, the numbers
+ * are the same; a full disk loses nothing; a checkpoint or a configuration that does not fit is refused by name. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/progress.h"
+#include "format/safetensors.h"
+#include "model/model_file.h"
+#include "train/checkpoint.h"
+#include "train/run_log.h"
+#include "train/trainer.h"
+#include "train_set.h"
+
+#define STEPS 12
+
+static char folder[400], configuration[500];
+static carina_error error;
+
+#define assert_ok(expression)                                                          \
+    do {                                                                               \
+        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
+    } while (0)
+
+static int set_up(void **state) {
+    (void)state;
+    char text[2000];
+    snprintf(folder, sizeof folder, "%s/trainer-XXXXXX", TEST_TMP);
+    if (!mkdtemp(folder)) return -1;
+    if (train_set_write(folder, 3, &error) != CARINA_OK) return -1;
+    snprintf(configuration, sizeof configuration, "%s/config.yaml", folder);
+    snprintf(text, sizeof text,
+             "name: full\nruns: %s/runs\nseed: 7\n"
+             "model: {resnet_depth: 18, resnet_width: 0.0625, resnet_norm: batch, model_width: 32, heads: 2,\n"
+             "        encoder_layers: 1, decoder_layers: 2, ffn_width: 64, image_size: 64, dropout: 0.1}\n"
+             "data:\n  train: {type: nih_boxes, annotations: %s}\n"
+             "  validation: {type: nih_boxes, annotations: %s, limit: 5}\n"
+             "training: {steps: %d, batch_size: 4, validate_every: 5, save_every: 5, log_every: 3}\n"
+             "optimizer: {rate: 3e-3, clip_norm: 1, ema_decay: 0.9, warmup_steps: 2}\n"
+             "augment: {noise: 0.02, gamma: 0.2}\n",
+             folder, folder, folder, STEPS);
+    return file_write(configuration, text, strlen(text), &error) == CARINA_OK ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    char command[500];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command) == 0 ? 0 : -1;
+}
+
+/* Runs with up to three more words; the result's folder names the run. */
+static carina_status train_with(trainer_options o, trainer_result *result, const char *name, const char *word) {
+    char name_word[100];
+    snprintf(name_word, sizeof name_word, "name=%s", name);
+    const char *words[] = {name_word, word};
+    train_config config;
+    carina_status status = train_config_read(&config, configuration, words, word ? 2 : 1, &error);
+    if (status != CARINA_OK) return status;
+    status = trainer_run(&config, &o, result, &error);
+    train_config_free(&config);
+    return status;
+}
+
+static void run_path(char out[600], const char *name, const char *file) {
+    snprintf(out, 600, "%s/runs/%s/%s", folder, name, file);
+}
+
+/* Every tensor of both runs' checkpoints, bit by bit. */
+static void assert_same_checkpoints(const char *a, const char *b) {
+    char path[2][600];
+    tensor_file files[2];
+    run_path(path[0], a, "checkpoint.safetensors");
+    run_path(path[1], b, "checkpoint.safetensors");
+    for (int i = 0; i < 2; i++) assert_ok(safetensors_read(&files[i], path[i], &error));
+    assert_int_equal(files[0].count, files[1].count);
+    for (uint64_t i = 0; i < files[0].count; i++) {
+        const named_tensor *t = &files[0].tensors[i], *u = &files[1].tensors[i];
+        assert_string_equal(t->name, u->name);
+        assert_int_equal(t->byte_count, u->byte_count);
+        if (memcmp(t->data, u->data, (size_t)t->byte_count) != 0) fail_msg("%s differs", t->name);
+    }
+    const char *keys[] = {"step", "batch", "best", "best_step", "skipped"};
+    for (int i = 0; i < 5; i++)
+        assert_string_equal(tensor_file_metadata(&files[0], keys[i]), tensor_file_metadata(&files[1], keys[i]));
+    for (int i = 0; i < 2; i++) tensor_file_free(&files[i]);
+    double difference;
+    int count;
+    run_path(path[0], a, "first_losses.txt");
+    run_path(path[1], b, "first_losses.txt");
+    assert_ok(run_log_compare_losses(path[0], path[1], &difference, &count, &error));
+    assert_true(difference == 0);
+    assert_int_equal(count, STEPS);
+}
+
+static void the_loss_falls(void **state) {
+    (void)state;
+    trainer_result result;
+    assert_ok(train_with((trainer_options){.threads = 2}, &result, "full", NULL));
+    assert_true(result.finished);
+    assert_int_equal(result.step, STEPS);
+    assert_true(result.best > 0 && result.best <= 1);
+    char path[600];
+    run_path(path, "full", "first_losses.txt");
+    uint8_t *text;
+    uint64_t size;
+    assert_ok(file_read(path, 10000, &text, &size, &error));
+    double first = 0;
+    assert_int_equal(sscanf((char *)text, "1 %lf", &first), 1);
+    free(text);
+    assert_true(result.loss < 0.8 * first);
+    const char *files[] = {"config.yaml",      "metrics.jsonl",   "log.txt", "checkpoint.safetensors",
+                           "best.safetensors", "last.safetensors"};
+    for (int i = 0; i < 6; i++) {
+        run_path(path, "full", files[i]);
+        assert_true(file_exists(path));
+    }
+    /* A run is not overwritten by accident. */
+    assert_int_equal(train_with((trainer_options){.threads = 1}, &result, "full", NULL), CARINA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "--resume"));
+}
+
+static void one_thread_is_as_two(void **state) {
+    (void)state;
+    trainer_result result;
+    assert_ok(train_with((trainer_options){.threads = 1}, &result, "one", "data.threads=3"));
+    assert_same_checkpoints("full", "one");
+}
+
+static void stopped_and_resumed_is_the_same(void **state) {
+    (void)state;
+    trainer_result result;
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 4}, &result, "cut", "data.cache=false"));
+    assert_false(result.finished);
+    assert_ok(train_with((trainer_options){.threads = 2, .stop_after = 5, .resume = true}, &result, "cut", NULL));
+    assert_int_equal(result.step, 9);
+    assert_ok(train_with((trainer_options){.threads = 2, .resume = true}, &result, "cut", NULL));
+    assert_same_checkpoints("full", "cut");
+}
+
+/* In a child: begins or resumes the run `name`, saving after every step. */
+static pid_t train_in_child(const char *name, bool resume, void (*prepare)(void)) {
+    pid_t child = fork();
+    if (child != 0) return child;
+    trainer_result result;
+    if (prepare) prepare();
+    carina_status status =
+        train_with((trainer_options){.threads = 1, .resume = resume}, &result, name, "training.save_every=1");
+    _exit(status == CARINA_OK ? (result.interrupted ? 10 : 0) : 20);
+}
+
+/* The checkpoint's inode, which changes with every save; 0: there is none. */
+static ino_t checkpoint_identity(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+/* Each child is killed a little after its first or second save, in the middle of a step or of the next save. */
+static void killed_at_any_moment(void **state) {
+    (void)state;
+    char path[600];
+    int status = -1, kills = 0;
+    run_path(path, "killed", "checkpoint.safetensors");
+    for (int i = 0; i < 30 && !WIFEXITED(status); i++) {
+        ino_t before = checkpoint_identity(path);
+        pid_t child = train_in_child("killed", before != 0, NULL), gone = 0;
+        while (checkpoint_identity(path) == before && (gone = waitpid(child, &status, WNOHANG)) == 0) usleep(200);
+        if (gone == 0 && kills < 6) {
+            usleep((useconds_t)(700 * (i % 7)));
+            kill(child, SIGKILL);
+        }
+        if (gone == 0) assert_int_equal(waitpid(child, &status, 0), child);
+        kills += WIFSIGNALED(status);
+    }
+    assert_true(WIFEXITED(status) && kills >= 3);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_same_checkpoints("full", "killed");
+}
+
+static void limit_files(void) {
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit = {50000, 50000}; /* less than the checkpoint */
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static int count_entries(const char *name) {
+    char path[600];
+    run_path(path, name, "");
+    DIR *open_folder = opendir(path);
+    int count = 0;
+    for (struct dirent *entry; open_folder && (entry = readdir(open_folder));) count += entry->d_name[0] != '.';
+    if (open_folder) closedir(open_folder);
+    return count;
+}
+
+static void a_full_disk_loses_nothing(void **state) {
+    (void)state;
+    trainer_result result;
+    int status;
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 4}, &result, "disk", NULL));
+    int entries = count_entries("disk");
+    assert_true(waitpid(train_in_child("disk", true, limit_files), &status, 0) > 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 20);
+    assert_int_equal(count_entries("disk"), entries); /* no temporary file stays behind */
+    assert_ok(train_with((trainer_options){.threads = 1, .resume = true}, &result, "disk", NULL));
+    assert_same_checkpoints("full", "disk");
+}
+
+static void interrupt_soon(void) {
+    progress_catch_interrupts();
+    raise(SIGINT);
+}
+
+static void an_interrupt_saves(void **state) {
+    (void)state;
+    trainer_result result;
+    int status;
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 2}, &result, "int", NULL));
+    assert_true(waitpid(train_in_child("int", true, interrupt_soon), &status, 0) > 0);
+    assert_int_equal(WEXITSTATUS(status), 10);
+    assert_ok(train_with((trainer_options){.threads = 1, .resume = true}, &result, "int", NULL));
+    assert_same_checkpoints("full", "int");
+}
+
+static void accumulated_batches(void **state) {
+    (void)state;
+    trainer_result result;
+    const char *word = "training.accumulate=2";
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 3}, &result, "sum", word));
+    assert_true(result.loss > 0);
+}
+
+static void what_does_not_fit_is_refused(void **state) {
+    (void)state;
+    trainer_result result;
+    trainer_options resume = {.threads = 1, .resume = true};
+    assert_int_equal(train_with(resume, &result, "full", "model.model_width=64"), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "tensor model."));
+    assert_int_equal(train_with(resume, &result, "full", "seed=8"), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "seed 7"));
+    assert_int_equal(train_with(resume, &result, "full", "data.train.limit=9"), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "other training data"));
+    assert_int_equal(train_with(resume, &result, "nothing", NULL), CARINA_ERROR_IO);
+    assert_int_equal(train_with((trainer_options){0}, &result, "a/b", NULL), CARINA_ERROR_FORMAT);
+    assert_true(train_with((trainer_options){0}, &result, "x", "optimizer.rte=1") != CARINA_OK);
+    assert_non_null(strstr(error.message, "optimizer.rate"));
+    assert_true(train_with((trainer_options){0}, &result, "x", "data.train.type=nih_bxes") != CARINA_OK);
+    assert_true(train_with((trainer_options){.threads = 1}, &result, "y", "training.batch_size=17") != CARINA_OK);
+    assert_non_null(strstr(error.message, "16 films"));
+}
+
+/* ---- model files ---- */
+
+static void models_survive_their_file(void **state) {
+    (void)state;
+    char path[600], copy[600];
+    model_file first, second;
+    run_path(path, "full", "last.safetensors");
+    run_path(copy, "full", "copy.safetensors");
+    assert_ok(model_file_load(&first, path, &error));
+    assert_int_equal(first.model->config.model_width, 32);
+    assert_string_equal(first.regions->name, "anatomix36");
+    assert_string_equal(first.regions->regions[35].concept_name, atlas_anatomix36()->regions[35].concept_name);
+    assert_int_equal(first.regions->regions[35].partner, atlas_anatomix36()->regions[35].partner);
+    assert_int_equal(first.regions->regions[3].finding_count, atlas_anatomix36()->regions[3].finding_count);
+    assert_non_null(strstr(model_file_note_text(&first, "training_configuration"), "warmup_steps: 2"));
+    model_file_note note = {"card", "a\nb"};
+    assert_ok(model_file_save(copy, first.model, first.regions, MODEL_FILE_BF16, &note, 1, &error));
+    assert_ok(model_file_load(&second, copy, &error));
+    assert_string_equal(model_file_note_text(&second, "card"), "a\nb");
+    for (int i = 0; i < first.model->parameters->count; i++) {
+        const parameter *p = first.model->parameters->items[i], *q = second.model->parameters->items[i];
+        for (int64_t k = 0; k < p->count; k++) {
+            double difference = (double)p->value[k] - (double)q->value[k];
+            assert_true(difference * difference <= (p->rank < 2 ? 0 : 1.6e-5 * (double)(p->value[k] * p->value[k])));
+        }
+    }
+    model_file_free(&first);
+    model_file_free(&second);
+}
+
+/* The checkpoint's averaged weights are the model that `last` holds. */
+static void weights_come_from_checkpoints_too(void **state) {
+    (void)state;
+    char path[600];
+    model_file last;
+    apm *model;
+    run_path(path, "full", "last.safetensors");
+    assert_ok(model_file_load(&last, path, &error));
+    assert_ok(apm_create(&model, &last.model->config, 99, &error));
+    run_path(path, "full", "checkpoint.safetensors");
+    assert_ok(model_file_load_weights(model, path, &error));
+    for (int i = 0; i < model->parameters->count; i++)
+        assert_memory_equal(model->parameters->items[i]->value, last.model->parameters->items[i]->value,
+                            (size_t)model->parameters->items[i]->count * sizeof(float));
+    apm_free(model);
+    model_file_free(&last);
+}
+
+/* Writes the model again with one tensor spoiled; the message must name it. */
+static void spoiled(int kind, carina_status expected, const char *message) {
+    char path[600], copy[600];
+    tensor_file file;
+    model_file m;
+    run_path(path, "full", "last.safetensors");
+    run_path(copy, "full", "spoiled.safetensors");
+    assert_ok(safetensors_read(&file, path, &error));
+    named_tensor *tensors = calloc((size_t)file.count, sizeof *tensors), *t = tensors;
+    memcpy(tensors, file.tensors, (size_t)file.count * sizeof *tensors);
+    while (strcmp(t->name, "query_embed.weight") != 0) t++;
+    float *values = malloc((size_t)t->byte_count);
+    memcpy(values, t->data, (size_t)t->byte_count);
+    t->data = values;
+    char other[] = "something_else";
+    if (kind == 0) values[5] = 0.0f / 0.0f;
+    if (kind == 1) t->shape[0] = t->shape[1], t->shape[1] = file.tensors[t - tensors].shape[0];
+    if (kind == 2) t->name = other;
+    assert_ok(safetensors_write(copy, tensors, file.count, file.metadata, file.metadata_count, &error));
+    assert_int_equal(model_file_load(&m, copy, &error), expected);
+    if (!strstr(error.message, message)) fail_msg("%s", error.message);
+    assert_non_null(strstr(error.message, "spoiled.safetensors"));
+    free(values);
+    free(tensors);
+    tensor_file_free(&file);
+}
+
+static void spoiled_models_are_named(void **state) {
+    (void)state;
+    spoiled(0, CARINA_ERROR_FORMAT, "query_embed.weight");
+    spoiled(1, CARINA_ERROR_MISMATCH, "query_embed.weight");
+    spoiled(2, CARINA_ERROR_MISMATCH, "query_embed.weight");
+    model_file m;
+    char path[600];
+    run_path(path, "full", "checkpoint.safetensors");
+    assert_true(model_file_load(&m, path, &error) != CARINA_OK); /* a checkpoint is not a model */
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_loss_falls),
+        cmocka_unit_test(one_thread_is_as_two),
+        cmocka_unit_test(stopped_and_resumed_is_the_same),
+        cmocka_unit_test(killed_at_any_moment),
+        cmocka_unit_test(a_full_disk_loses_nothing),
+        cmocka_unit_test(an_interrupt_saves),
+        cmocka_unit_test(accumulated_batches),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(models_survive_their_file),
+        cmocka_unit_test(weights_come_from_checkpoints_too),
+        cmocka_unit_test(spoiled_models_are_named),
+    };
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
+}
