@@ -166,20 +166,10 @@ static carina_status walk_fragments(walker *w, uint64_t end) {
     return too_long(w, TAG_SEQUENCE_END, 8, end);
 }
 
-/* Implicit VR does not say what is a sequence. The toolkit, which knows the dictionary, may read this value as one:
- * only its depth and number of elements are held against the limits. */
-static carina_status walk_possible_sequence(walker *w, uint32_t length, bool is_explicit, int depth) {
+/* Implicit VR does not say what is a sequence, but the toolkit's dictionary does: what starts like one must be one. */
+static bool starts_with_item(const walker *w, uint32_t length) {
     walker look = *w;
-    look.error = NULL;
-    bool starts_with_item = length >= 8 && read_tag(&look) == TAG_ITEM;
-    if (!starts_with_item) return CARINA_OK;
-    look.c.offset = w->c.offset;
-    carina_status status = walk_sequence(&look, w->c.offset + length, is_explicit, depth + 1, false);
-    w->elements = look.elements;
-    if (status == CARINA_ERROR_LIMIT)
-        return error_set(w->error, status, "DICOM sequences nested deeper than %d, or of over %d elements", MAX_DEPTH,
-                         MAX_ELEMENTS);
-    return CARINA_OK;
+    return length >= 8 && read_tag(&look) == TAG_ITEM;
 }
 
 static carina_status walk_element(walker *w, uint32_t tag, uint64_t end, bool is_explicit, int depth) {
@@ -195,13 +185,19 @@ static carina_status walk_element(walker *w, uint32_t tag, uint64_t end, bool is
     }
     if (w->c.failed || w->c.offset > end) return too_long(w, tag, 8, end);
     if (length == UNDEFINED_LENGTH) {
-        if (tag == TAG_PIXEL_DATA) return walk_fragments(w, end);
-        bool unknown = memcmp(vr, "UN", 2) == 0; /* PS3.5 6.2.2 note 2: inside it, VRs are implicit */
-        return walk_sequence(w, end, is_explicit && !unknown, depth + 1, true);
+        bool bytes = memcmp(vr, "OB", 2) == 0 || memcmp(vr, "OW", 2) == 0;
+        bool sequence = memcmp(vr, "SQ", 2) == 0, unknown = memcmp(vr, "UN", 2) == 0;
+        if (tag == TAG_PIXEL_DATA && (bytes || !is_explicit)) return walk_fragments(w, end);
+        if (is_explicit && !sequence && !unknown)
+            return error_set(w->error, CARINA_ERROR_FORMAT,
+                             "damaged DICOM: element (%04x,%04x) of kind %c%c has no length", tag >> 16, tag & 0xffff,
+                             vr[0], vr[1]);
+        /* PS3.5 6.2.2 note 2: inside what is unknown, VRs are implicit */
+        return walk_sequence(w, end, sequence, depth + 1, true);
     }
     if (length > end - w->c.offset) return too_long(w, tag, length, end);
-    if (memcmp(vr, "SQ", 2) == 0) return walk_sequence(w, w->c.offset + length, is_explicit, depth + 1, false);
-    if (!is_explicit || memcmp(vr, "UN", 2) == 0) TRY(walk_possible_sequence(w, length, false, depth));
+    if (memcmp(vr, "SQ", 2) == 0 || (!is_explicit && starts_with_item(w, length)))
+        return walk_sequence(w, w->c.offset + length, is_explicit, depth + 1, false);
     cursor_skip(&w->c, length);
     return CARINA_OK;
 }
