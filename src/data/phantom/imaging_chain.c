@@ -138,7 +138,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
     float range = high - low > 0.05f ? high - low : 0.05f;
     double bare = random_range(r, 0.0, 0.12); /* direct exposure */
     if (bare > floor_level) bare = floor_level;
-    double shoulder = random_range(r, 0.4, 2.4);
+    double shoulder = random_range(r, 0.2, 1.9);
     double fall = random_range(r, 0.3, 1.2);
     for (size_t i = 0; i < pixels; i++) {
         double x = (double)((film[i] - low) / range);

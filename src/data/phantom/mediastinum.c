@@ -100,7 +100,7 @@ static void airways(thorax *t, random_state *r) {
         if (at.y + 1 < 0) continue; /* above the film */
         left = fmin(left, at.x - radius * t->scale), right = fmax(right, at.x + radius * t->scale);
     }
-    double deep = 2.3 * radius * t->unit * random_range(r, 0.75, 1.15);
+    double deep = 3.4 * radius * t->unit * random_range(r, 0.7, 1.3);
     thorax_draw(t, s->gas, line, NODES, (thorax_tube){{radius * 0.9, radius}, {deep, deep}, 0, 1});
     /* Larynx and pharynx above. */
     thorax_space neck[4] = {{line[0].u, top + 0.01, 0.1},
@@ -122,8 +122,8 @@ static void airways(thorax *t, random_state *r) {
         thorax_space branch[5];
         for (int i = 0; i < 5; i++) {
             double f = i / 4.0, a = angle * (1 - 0.25 * f);
-            branch[i] = (thorax_space){t->carina.u + sign * (length * f * sin(a) + 0.3 * radius),
-                                       t->carina.v - 0.3 * radius + length * f * cos(a), t->carina.w - 0.01};
+            branch[i] = (thorax_space){t->carina.u + sign * (length * f * sin(a) + 0.75 * radius),
+                                       t->carina.v + 0.35 * radius + length * f * cos(a), t->carina.w - 0.01};
         }
         thorax_draw(t, s->gas, branch, 5,
                     (thorax_tube){{radius * 0.85, radius * 0.6}, {deep * 0.8, deep * 0.55}, 0, 1});

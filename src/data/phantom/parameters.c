@@ -115,7 +115,7 @@ static void draw_devices(phantom_parameters *p) {
 
 static void draw_exposure(phantom_parameters *p) {
     random_state random = parameters_stream(p, STREAM_EXPOSURE), *r = &random;
-    p->scatter = p->ap ? random_range(r, 1.2, 4.5) : random_range(r, 0.6, 3);
+    p->scatter = p->ap ? random_range(r, 0.8, 3.4) : random_range(r, 0.4, 2.2);
     p->scatter *= 0.8 + 0.5 * p->fat;
     p->dose = exp(random_range(r, log(0.25), log(5)));
     p->blur_mm = random_range(r, 0.15, 0.75);

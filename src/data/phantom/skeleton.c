@@ -171,7 +171,7 @@ static void clavicles(thorax *t, random_state *r) {
         for (int i = 0; i < p->fracture_count; i++)
             if (p->fractures[i].clavicle && p->fractures[i].side == side) break_bone(t, point, NODES, &p->fractures[i]);
         raster_node node[NODES];
-        double thick = 0.017 + 0.005 * p->muscle, mineral = 12 * t->unit / 260;
+        double thick = 0.017 + 0.005 * p->muscle, mineral = random_range(r, 15, 25) * t->unit / 260;
         box extent = {1e9f, 1e9f, -1e9f, -1e9f};
         for (int i = 0; i < NODES; i++) {
             double f = (double)i / (NODES - 1),
@@ -193,7 +193,7 @@ static void clavicles(thorax *t, random_state *r) {
 static void shoulder(thorax *t, random_state *r) {
     const phantom_parameters *p = t->p;
     raster map = {t->width, t->height, t->scene->bone};
-    double mineral = 1.35 * p->bone * t->unit / 260, lift = -0.0035 * (p->clavicle_rise - 12);
+    double mineral = random_range(r, 1.4, 2.4) * p->bone * t->unit / 260, lift = -0.0035 * (p->clavicle_rise - 12);
     for (int side = 0; side < 2; side++) {
         double sign = side ? 1 : -1, out = -0.02 + 0.13 * p->scapula_clear + parameters_normal(r, 0, 0.015, 2);
         double turn = random_range(r, -0.02, 0.06) + 0.08 * p->scapula_clear, c = t->midline;
