@@ -12,10 +12,13 @@ for file in "$config" "$record"; do
     [ -f "$file" ] || { echo "default_model: $file is missing" >&2; exit 1; }
 done
 
+# The training films are a function of seed and count: written once, continued when interrupted.
+"$build/carina" data phantom --out runs/phantoms --count 6000 --seed 1 --no-masks --split train=0.96,valid=0.04
+
 resume=()
 [ -d "$run" ] && resume=(--resume)
 limit=()
-[ -n "${STEPS:-}" ] && limit=("steps=$STEPS")
+[ -n "${STEPS:-}" ] && limit=(--stop-after "$STEPS")
 "$build/carina" train "$config" "${resume[@]}" "${limit[@]}"
 
 # Other processors sum in another order within a product: the losses agree to rounding, not to the last bit.
