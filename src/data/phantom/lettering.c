@@ -81,7 +81,7 @@ static void ring(image *film, double cx, double cy, double radius, double line, 
         }
 }
 
-static void side_marker(image *film, const phantom_scene *scene, int side, random_state *r) {
+static void side_marker(image *film, int side, random_state *r) {
     double w = film->width, h = film->height, size = h * random_range(r, 0.024, 0.05);
     double x = side ? random_range(r, 0.78, 0.96) : random_range(r, 0.03, 0.2), y = random_range(r, 0.03, 0.3);
     if (random_chance(r, 0.08)) y = random_range(r, 0.7, 0.95);
@@ -89,7 +89,6 @@ static void side_marker(image *film, const phantom_scene *scene, int side, rando
     pen p = {film, x * w, y * h, size, cos(angle), sin(angle), 0.98, 0.95};
     int style = (int)random_below(r, 4);
     char letter[2] = {side ? 'L' : 'R', 0};
-    (void)scene;
     if (style == 0) { /* ring, or a dark disc with a ring */
         double cx = p.x + (2.5 * p.c - 3.5 * p.s) * size / 7, cy = p.y + (2.5 * p.s + 3.5 * p.c) * size / 7;
         if (random_chance(r, 0.5)) ring(film, cx, cy, size * 0.95, 0, 0.02, 0.9, true);
@@ -134,7 +133,7 @@ static void words(image *film, const phantom_scene *scene, random_state *r) {
 
 void lettering_draw(image *film, const phantom_scene *scene) {
     random_state random = parameters_stream(&scene->parameters, STREAM_TEXT), *r = &random;
-    if (random_chance(r, 0.9)) side_marker(film, scene, random_chance(r, 0.7) ? PHANTOM_LEFT : PHANTOM_RIGHT, r);
-    if (random_chance(r, 0.12)) side_marker(film, scene, PHANTOM_RIGHT, r);
+    if (random_chance(r, 0.9)) side_marker(film, random_chance(r, 0.7) ? PHANTOM_LEFT : PHANTOM_RIGHT, r);
+    if (random_chance(r, 0.12)) side_marker(film, PHANTOM_RIGHT, r);
     if (random_chance(r, scene->parameters.ap ? 0.5 : 0.08)) words(film, scene, r);
 }

@@ -46,7 +46,7 @@ typedef struct thorax {
     double midline; /* u of the neutral midline */
     double shift;   /* u added to heart and mediastinum */
     double depth;   /* inner chest depth at the base */
-    double wall[2]; /* soft tissue between rib cage and skin at the side */
+    double wall[2]; /* from the midline to the skin at the side, at the level of the domes */
 
     /* mediastinum in units */
     double trachea_radius, trachea_top;
@@ -57,7 +57,6 @@ typedef struct thorax {
     /* film pixels, for the truth boxes */
     box trachea_box, arch_box, carina_box;
     box clavicle_box[2];
-    bool clavicle_drawn[2];
 } thorax;
 
 phantom_point thorax_project(const thorax *t, double u, double v, double w);

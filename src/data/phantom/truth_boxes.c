@@ -194,7 +194,7 @@ static void middle_boxes(thorax *t) {
     /* Descending aorta: stripe left of the spine, from the arch to the diaphragm. */
     double right = -1e9, left = 1e9;
     for (int i = 0; i <= 10; i++) {
-        double v = t->carina.v + (mark->dome_top[1].y / m) * 0 + i * 0.045 * t->inflation;
+        double v = t->carina.v + i * 0.045 * t->inflation;
         double bow = t->vertebra_half + 0.012 + 0.03 * i / 10.0 + 0.05 * t->p->aorta_tortuosity * sin(3.1 * i / 10.0);
         phantom_point at = thorax_project(t, thorax_spine(t, v) + bow + 0.4 * t->shift, v, -0.2);
         right = fmax(right, at.x), left = fmin(left, at.x - 0.085 * m);
