@@ -78,6 +78,7 @@ struct convolution {
     primitive base;
     convolution_direction direction;
     bool has_bias, has_residual;
+    bool residual_by_sum; /* copied into y first: oneDNN 2.6 adds a tensor wrongly in its SSE4.1 kernels */
     char implementation[64];
 };
 
@@ -276,8 +277,9 @@ static dnnl_status_t forward_descriptor(dnnl_primitive_desc_t *out, convolution 
     if (status != dnnl_success) return status;
     dnnl_primitive_attr_t attributes;
     bool forward = s->direction == CONVOLUTION_FORWARD;
-    status = make_attributes(&attributes, forward && s->relu ? FUNCTION_RELU : FUNCTION_NONE, false,
-                             forward && s->has_residual ? &d->y : NULL);
+    bool residual = forward && s->has_residual;
+    status = make_attributes(&attributes, forward && s->relu ? FUNCTION_RELU : FUNCTION_NONE,
+                             residual && c->residual_by_sum, residual && !c->residual_by_sum ? &d->y : NULL);
     if (status != dnnl_success) return status;
     status = dnnl_primitive_desc_create(out, &operation, attributes, engine, NULL);
     dnnl_primitive_attr_destroy(attributes);
@@ -313,7 +315,8 @@ static dnnl_status_t convolution_build(convolution *c, const convolution_shape *
     describe(&d, s, like);
     if (s->has_bias)
         dnnl_memory_desc_init_by_tag(&c->base.bias, 1, (dnnl_dims_t){s->output_channels}, dnnl_f32, dnnl_a);
-    if (s->has_residual) c->base.residual = d.y;
+    c->residual_by_sum = s->has_residual && cpu_level_effective() == CPU_GENERIC;
+    if (s->has_residual && !c->residual_by_sum) c->base.residual = d.y;
     dnnl_primitive_desc_t descriptor = NULL;
     dnnl_status_t status = s->direction == CONVOLUTION_FORWARD ? forward_descriptor(&descriptor, c, s, &d, &d.w)
                                                                : backward_descriptor(&descriptor, c, s, &d);
@@ -378,6 +381,7 @@ void convolution_run(const convolution *c, void *x, void *w, float *bias, const 
         {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_BIAS},
     };
     const int *name = names[c->direction];
+    if (c->residual_by_sum) memmove(y, residual, descriptor_bytes(&c->base.target));
     execute(c->base.handle, 6,
             (int[]){name[0], name[1], name[2], name[3], DNNL_ARG_SCRATCHPAD,
                     DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1},

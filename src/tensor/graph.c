@@ -16,6 +16,8 @@ carina_status graph_create(graph **out, const graph_options *options, carina_err
     *out = calloc(1, sizeof **out);
     if (!*out) return error_memory(error, "graph", sizeof **out);
     (*out)->options = *options;
+    /* below AVX-512 oneDNN computes nothing in bf16, and it would save nothing */
+    if (cpu_level_effective() < CPU_AVX512) (*out)->options.type = TENSOR_F32;
     (*out)->kernels = kernels_best();
     return CARINA_OK;
 }

@@ -33,7 +33,7 @@ typedef struct graph graph;
 typedef struct graph_options {
     thread_pool *pool; /* borrowed; NULL: the calling thread only */
     bool training;     /* records what backward needs; batch norm uses batch statistics; dropout is active */
-    tensor_type type;  /* of the activations between inputs and heads: what "--dtype" chooses */
+    tensor_type type;  /* of the activations between inputs and heads: what "--dtype" chooses. f32 below AVX-512 */
     uint64_t seed;     /* of dropout */
 } graph_options;
 
