@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "format/json_writer.h"
+#include "image/draw.h"
 #include "pipeline/locate.h"
 #include "pipeline/model_path.h"
 #include "pipeline/study.h"
@@ -35,7 +36,9 @@ static const locate_values locate_defaults = {0};
 
 /* One film of a batch, on its way from path to result. */
 typedef struct job {
-    const char *path;
+    const char *path;       /* list->path[index] */
+    const study_list *list; /* all films of this run */
+    int index;
     const film_options *film_options;
     study study;
     carina_status status;
@@ -102,6 +105,47 @@ static void print_json(const char *path, const locator *l, const carina_location
     json_end(&w);
 }
 
+/* DIR/NAME.png after the film's own name; the films of other folders with that name before it in the list give it a
+ * number. Malloc'ed, NULL when out of memory. */
+static char *overlay_path(const char *folder, const study_list *list, int index) {
+    const char *name = path_name(list->path[index]), *dot = strrchr(name, '.');
+    int length = dot && dot > name ? (int)(dot - name) : (int)strlen(name), same = 1;
+    for (int i = 0; i < index; i++) {
+        const char *other = path_name(list->path[i]), *other_dot = strrchr(other, '.');
+        int other_length = other_dot && other_dot > other ? (int)(other_dot - other) : (int)strlen(other);
+        same += other_length == length && strncmp(other, name, (size_t)length) == 0;
+    }
+    char *file = NULL, number[16] = "";
+    if (same > 1) snprintf(number, sizeof number, "-%d", same);
+    if (asprintf(&file, "%.*s%s.png", length, name, number) < 0) return NULL;
+    char *path = path_join(folder, file);
+    free(file);
+    return path;
+}
+
+static carina_status write_overlay(const char *folder, const locator *l, const job *j, const carina_location *found,
+                                   carina_error *error) {
+    draw_box boxes[ATLAS_MAX_REGIONS];
+    for (int i = 0; i < found->region_count; i++) {
+        const carina_region *r = &found->regions[i];
+        boxes[i] = (draw_box){
+            .frame = {r->x1, r->y1, r->x2, r->y2}, .label = r->name, .colour = locator_regions(l)->regions[i].colour};
+    }
+    char caption[256];
+    snprintf(caption, sizeof caption, "%s, model %s", path_name(j->path), locator_name(l));
+    const draw_film drawing = {.picture = &j->study.film.picture,
+                               .file_width = found->width,
+                               .file_height = found->height,
+                               .boxes = boxes,
+                               .box_count = found->region_count,
+                               .caption = caption};
+    char *path = overlay_path(folder, j->list, j->index);
+    if (!path) return error_memory(error, "the path of a picture", strlen(folder));
+    carina_status status = draw_overlay(path, &drawing, 0, error);
+    free(path);
+    return status;
+}
+
 static int show(const locate_values *v, const locator *l, const job *j, const carina_location *found) {
     for (int i = 0; i < found->warning_count; i++)
         fprintf(stderr, "carina: %s: warning: %s\n", j->path, found->warnings[i]);
@@ -109,6 +153,8 @@ static int show(const locate_values *v, const locator *l, const job *j, const ca
         print_json(j->path, l, found);
     else
         print_table(j->path, l, found);
+    carina_error error;
+    if (v->overlay && write_overlay(v->overlay, l, j, found, &error) != CARINA_OK) return command_fail(&error);
     return COMMAND_OK;
 }
 
@@ -154,6 +200,8 @@ static int run_all(const locate_values *v, locator *l, const study_list *list) {
         memset(jobs, 0, (size_t)count * sizeof *jobs);
         for (int i = 0; i < count; i++) {
             jobs[i].path = list->path[done + i];
+            jobs[i].list = list;
+            jobs[i].index = done + i;
             jobs[i].film_options = &reading;
         }
         if (run_batch(v, l, jobs, count) != COMMAND_OK) status = COMMAND_FAILED;
@@ -176,7 +224,9 @@ static int run(const void *values, int count, char *const *arguments) {
     for (int i = 0; i < list.note_count; i++) fprintf(stderr, "carina: %s\n", list.note[i]);
     locator *l = NULL;
     const locator_options options = {(int)v->threads, v->dtype == 1};
-    if (list.count && locator_open(&l, v->model, &options, &error) != CARINA_OK) {
+    if (v->overlay && file_make_folders(v->overlay, &error) != CARINA_OK) {
+        status = command_fail(&error);
+    } else if (list.count && locator_open(&l, v->model, &options, &error) != CARINA_OK) {
         status = command_fail(&error);
     } else if (list.count) {
         int located = run_all(v, l, &list);

@@ -41,6 +41,12 @@ done
 expect 0 '' '' "$CARINA" locate --json -m ./tiny.safetensors set
 [ "$(wc -l < expect.out)" -ge 2 ] || fail "a folder gave $(wc -l < expect.out) results"
 
+# Pictures: one a film, and films of one name in two folders do not overwrite each other.
+mkdir -p twin && cp "$film" twin/
+expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensors "$film" "twin/$(basename "$film")"
+[ "$(find pictures/new -name '*.png' -size +10k | wc -l)" -eq 2 ] || fail "not two pictures: $(ls -l pictures/new)"
+expect 1 '' 'empty.png' "$CARINA" locate --overlay empty.png -m ./tiny.safetensors "$film"
+
 # Models that are none.
 expect 1 - 'no-such-model' "$CARINA" locate -m no-such-model "$film"
 expect 1 - "did you mean 'tiny'" env CARINA_MODELS="$work" "$CARINA" locate -m tinny "$film"
