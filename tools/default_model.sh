@@ -16,7 +16,7 @@ done
 "$build/carina" data phantom --out runs/phantoms --count 6000 --seed 1 --no-masks --split train=0.96,valid=0.04
 
 resume=()
-[ -d "$run" ] && resume=(--resume)
+[ -f "$run/checkpoint.safetensors" ] && resume=(--resume)
 limit=()
 [ -n "${STEPS:-}" ] && limit=(--stop-after "$STEPS")
 "$build/carina" train "$config" "${resume[@]}" "${limit[@]}"

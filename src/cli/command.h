@@ -50,6 +50,8 @@ extern const command command_help;
 extern const command command_locate;
 extern const command command_tensor_apm;
 extern const command command_tensor_gradients;
+extern const command command_model_import;
+extern const command command_model_info;
 extern const command command_train;
 extern const command command_version;
 

@@ -10,6 +10,8 @@ static const command *const commands[] = {
     &command_locate,
     &command_train,
     &command_eval_locate,
+    &command_model_info,
+    &command_model_import,
     &command_data_phantom,
     &command_tensor_apm,
     &command_tensor_gradients,

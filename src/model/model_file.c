@@ -9,6 +9,7 @@
 #include "base/build.h"
 #include "base/half.h"
 #include "format/config.h"
+#include "format/pth.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
 #include "format/yaml.h"
@@ -45,6 +46,14 @@ static carina_status regions_text(char **out, const atlas *set, carina_error *er
     fputs("\nregions:\n", stream);
     for (int i = 0; i < set->region_count; i++) write_region(stream, set, i);
     return fclose(stream) == 0 ? CARINA_OK : error_memory(error, "region set", size);
+}
+
+carina_status model_file_copy_regions(atlas **out, const atlas *regions, carina_error *error) {
+    char *text = NULL;
+    carina_status status = regions_text(&text, regions, error);
+    if (status == CARINA_OK) status = atlas_parse(out, regions->name, text, strlen(text), error);
+    free(text);
+    return status;
 }
 
 /* ---- saving ---- */
@@ -156,6 +165,16 @@ static carina_status copy_weights(const tensor_file *file, const char *path, par
 
 carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error) {
     return copy_weights(weights, path, model->parameters, error);
+}
+
+carina_status model_file_read_tensors(tensor_file *out, const char *path, carina_error *error) {
+    static const char *const endings[] = {".pth", ".pt", ".bin"};
+    size_t length = strlen(path);
+    for (int i = 0; i < 3; i++) {
+        size_t size = strlen(endings[i]);
+        if (length > size && strcmp(path + length - size, endings[i]) == 0) return pth_read(out, path, error);
+    }
+    return safetensors_read(out, path, error);
 }
 
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {

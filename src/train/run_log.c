@@ -11,11 +11,13 @@
 
 #include "base/file.h"
 #include "format/json_writer.h"
+#include "format/tensorboard.h"
 
 #define LOG_MAX_BYTES (1ull << 30)
 
 struct run_log {
     FILE *metrics, *first, *text;
+    tensorboard *board;
 };
 
 /* The step a line begins with: `{"step": 12, ...` or `12 0.5`; UINT64_MAX when it has none. */
@@ -68,6 +70,7 @@ carina_status run_log_open(run_log **out, const char *folder, uint64_t steps_don
     carina_status status = open_lines(&log->metrics, folder, "metrics.jsonl", steps_done, true, error);
     if (status == CARINA_OK) status = open_lines(&log->first, folder, "first_losses.txt", steps_done, true, error);
     if (status == CARINA_OK) status = open_lines(&log->text, folder, "log.txt", steps_done, false, error);
+    if (status == CARINA_OK) status = tensorboard_open(&log->board, folder, steps_done, (double)time(NULL), error);
     if (status != CARINA_OK) {
         run_log_close(log, NULL);
         return status;
@@ -85,9 +88,32 @@ carina_status run_log_close(run_log *log, carina_error *error) {
         bool broken = ferror(streams[i]) != 0;
         if (fclose(streams[i]) != 0 || broken) failed = true;
     }
+    carina_status status = tensorboard_close(log->board, error);
     free(log);
     if (failed) return error_errno(error, "the run's log files could not be written completely");
-    return CARINA_OK;
+    return status;
+}
+
+/* "validation_iou" is the chart "validation/iou"; what has no set in front belongs to training. */
+static void chart_tag(char *tag, size_t size, const char *name) {
+    static const char *const sets[] = {"validation", "monitor"};
+    for (int i = 0; i < 2; i++) {
+        size_t length = strlen(sets[i]);
+        if (strncmp(name, sets[i], length) != 0 || name[length] != '_') continue;
+        snprintf(tag, size, "%s/%s", sets[i], name + length + 1);
+        return;
+    }
+    snprintf(tag, size, "train/%s", name);
+}
+
+static void write_charts(run_log *log, uint64_t step, const run_log_value *values, int count) {
+    char tags[RUN_LOG_MAX_VALUES][64];
+    tensorboard_value board[RUN_LOG_MAX_VALUES];
+    for (int i = 0; i < count; i++) {
+        chart_tag(tags[i], sizeof tags[i], values[i].name);
+        board[i] = (tensorboard_value){tags[i], values[i].value};
+    }
+    tensorboard_write(log->board, step, (double)time(NULL), board, count);
 }
 
 void run_log_values(run_log *log, uint64_t step, const run_log_value *values, int count) {
@@ -97,6 +123,7 @@ void run_log_values(run_log *log, uint64_t step, const run_log_value *values, in
     for (int i = 0; i < count; i++) json_field_number(&w, values[i].name, values[i].value);
     json_end(&w);
     fflush(log->metrics);
+    write_charts(log, step, values, count < RUN_LOG_MAX_VALUES ? count : RUN_LOG_MAX_VALUES);
 }
 
 void run_log_first_loss(run_log *log, uint64_t step, double loss) {

@@ -13,6 +13,7 @@
 #include "base/error.h"
 
 #define RUN_LOG_FIRST_LOSSES 50
+#define RUN_LOG_MAX_VALUES   16 /* in one line */
 
 typedef struct run_log run_log;
 

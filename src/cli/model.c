@@ -1,0 +1,216 @@
+/* `carina model info` and `carina model import`: what a model file holds, and making one from another. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "atlas/atlas_file.h"
+#include "base/file.h"
+#include "cli/command.h"
+#include "format/json_writer.h"
+#include "model/model_file.h"
+#include "pipeline/model_path.h"
+
+/* ---- info ---- */
+
+typedef struct info_values {
+    bool json;
+} info_values;
+
+static const info_values info_defaults = {0};
+
+static const option info_options[] = {OPTION_JSON(info_values, json), {0}};
+
+static void print_indented(const char *text) {
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        printf("  %.*s\n", (int)length, text);
+        text += length + (text[length] == '\n');
+    }
+}
+
+static void print_info(const char *path, const model_file *m) {
+    const char *model = model_file_note_text(m, "model"), *version = model_file_note_text(m, "carina_version");
+    const char *commit = model_file_note_text(m, "commit");
+    printf("%s\nweights   %lld\nregions   %s (%d)\nmade by   Carina %s, commit %s\n", path,
+           (long long)parameters_total(m->model->parameters), m->regions->name, m->regions->region_count,
+           version ? version : "?", commit ? commit : "?");
+    printf("model\n");
+    print_indented(model ? model : "");
+    static const char *const shown[] = {"training_step", "validation_iou", "data_fingerprint", "imported_from"};
+    for (int i = 0; i < 4; i++)
+        if (model_file_note_text(m, shown[i])) printf("%s  %s\n", shown[i], model_file_note_text(m, shown[i]));
+    if (model_file_note_text(m, "card")) printf("\n%s", model_file_note_text(m, "card"));
+}
+
+static void print_info_json(const char *path, const model_file *m) {
+    json_writer w = json_writer_make(stdout, JSON_PRETTY);
+    json_begin_object(&w);
+    json_field_text(&w, "file", path);
+    json_field_whole(&w, "weights", parameters_total(m->model->parameters));
+    json_field_text(&w, "region_set", m->regions->name);
+    json_field_whole(&w, "region_count", m->regions->region_count);
+    json_key(&w, "metadata");
+    json_begin_object(&w);
+    for (uint64_t i = 0; i < m->note_count; i++) json_field_text(&w, m->notes[i].key, m->notes[i].value);
+    json_end(&w);
+    json_end(&w);
+}
+
+static int run_info(const void *values, int count, char *const *arguments) {
+    const info_values *v = values;
+    carina_error error = {0};
+    model_file m;
+    char *path;
+    if (model_path_find(&path, count ? arguments[0] : NULL, &error) != CARINA_OK) return command_fail(&error);
+    carina_status status = model_file_load(&m, path, &error);
+    if (status == CARINA_OK) {
+        if (v->json)
+            print_info_json(path, &m);
+        else
+            print_info(path, &m);
+        model_file_free(&m);
+    }
+    free(path);
+    return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
+}
+
+const command command_model_info = {
+    .name = "model info",
+    .summary = "show what a model is and where it comes from",
+    .arguments = "[NAME|PATH]",
+    .description = "Prints a model's configuration, region set, provenance and card.\n",
+    .examples = "carina model info\ncarina model info runs/default-model/best.safetensors --json\n",
+    .options = info_options,
+    .defaults = &info_defaults,
+    .values_size = sizeof info_defaults,
+    .least = 0,
+    .most = 1,
+    .run = run_info,
+};
+
+/* ---- import ---- */
+
+typedef struct import_values {
+    const char *out, *atlas, *card;
+    int64_t image_size, heads, feature_heads;
+    int dtype;
+} import_values;
+
+static const import_values import_defaults = {
+    .atlas = "anatomix36", .image_size = 1024, .heads = 4, .feature_heads = 2};
+
+static const option import_options[] = {
+    {"out", 'o', OPTION_FILE, "FILE", "model file to write (required)", offsetof(import_values, out), 0, 0},
+    {"dtype", 0, OPTION_CHOICE, "f32|bf16", "type of the stored kernels and matrices", offsetof(import_values, dtype),
+     0, 0},
+    {"card", 0, OPTION_FILE, "FILE", "text to keep in the file as the model's card", offsetof(import_values, card), 0,
+     0},
+    {"atlas", 0, OPTION_TEXT, "NAME|FILE", "region set of a foreign checkpoint", offsetof(import_values, atlas), 0, 0},
+    {"image-size", 0, OPTION_INTEGER, "PIXELS", "of a foreign checkpoint", offsetof(import_values, image_size), 32,
+     4096},
+    {"heads", 0, OPTION_INTEGER, "N", "attention heads of a foreign checkpoint", offsetof(import_values, heads), 1, 64},
+    {"feature-heads", 0, OPTION_INTEGER, "N", "heads of its feature extraction", offsetof(import_values, feature_heads),
+     1, 64},
+    {0},
+};
+
+static bool is_carina_model(const char *path) {
+    tensor_file file = {0};
+    if (model_file_read_tensors(&file, path, NULL) != CARINA_OK) return false;
+    const char *format = tensor_file_metadata(&file, "format");
+    bool ours = format && strncmp(format, "carina-model-", 13) == 0;
+    tensor_file_free(&file);
+    return ours;
+}
+
+static carina_status load_foreign(model_file *out, const char *path, const import_values *v, carina_error *error) {
+    const atlas *regions = atlas_builtin(v->atlas);
+    atlas *loaded = NULL;
+    apm_config config = apm_config_published();
+    carina_status status = CARINA_OK;
+    if (!regions) status = atlas_load(&loaded, v->atlas, error);
+    if (loaded) regions = loaded;
+    if (status == CARINA_OK) status = model_file_guess_config(&config, path, error);
+    if (status == CARINA_OK &&
+        (config.region_count != regions->region_count || config.label_count != ATLAS_LABEL_COUNT))
+        status = error_set(error, CARINA_ERROR_MISMATCH,
+                           "%s: made for %d regions and %d labels, region set %s has %d and there are %d labels; give "
+                           "its set with --atlas",
+                           path, config.region_count, config.label_count, regions->name, regions->region_count,
+                           ATLAS_LABEL_COUNT);
+    if (status == CARINA_OK) {
+        config.image_height = config.image_width = (int)v->image_size;
+        config.heads = (int)v->heads;
+        config.feature_heads = (int)v->feature_heads;
+        status = apm_create(&out->model, &config, 0, error);
+    }
+    if (status == CARINA_OK) status = model_file_load_weights(out->model, path, error);
+    if (status == CARINA_OK) status = model_file_copy_regions(&out->regions, regions, error);
+    atlas_free(loaded);
+    return status;
+}
+
+/* Notes of the source go along, but not those that every model file writes anew, nor a card that is replaced. */
+static int collect_notes(model_file_note *notes, const model_file *m, const char *source, const char *card) {
+    static const char *const written[] = {"format", "carina_version", "commit", "model", "regions", "card"};
+    int count = 0;
+    for (uint64_t i = 0; i < m->note_count; i++) {
+        bool skip = false;
+        for (size_t k = 0; k < sizeof written / sizeof written[0]; k++)
+            if (strcmp(m->notes[i].key, written[k]) == 0 && (k < 5 || card)) skip = true;
+        if (!skip) notes[count++] = (model_file_note){m->notes[i].key, m->notes[i].value};
+    }
+    if (!m->note_count) notes[count++] = (model_file_note){"imported_from", source};
+    if (card) notes[count++] = (model_file_note){"card", card};
+    return count;
+}
+
+static carina_status import(const char *path, const import_values *v, carina_error *error) {
+    model_file m = {0};
+    uint8_t *card = NULL;
+    uint64_t size;
+    carina_status status = v->card ? file_read(v->card, 1 << 20, &card, &size, error) : CARINA_OK;
+    if (status == CARINA_OK)
+        status = is_carina_model(path) ? model_file_load(&m, path, error) : load_foreign(&m, path, v, error);
+    model_file_note *notes = calloc((size_t)m.note_count + 2, sizeof *notes);
+    if (status == CARINA_OK && !notes) status = error_memory(error, path, m.note_count * sizeof *notes);
+    if (status == CARINA_OK) {
+        int count = collect_notes(notes, &m, path_name(path), (const char *)card);
+        status = model_file_save(v->out, m.model, m.regions, v->dtype ? MODEL_FILE_BF16 : MODEL_FILE_F32, notes, count,
+                                 error);
+    }
+    free(notes);
+    free(card);
+    model_file_free(&m);
+    return status;
+}
+
+static int run_import(const void *values, int count, char *const *arguments) {
+    (void)count;
+    const import_values *v = values;
+    carina_error error = {0};
+    if (!v->out) return command_usage("model import: --out FILE is missing");
+    if (import(arguments[0], v, &error) != CARINA_OK) return command_fail(&error);
+    printf("%s\n", v->out);
+    return COMMAND_OK;
+}
+
+const command command_model_import = {
+    .name = "model import",
+    .summary = "make a model file from an AnatomiX checkpoint or from another model file",
+    .arguments = "SOURCE",
+    .description =
+        "SOURCE is an AnatomiX checkpoint (.pth or .safetensors; read as data, nothing in it is executed) or a model\n"
+        "file of Carina, which is written again, in bf16 or with a card if wanted. What a checkpoint's shapes do not\n"
+        "tell (heads, image size) is the published model's unless given.\n",
+    .examples =
+        "carina model import anatomix.pth --out models/anatomix.safetensors\n"
+        "carina model import runs/default-model/best.safetensors --dtype bf16 --card models/apm-small.md \\\n"
+        "    --out models/apm-small.safetensors\n",
+    .options = import_options,
+    .defaults = &import_defaults,
+    .values_size = sizeof import_defaults,
+    .least = 1,
+    .most = 1,
+    .run = run_import,
+};
