@@ -125,5 +125,19 @@ if [[ phantom =~ $only ]] && [ -x "$build/phantom_speed" ]; then
   limit "phantom 512x512 (films/s and core)" "$best" ">=" 5
 fi
 
+# From starting the program to its first box, with the default model and a bundled film.
+film=$(find demo/films -type f 2>/dev/null | sort | head -1)
+if [[ locate =~ $only ]] && [ -n "$film" ] && "$build/carina" locate --json "$film" >/dev/null 2>&1; then
+  best=$(for ((round = 0; round < 5; round++)); do
+    began=$(date +%s%N)
+    "$build/carina" locate --json "$film" >/dev/null
+    awk -v ns=$(($(date +%s%N) - began)) 'BEGIN { printf "%.3f\n", ns / 1e9 }'
+  done | least)
+  note "locate: $best s"
+  limit "locate: start to first box (s)" "$best" "<=" 0.3
+else
+  note "locate skipped: needs the default model and demo/films"
+fi
+
 column -s, -t "$csv" 2>/dev/null || cat "$csv"
 note "written to $csv"

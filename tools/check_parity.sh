@@ -33,7 +33,7 @@ rm -rf "$work"/{torch,carina}
 reference() { "$python" tools/torch_apm.py "$@"; }
 
 reference weights --out "$work/weights.safetensors" --config "$config"
-reference weights --out "$work/weights.pth" --config "$config"
+reference convert --weights "$work/weights.safetensors" --out "$work/weights.pth"
 reference input --out "$work/input.npy" --targets "$work/targets.safetensors" --batch "$batch" --config "$config"
 
 reference forward --weights "$work/weights.safetensors" --input "$work/input.npy" --out "$work/torch" $double

@@ -5,6 +5,7 @@ Written from the description of the model, not from Carina's C code, so that the
 PyTorch and NumPy (Debian: python3-torch, python3-numpy); Carina itself never needs it.
 
     torch_apm.py weights   --out W.pth|W.safetensors [--config C] [--seed S]     seeded weights; also a .json beside a .pth
+    torch_apm.py convert   --weights W --out W2                                  the other file type
     torch_apm.py input     --out X.npy --targets T.safetensors [--config C] [--batch B] [--seed S]
     torch_apm.py forward   --weights W --input X.npy --out DIR [--config C] [--double] [--training] [--trace]
     torch_apm.py gradients --weights W --input X.npy --targets T.safetensors --out DIR [--config C] [--double]
@@ -448,8 +449,12 @@ def fit_projection(layer, inputs, output):
         layer.bias.copy_((layer.bias - mean) * factor + 0.1 * torch.randn_like(mean))
 
 
-def random_model(config, seed):
-    """Seeded weights of sensible scale with no parameter at a special value."""
+def random_model(config, seed, sharpness=1.0, margin=2.0):
+    """Seeded weights of sensible scale with no parameter at a special value. `sharpness` multiplies queries and keys:
+    with few and narrow heads, attention tells patches and regions apart only above 1; with wide ones more than 1 makes
+    it a hard choice, which amplifies rounding. `margin` is the size of the biases in front of a ReLU over tokens: among
+    a million units some lie so close to 0 that float32 rounding decides their sign, and one such unit moves a gradient
+    by more than the tolerance; away from 0 hardly any do."""
     torch.manual_seed(seed)
     model = APM(config)
     with torch.no_grad():
@@ -466,9 +471,13 @@ def random_model(config, seed):
                 value.uniform_(0.6, 1.4)
             else:
                 value.normal_(0, 0.1)
-        for module in model.modules():  # queries and keys: attention should tell patches and regions apart
+        for module in model.modules():
             if isinstance(module, Attention):
-                module.in_proj_weight[:2 * module.out_proj.in_features].mul_(2)
+                module.in_proj_weight[:2 * module.out_proj.in_features].mul_(sharpness)
+        if margin:
+            for name, value in model.named_parameters():
+                if name.endswith(("linear1.bias", "bbox_embed.layers.0.bias", "bbox_embed.layers.1.bias")):
+                    value.add_(margin * torch.randn_like(value).sign())
         for module in model.modules():  # the last norm of a block: residual sums must not grow through 16 blocks
             if isinstance(module, (Basic, Bottleneck)):
                 (module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight.mul_(0.5)
@@ -589,6 +598,7 @@ def main():
             sub.add_argument(flag, action="store_true")
 
     command("weights", "--out", "--config")
+    command("convert", "--weights", "--out", "--config")
     command("input", "--out", "--targets", "--config")
     command("forward", "--weights", "--input", "--out", "--config")
     command("gradients", "--weights", "--input", "--targets", "--out", "--config")
@@ -601,6 +611,9 @@ def main():
         return compare(a.directory, a.reference)
     if a.command == "weights":
         save_weights(a.out, random_model(parse_config(a.config), a.seed))
+        return 0
+    if a.command == "convert":
+        save_weights(a.out, load_model(a.weights, a.config))
         return 0
     if a.command == "input":
         config, generator = parse_config(a.config), torch.Generator().manual_seed(a.seed)
