@@ -6,6 +6,7 @@
 #
 # --double computes the reference in double precision (slower, but then the difference is Carina's alone).
 # --config takes another network, for instance '{"norm": "batch", "image_height": 256, "image_width": 256}'.
+# CARINA_OPTIONS then tells carina what the weights do not: --norm batch, --heads N, and for gradients --auxiliary.
 # CARINA names the program (build/carina), WORK a folder for the files (build/parity). Not part of `make test`: it needs
 # Debian's python3-torch. The tests hold the model against tests/data/apm instead, which the same script computed.
 set -eu
@@ -41,7 +42,8 @@ status=0
 for weights in weights.safetensors weights.pth; do
   echo "== carina tensor apm, $weights"
   rm -rf "$work/carina"
-  "$carina" tensor apm --weights "$work/$weights" --input "$work/input.npy" --out "$work/carina"
+  # shellcheck disable=SC2086
+  "$carina" tensor apm --weights "$work/$weights" --input "$work/input.npy" --out "$work/carina" ${CARINA_OPTIONS:-}
   reference compare "$work/carina" "$work/torch" || status=1
 done
 
@@ -49,7 +51,7 @@ if [ -n "$gradients" ] && "$carina" tensor gradients --help >/dev/null 2>&1; the
   rm -rf "$work"/{torch,carina}
   echo "== carina tensor gradients"
   reference gradients --weights "$work/weights.safetensors" --input "$work/input.npy" --targets "$work/targets.safetensors" --out "$work/torch" $double
-  "$carina" tensor gradients --weights "$work/weights.safetensors" --input "$work/input.npy" --targets "$work/targets.safetensors" --out "$work/carina"
+  "$carina" tensor gradients --weights "$work/weights.safetensors" --input "$work/input.npy" --targets "$work/targets.safetensors" --out "$work/carina" ${CARINA_OPTIONS:-}
   reference compare "$work/carina" "$work/torch" || status=1
 elif [ -n "$gradients" ]; then
   echo "carina tensor gradients: this build has no such command; tests/unit holds the gradients against tests/data/apm"
