@@ -13,7 +13,7 @@ for file in "$config" "$record"; do
 done
 
 # The training films are a function of seed and count: written once, continued when interrupted.
-"$build/carina" data phantom --out runs/phantoms --count 6000 --seed 1 --no-masks --split train=0.96,valid=0.04
+"$build/carina" data phantom --out runs/phantoms --count 5000 --seed 1 --no-masks --split train=0.96,valid=0.04
 
 resume=()
 [ -f "$run/checkpoint.safetensors" ] && resume=(--resume)

@@ -9,6 +9,7 @@
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
+#include "tensor/winograd.h"
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
 #define MAX_SHARDS 16
@@ -35,6 +36,7 @@ typedef struct convolution_state {
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
     convolution_plan forward, data, weights;
     linear_gradient pointwise; /* 1x1: instead of `weights`, and far faster */
+    winograd *minimal;         /* f32 inference of 3x3: instead of `forward` */
     void *packed;              /* inference: kept, with the folded bias */
     float *bias;
     uint64_t packed_version;
@@ -51,6 +53,7 @@ static void convolution_state_free(void *state) {
     plan_free(&s->data);
     plan_free(&s->weights);
     linear_gradient_free(&s->pointwise);
+    winograd_free(s->minimal);
     free(s->packed);
     free(s->bias);
 }
@@ -188,17 +191,33 @@ static carina_status prepare_backward(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
+static carina_status prepare_bias(convolution_state *s, bool has_bias, carina_error *error) {
+    if (!has_bias) return CARINA_OK;
+    s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
+    return s->bias ? CARINA_OK : error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
+}
+
+static bool is_minimal(const op *o) {
+    const convolution_state *s = o->state;
+    return !o->owner->options.training && o->output->type == TENSOR_F32 && s->kernel_height == 3 &&
+           s->kernel_width == 3 && s->options.stride == 1 && s->options.padding == 1 &&
+           winograd_suits(s->height, s->width, s->channels, s->outputs);
+}
+
 static carina_status convolution_prepare(op *o, carina_error *error) {
     convolution_state *s = o->state;
     bool has_bias = o->input[BIAS] || s->folds_norm;
+    TRY(prepare_bias(s, has_bias, error));
+    o->scratch_bytes = plain_bytes(o);
+    if (is_minimal(o)) {
+        TRY(winograd_create(&s->minimal, s->batch, s->height, s->width, s->channels, s->outputs, s->options.relu,
+                            error));
+        o->worker_bytes = winograd_worker_bytes(s->minimal);
+        return CARINA_OK;
+    }
     cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
     TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
     o->worker_bytes = s->forward.scratch;
-    o->scratch_bytes = plain_bytes(o);
-    if (has_bias) {
-        s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
-        if (!s->bias) return error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
-    }
     if (o->owner->options.training) {
         o->scratch_bytes += s->forward.packed;
     } else {
@@ -283,17 +302,32 @@ static void sign_shard(void *context, int shard, int worker) {
     if (r.end > r.begin) save_signs(context, r.begin, r.end - r.begin);
 }
 
-static void convolution_forward(op *o) {
+/* Weights to where the kernel wants them: anew in training, else when they have changed. */
+static void pack(op *o) {
     convolution_state *s = o->state;
     const parameter *p = o->input[WEIGHT]->param;
-    if (!s->packed) {
-        float *plain = (float *)((uint8_t *)op_scratch(o) + s->forward.packed);
+    if (o->owner->options.training) {
+        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->forward.packed);
         convolution_pack(s->forward.owned[0], folded_weights(o, plain), op_scratch(o));
-        fold_bias(o);
-    } else if (!p || s->packed_version != p->version) {
-        convolution_pack(s->forward.owned[0], folded_weights(o, op_scratch(o)), s->packed);
-        fold_bias(o);
+    } else {
+        if (p && s->packed_version == p->version) return;
+        const float *plain = folded_weights(o, op_scratch(o));
+        if (s->minimal)
+            winograd_pack(s->minimal, plain);
+        else
+            convolution_pack(s->forward.owned[0], plain, s->packed);
         s->packed_version = p ? p->version : 0;
+    }
+    fold_bias(o);
+}
+
+static void convolution_forward(op *o) {
+    convolution_state *s = o->state;
+    pack(o);
+    if (s->minimal) {
+        const float *residual = o->input[RESIDUAL] ? tensor_f32(o->input[RESIDUAL]) : NULL;
+        winograd_run(s->minimal, o, tensor_f32(o->input[X]), s->bias, residual, tensor_values(o->output));
+        return;
     }
     op_parallel(o, s->forward.shard_count, forward_shard, o);
     if (s->sign_saved) op_parallel(o, SIGN_SHARDS, sign_shard, o);
