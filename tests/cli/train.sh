@@ -1,0 +1,41 @@
+#!/bin/bash
+# The whole way: phantoms, training with configs/smoke.yaml (the loss falls; interrupted and resumed it ends the same),
+# the model that comes out, its evaluation.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+fail() { echo "train.sh: $*" >&2; exit 1; }
+
+"$CARINA" data phantom --out "$folder/films" --count 16 --size 128 --no-masks --split train=0.75,valid=0.25 >/dev/null 2>&1
+films="data.train.annotations=$folder/films data.validation.annotations=$folder/films runs=$folder/runs"
+
+"$CARINA" train "$ROOT/configs/smoke.yaml" $films --quiet >"$folder/out"
+grep -q 'finished at step 20 of 20' "$folder/out" || fail "did not finish: $(cat "$folder/out")"
+for file in config.yaml metrics.jsonl log.txt first_losses.txt checkpoint.safetensors best.safetensors \
+    last.safetensors events.out.tfevents.carina; do
+    [ -s "$folder/runs/smoke/$file" ] || fail "no $file"
+done
+awk 'NR <= 3 { first += $2 } NR > 17 { last += $2 } END { exit !(NR == 20 && last < 0.85 * first) }' \
+    "$folder/runs/smoke/first_losses.txt" || fail "the loss does not fall: $(tr '\n' ' ' <"$folder/runs/smoke/first_losses.txt")"
+
+# The written configuration is complete: it starts the same run.
+"$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --threads 1 --stop-after 7 >/dev/null
+"$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume --tolerance 0 \
+    --check-losses "$folder/runs/smoke/first_losses.txt" >"$folder/out" || fail "resumed run differs"
+grep -q '20 losses.*identical' "$folder/out" || fail "not identical: $(cat "$folder/out")"
+
+"$CARINA" model info "$folder/runs/smoke/best.safetensors" --json >"$folder/info"
+grep -q '"region_count": 36' "$folder/info" || fail "model info"
+"$CARINA" model import "$folder/runs/smoke/best.safetensors" --dtype bf16 --out "$folder/small.safetensors" >/dev/null
+"$CARINA" eval locate --model "$folder/small.safetensors" --split valid --own-split-only --mirrored --resamples 20 \
+    --quiet --json "$folder/eval.json" "chest_imagenome=$folder/films" >"$folder/table"
+grep -q '^right lung ' "$folder/table" || fail "no table"
+grep -q 'mirrored films' "$folder/table" || fail "no mirrored films"
+grep -q '"name": "lung (both sides)"' "$folder/eval.json" || fail "no JSON"
+
+# What is wrong is said in one line, and nothing is left half-written.
+! "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=bad trainin.steps=3 2>"$folder/err" || fail "unknown key accepted"
+grep -q 'training.steps' "$folder/err" || fail "no nearest key: $(cat "$folder/err")"
+! "$CARINA" eval locate --model "$folder/small.safetensors" nonsense 2>"$folder/err" || fail "nonsense accepted"
+! "$CARINA" model import "$ROOT/configs/smoke.yaml" --out "$folder/x.safetensors" 2>"$folder/err" || fail "YAML imported"
+[ "$(wc -l <"$folder/err")" = 1 ] && [ ! -e "$folder/x.safetensors" ] || fail "import left something"
