@@ -275,8 +275,10 @@ write("medium/DICOMDIR", {0x00041130: ("CS", "CARINA"), 0x00041220: ("SQ", [
 # --- seeds
 for name, files in (("dicom", list(FOLDER.glob("*.dcm")) + [medium / "DICOMDIR"]),):
     seeds = pathlib.Path("fuzz/corpus", name)
-    shutil.rmtree(seeds, ignore_errors=True)
-    seeds.mkdir(parents=True)
+    seeds.mkdir(parents=True, exist_ok=True)
+    for seed in seeds.glob("*"):
+        if not seed.name.startswith("found_"):  # what a fuzzer found stays
+            seed.unlink()
     for file in files:
         if file.stat().st_size:
             shutil.copy(file, seeds / file.name)
