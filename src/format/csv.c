@@ -70,58 +70,78 @@ static carina_status end_field(csv_reader *r, uint64_t start, carina_error *erro
     return CARINA_OK;
 }
 
+/* Takes the next byte when it is `wanted`. */
+static carina_status accept(csv_reader *r, int wanted, bool *taken, carina_error *error) {
+    int next;
+    TRY(peek(r, &next, error));
+    *taken = next == wanted;
+    if (*taken) r->at++;
+    return CARINA_OK;
+}
+
+static carina_status refuse(const csv_reader *r, uint64_t line, carina_error *error, const char *what) {
+    return error_set(error, CARINA_ERROR_FORMAT, "%s:%llu: %s", r->name, (unsigned long long)line, what);
+}
+
+/* A line break inside quotes is text and stays as it is. */
+static carina_status append_line_end(csv_reader *r, int c, carina_error *error) {
+    bool pair = false;
+    TRY(append(r, (char)c, error));
+    if (c == '\r') TRY(accept(r, '\n', &pair, error));
+    if (pair) TRY(append(r, '\n', error));
+    r->line++;
+    return CARINA_OK;
+}
+
+/* From behind the opening quote to behind the closing one. */
+static carina_status read_quoted(csv_reader *r, carina_error *error) {
+    for (;;) {
+        int c;
+        TRY(peek(r, &c, error));
+        if (c < 0) return refuse(r, r->record_line, error, "a quote is not closed");
+        if (c == 0) return refuse(r, r->line, error, "a NUL character: not a text table");
+        r->at++;
+        if (c == '"') { /* the end, or the first of a doubled one */
+            bool doubled;
+            TRY(accept(r, '"', &doubled, error));
+            if (!doubled) return CARINA_OK;
+        }
+        if (c == '\r' || c == '\n')
+            TRY(append_line_end(r, c, error));
+        else
+            TRY(append(r, (char)c, error));
+    }
+}
+
 /* One record into text and starts; field_count 0 at the end of the file. */
 static carina_status read_record(csv_reader *r, carina_error *error) {
     r->text_used = 0;
     r->field_count = 0;
     r->record_line = r->line;
     uint64_t start = 0;
-    bool quoted = false, was_quoted = false;
+    bool was_quoted = false;
     for (;;) {
         int c;
         TRY(peek(r, &c, error));
-        if (c < 0 && quoted)
-            return error_set(error, CARINA_ERROR_FORMAT, "%s:%llu: a quote is not closed", r->name,
-                             (unsigned long long)r->record_line);
         if (c < 0) return r->text_used || was_quoted ? end_field(r, start, error) : CARINA_OK;
+        if (c == 0) return refuse(r, r->line, error, "a NUL character: not a text table");
         r->at++;
-        if (c == 0)
-            return error_set(error, CARINA_ERROR_FORMAT, "%s:%llu: a NUL character: not a text table", r->name,
-                             (unsigned long long)r->line);
-        if (c == '"' && quoted) { /* the end, or the first of a doubled one */
-            int next;
-            TRY(peek(r, &next, error));
-            if (next != '"') {
-                quoted = false;
-                continue;
-            }
-            r->at++;
-        } else if (c == '"' && r->text_used == start && !was_quoted) {
-            quoted = was_quoted = true;
-            continue;
+        if (c == '"' && r->text_used == start && !was_quoted) {
+            was_quoted = true;
+            TRY(read_quoted(r, error));
         } else if (c == '\r' || c == '\n') {
-            if (c == '\r') { /* CRLF is one line end */
-                int next;
-                TRY(peek(r, &next, error));
-                if (next == '\n') {
-                    if (quoted) TRY(append(r, '\r', error));
-                    r->at++;
-                    c = '\n';
-                }
-            }
+            bool pair = false;
+            if (c == '\r') TRY(accept(r, '\n', &pair, error)); /* CRLF is one line end */
             r->line++;
-            if (!quoted) {
-                if (r->text_used || was_quoted) return end_field(r, start, error);
-                r->record_line = r->line; /* a blank line */
-                continue;
-            }
-        } else if (c == (unsigned char)r->options.separator && !quoted) {
+            if (r->text_used || was_quoted) return end_field(r, start, error);
+            r->record_line = r->line; /* a blank line */
+        } else if (c == (unsigned char)r->options.separator) {
             TRY(end_field(r, start, error));
             start = r->text_used;
             was_quoted = false;
-            continue;
+        } else {
+            TRY(append(r, (char)c, error));
         }
-        TRY(append(r, (char)c, error));
     }
 }
 
