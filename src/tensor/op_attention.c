@@ -11,14 +11,11 @@
 enum { Q, K, V };
 #define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
 
-/* The products of one block of `rows` queries. */
+/* The products of one block of `rows` queries. Six are needed; they are of three shapes. */
 typedef struct block_products {
-    product *scores; /* q k^T -> f32 [rows, M] */
-    product *output; /* p v -> [rows, d] */
-    product *dp;     /* dO v^T -> f32 [rows, M] */
-    product *dv;     /* dV += p^T dO, f32 [M, d] */
-    product *dq;     /* ds k -> [rows, d] */
-    product *dk;     /* dK += ds^T q, f32 [M, d] */
+    product *across;   /* x y^T -> f32 [rows, M]: scores q k^T, and dp = dO v^T */
+    product *weighted; /* p y -> [rows, d]: output p v, and dq = ds k */
+    product *gathered; /* f32 [M, d] += p^T y: dv from dO, dk from q by ds */
 } block_products;
 
 typedef struct attention_state {
@@ -30,12 +27,9 @@ typedef struct attention_state {
 } attention_state;
 
 static void products_free(block_products *b) {
-    product_free(b->scores);
-    product_free(b->output);
-    product_free(b->dp);
-    product_free(b->dv);
-    product_free(b->dq);
-    product_free(b->dk);
+    product_free(b->across);
+    product_free(b->weighted);
+    product_free(b->gathered);
 }
 
 static void attention_free(void *state) {
@@ -44,7 +38,17 @@ static void attention_free(void *state) {
     products_free(&s->tail);
 }
 
-static carina_status create(product **out, product_shape shape, attention_state *s, carina_error *error) {
+/* How an operand lies in memory: its type, and the elements between rows and between columns. */
+typedef struct operand {
+    tensor_type type;
+    int64_t row, column;
+} operand;
+
+static carina_status create(product **out, attention_state *s, product_shape shape, operand a, operand b, operand c,
+                            carina_error *error) {
+    shape.a_type = a.type, shape.a_row = a.row, shape.a_column = a.column;
+    shape.b_type = b.type, shape.b_row = b.row, shape.b_column = b.column;
+    shape.c_type = c.type, shape.c_row = c.row;
     TRY(product_create(out, &shape, NULL, error));
     s->product_scratch = (uint64_t)max_i64((int64_t)s->product_scratch, (int64_t)product_scratch_bytes(*out));
     return CARINA_OK;
@@ -53,89 +57,16 @@ static carina_status create(product **out, product_shape shape, attention_state 
 static carina_status create_products(block_products *b, op *o, int64_t rows, carina_error *error) {
     attention_state *s = o->state;
     tensor_type t = o->output->type;
-    int64_t m = s->keys, d = s->head_width, w = s->width;
-    /* x_row: rows of q, k, v and outputs are D apart; probabilities are rows of M. */
-    TRY(create(&b->scores,
-               (product_shape){.m = rows,
-                               .n = m,
-                               .k = d,
-                               .a_type = t,
-                               .b_type = t,
-                               .c_type = TENSOR_F32,
-                               .a_row = w,
-                               .a_column = 1,
-                               .b_row = 1,
-                               .b_column = w,
-                               .c_row = m},
-               s, error));
-    TRY(create(&b->output,
-               (product_shape){.m = rows,
-                               .n = d,
-                               .k = m,
-                               .a_type = t,
-                               .b_type = t,
-                               .c_type = t,
-                               .a_row = m,
-                               .a_column = 1,
-                               .b_row = w,
-                               .b_column = 1,
-                               .c_row = w},
-               s, error));
+    int64_t m = s->keys, d = s->head_width;
+    /* q, k, v, outputs and their gradients hold all heads side by side: rows are D apart. */
+    operand tokens = {t, s->width, 1}, tokens_across = {t, 1, s->width};
+    operand weights = {t, m, 1}, weights_across = {t, 1, m};
+    operand scores = {TENSOR_F32, m, 1}, sums = {TENSOR_F32, d, 1};
+    TRY(create(&b->across, s, (product_shape){.m = rows, .n = m, .k = d}, tokens, tokens_across, scores, error));
+    TRY(create(&b->weighted, s, (product_shape){.m = rows, .n = d, .k = m}, weights, tokens, tokens, error));
     if (!o->backward_active) return CARINA_OK;
-    TRY(create(&b->dp,
-               (product_shape){.m = rows,
-                               .n = m,
-                               .k = d,
-                               .a_type = t,
-                               .b_type = t,
-                               .c_type = TENSOR_F32,
-                               .a_row = w,
-                               .a_column = 1,
-                               .b_row = 1,
-                               .b_column = w,
-                               .c_row = m},
-               s, error));
-    TRY(create(&b->dv,
-               (product_shape){.m = m,
-                               .n = d,
-                               .k = rows,
-                               .a_type = t,
-                               .b_type = t,
-                               .c_type = TENSOR_F32,
-                               .a_row = 1,
-                               .a_column = m,
-                               .b_row = w,
-                               .b_column = 1,
-                               .c_row = d,
-                               .add = true},
-               s, error));
-    TRY(create(&b->dq,
-               (product_shape){.m = rows,
-                               .n = d,
-                               .k = m,
-                               .a_type = t,
-                               .b_type = t,
-                               .c_type = t,
-                               .a_row = m,
-                               .a_column = 1,
-                               .b_row = w,
-                               .b_column = 1,
-                               .c_row = w},
-               s, error));
-    return create(&b->dk,
-                  (product_shape){.m = m,
-                                  .n = d,
-                                  .k = rows,
-                                  .a_type = t,
-                                  .b_type = t,
-                                  .c_type = TENSOR_F32,
-                                  .a_row = 1,
-                                  .a_column = m,
-                                  .b_row = w,
-                                  .b_column = 1,
-                                  .c_row = d,
-                                  .add = true},
-                  s, error);
+    return create(&b->gathered, s, (product_shape){.m = m, .n = d, .k = rows, .add = true}, weights_across, tokens,
+                  sums, error);
 }
 
 /* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own. */
@@ -206,13 +137,13 @@ static void forward_shard(void *context, int shard, int worker) {
     const block_products *p = block_of(s, block);
     const uint8_t *q = tensor_values(o->input[Q]), *k = tensor_values(o->input[K]), *v = tensor_values(o->input[V]);
     float *lse = o->saved[0].data;
-    product_run(p->scores, q + at(s, t, b, s->queries, first, h), k + at(s, t, b, s->keys, 0, h), NULL, scratch.scores,
+    product_run(p->across, q + at(s, t, b, s->queries, first, h), k + at(s, t, b, s->keys, 0, h), NULL, scratch.scores,
                 scratch.product);
     for (int64_t i = 0; i < rows; i++) {
         float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
         if (lse) lse[bh * s->queries + first + i] = row_lse;
     }
-    product_run(p->output, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
+    product_run(p->weighted, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
                 v + at(s, t, b, s->keys, 0, h), NULL,
                 (uint8_t *)tensor_values(o->output) + at(s, t, b, s->queries, first, h), scratch.product);
 }
@@ -275,14 +206,14 @@ static void backward_shard(void *context, int shard, int worker) {
         int64_t first = block * s->block, rows = block_rows(s, block);
         size_t offset = at(s, t, b, s->queries, first, h);
         const block_products *p = block_of(s, block);
-        product_run(p->scores, q + offset, k, NULL, scratch.scores, scratch.product);
-        product_run(p->dp, dy + offset, v, NULL, scratch.dp, scratch.product);
+        product_run(p->across, q + offset, k, NULL, scratch.scores, scratch.product);
+        product_run(p->across, dy + offset, v, NULL, scratch.dp, scratch.product);
         score_gradients(o, &scratch, b, h, first, rows);
         const void *probabilities = narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys);
         const void *ds = narrowed(o, scratch.dp, scratch.narrow_ds, rows * s->keys);
-        product_run(p->dv, probabilities, dy + offset, NULL, scratch.dv, scratch.product);
-        if (dq) product_run(p->dq, ds, k, NULL, dq + offset, scratch.product);
-        product_run(p->dk, ds, q + offset, NULL, scratch.dk, scratch.product);
+        product_run(p->gathered, probabilities, dy + offset, NULL, scratch.dv, scratch.product);
+        if (dq) product_run(p->weighted, ds, k, NULL, dq + offset, scratch.product);
+        product_run(p->gathered, ds, q + offset, NULL, scratch.dk, scratch.product);
     }
     write_sums(o, K, b, h, scratch.dk);
     write_sums(o, V, b, h, scratch.dv);
