@@ -8,6 +8,7 @@
 
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
+#include "tensor/patch_gradient.h"
 #include "tensor/span.h"
 #include "tensor/winograd.h"
 
@@ -36,6 +37,7 @@ typedef struct convolution_state {
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
     convolution_plan forward, data, weights;
     linear_gradient pointwise; /* 1x1: instead of `weights`, and far faster */
+    patch_gradient stem;       /* few channels: likewise */
     winograd *minimal;         /* f32 inference of 3x3: instead of `forward` */
     void *packed;              /* inference: kept, with the folded bias */
     float *bias;
@@ -53,6 +55,7 @@ static void convolution_state_free(void *state) {
     plan_free(&s->data);
     plan_free(&s->weights);
     linear_gradient_free(&s->pointwise);
+    patch_gradient_free(&s->stem);
     winograd_free(s->minimal);
     free(s->packed);
     free(s->bias);
@@ -172,6 +175,22 @@ static carina_status prepare_backward(op *o, carina_error *error) {
         o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)bytes);
         o->worker_bytes =
             (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->pointwise));
+    } else if (op_wants_gradient(o, WEIGHT) && !o->input[BIAS] && patch_gradient_suits(s->channels, s->outputs)) {
+        patch_shape shape = {type,
+                             s->batch,
+                             s->height,
+                             s->width,
+                             s->channels,
+                             s->output_height,
+                             s->output_width,
+                             s->outputs,
+                             s->kernel_height,
+                             s->kernel_width,
+                             s->options.stride,
+                             s->options.padding};
+        TRY(patch_gradient_create(&s->stem, &shape, error));
+        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)patch_gradient_shared_bytes(&s->stem));
+        o->worker_bytes = (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)patch_gradient_worker_bytes(&s->stem));
     } else if (op_wants_gradient(o, WEIGHT)) {
         int limit = o->input[WEIGHT]->count > 1 << 19 ? 4 : 8;
         cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, type, limit);
@@ -397,35 +416,38 @@ static void sum_shard(void *context, int index, int worker) {
         o->owner->kernels->add_into(sum, (const float *)(const void *)partial_weights(o, i) + r.begin, r.end - r.begin);
 }
 
-static void weight_gradient(op *o) {
+/* dW += plain, times a folded norm's scale, which stands in front of dW as it does in front of W: y = s (w * x). */
+static void add_weight_gradient(op *o, float *plain) {
     convolution_state *s = o->state;
     const kernels *k = o->owner->kernels;
-    op_parallel(o, s->weights.shard_count, weights_shard, o);
-    if (s->weights.shard_count > 1) op_parallel(o, SUM_SHARDS, sum_shard, o);
-    float *plain = partial_bias(o, s->weights.shard_count), *dw = op_parameter_gradient(o, WEIGHT);
-    convolution_unpack(s->weights.owned[0], partial_weights(o, 0), plain);
+    float *dw = op_parameter_gradient(o, WEIGHT);
     int64_t row = o->input[WEIGHT]->count / s->outputs;
-    for (int64_t c = 0; c < s->outputs; c++) { /* y = s (w * x): the folded scale stands in front of dw too */
+    for (int64_t c = 0; c < s->outputs; c++) {
         if (s->folds_norm) k->scale(plain + c * row, plain + c * row, norm_scale(&s->norm, c), row);
         k->add_into(dw + c * row, plain + c * row, row);
     }
+}
+
+static void weight_gradient(op *o) {
+    convolution_state *s = o->state;
+    op_parallel(o, s->weights.shard_count, weights_shard, o);
+    if (s->weights.shard_count > 1) op_parallel(o, SUM_SHARDS, sum_shard, o);
+    float *plain = partial_bias(o, s->weights.shard_count);
+    convolution_unpack(s->weights.owned[0], partial_weights(o, 0), plain);
+    add_weight_gradient(o, plain);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
     for (int i = 0; dbias && i < s->weights.shard_count; i++)
         for (int64_t c = 0; c < s->outputs; c++) dbias[c] += partial_bias(o, i)[c];
 }
 
-/* A 1x1 convolution is a linear layer on pixels. A folded norm's scale s stands in front of dW: y = s (W x). */
+/* A 1x1 convolution is a linear layer on pixels. */
 static void pointwise_gradient(op *o) {
     convolution_state *s = o->state;
-    const kernels *k = o->owner->kernels;
     float *dw = op_parameter_gradient(o, WEIGHT), *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
-    float *scaled = (float *)(void *)((uint8_t *)op_scratch(o) + linear_gradient_bias_bytes(&s->pointwise));
+    float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + linear_gradient_bias_bytes(&s->pointwise));
     linear_gradient_weights(&s->pointwise, o, op_output_gradient(o), tensor_values(o->input[X]),
-                            s->folds_norm ? scaled : dw);
-    for (int64_t c = 0; s->folds_norm && c < s->outputs; c++) {
-        k->scale(scaled + c * s->channels, scaled + c * s->channels, norm_scale(&s->norm, c), s->channels);
-        k->add_into(dw + c * s->channels, scaled + c * s->channels, s->channels);
-    }
+                            s->folds_norm ? plain : dw);
+    if (s->folds_norm) add_weight_gradient(o, plain);
     if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
@@ -434,6 +456,8 @@ static void convolution_backward(op *o) {
     op_parallel(o, SIGN_SHARDS, gate_shard, o);
     if (s->weights.shard_count) weight_gradient(o);
     if (s->pointwise.full) pointwise_gradient(o);
+    if (s->stem.full)
+        add_weight_gradient(o, patch_gradient_run(&s->stem, o, tensor_values(o->input[X]), op_output_gradient(o)));
     if (s->data.shard_count) {
         float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->data.packed);
         convolution_pack(s->data.owned[0], folded_weights(o, plain), op_scratch(o));

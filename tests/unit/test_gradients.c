@@ -140,6 +140,17 @@ static tensor *build_convolution_stride(bench *b) { return convolve(b, 3, 10, 4,
 static tensor *build_convolution_pointwise(bench *b) { return convolve(b, 2, 8, 20, 33, 1, 1, 0, false); }
 static tensor *build_convolution_pointwise_stride(bench *b) { return convolve(b, 2, 9, 20, 33, 1, 2, 0, false); }
 static tensor *build_convolution_stem(bench *b) { return convolve(b, 1, 40, 1, 16, 7, 2, 3, false); }
+static tensor *build_stem_few_rows(bench *b) { /* no bias: its weight gradient goes by patches; chunks of two lengths */
+    tensor *x = INPUT(b, 3, 45, 31, 2);
+    convolution_options options = {.stride = 2, .padding = 3, .relu = true};
+    return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 9, 2, 7, 7)), NULL, NULL, &options);
+}
+static tensor *build_stem_frozen(bench *b) {
+    tensor *x = INPUT(b, 2, 30, 33, 1);
+    norm_parameters n = norm_of(b, 8, true);
+    convolution_options options = {.stride = 2, .padding = 3, .frozen_norm = &n};
+    return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 8, 1, 7, 7)), NULL, NULL, &options);
+}
 static tensor *build_convolution_rows(bench *b) {
     return convolve(b, 1, 64, 32, 48, 3, 1, 1, false);
 } /* cut into rows */
@@ -202,6 +213,8 @@ static const struct gradient_case {
     {"convolution 1x1", build_convolution_pointwise, 3e-3},
     {"convolution 1x1 stride 2", build_convolution_pointwise_stride, 3e-3},
     {"convolution stem", build_convolution_stem, 5e-3},
+    {"stem by patches", build_stem_few_rows, 2e-2},
+    {"stem by patches, frozen norm", build_stem_frozen, 5e-3},
     {"convolution in rows", build_convolution_rows, 1e-2},
     {"convolution in rows, stride 2", build_convolution_rows_stride, 1e-2},
     {"convolution 1x1 in rows, stride 2", build_convolution_pointwise_rows, 1e-2},
