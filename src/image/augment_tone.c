@@ -16,19 +16,27 @@ static float clamp01(float x) { return x > 0 ? (x < 1 ? x : 1) : 0; }
 
 /* ---- smooth fields: a coarse grid read bilinearly ---- */
 
-/* grid [rows, rows] whose nodes are spread evenly over the square, the outer ones half a node inside. */
-static float grid_at(const float *grid, int rows, float u, float v) {
-    u = u < 0 ? 0 : u > (float)(rows - 1) ? (float)(rows - 1) : u;
-    v = v < 0 ? 0 : v > (float)(rows - 1) ? (float)(rows - 1) : v;
-    int x = (int)u, y = (int)v;
-    if (x > rows - 2) x = rows > 1 ? rows - 2 : 0;
-    if (y > rows - 2) y = rows > 1 ? rows - 2 : 0;
-    int next = rows > 1 ? 1 : 0;
-    float fx = u - (float)x, fy = v - (float)y;
-    const float *p = grid + (int64_t)y * rows + x;
-    float upper = p[0] + (p[next] - p[0]) * fx;
-    float lower = p[next * rows] + (p[next * rows + next] - p[next * rows]) * fx;
-    return upper + (lower - upper) * fy;
+/* Where a picture's row or column lies on a grid of `rows` nodes: between node *index and the next. */
+static float grid_position(float position, int rows, int *index) {
+    float last = (float)(rows - 1);
+    position = position < 0 ? 0 : position > last ? last : position;
+    *index = (int)position;
+    if (*index > rows - 2) *index = rows > 1 ? rows - 2 : 0;
+    return position - (float)*index;
+}
+
+/* line [rows]: the grid [rows, rows] at row position v, so that along the picture's row only x is left. */
+static void grid_line(float *line, const float *grid, int rows, float v) {
+    int y, next = rows > 1 ? 1 : 0;
+    float f = grid_position(v, rows, &y);
+    const float *upper = grid + (int64_t)y * rows, *lower = upper + next * rows;
+    for (int x = 0; x < rows; x++) line[x] = upper[x] + (lower[x] - upper[x]) * f;
+}
+
+static float line_at(const float *line, int rows, float u) {
+    int x;
+    float f = grid_position(u, rows, &x);
+    return line[x] + (line[rows > 1 ? x + 1 : x] - line[x]) * f;
 }
 
 /* Means of CELL x CELL cells, then two passes of a 5-wide box each way: a local mean of about 50 pixels. */
@@ -58,23 +66,27 @@ static int coarse_mean(float *grid, float *spare, const float *picture, int size
 }
 
 static void local_contrast(float *picture, int size, float amount, float *scratch) {
-    float *grid = scratch, *spare = scratch + (int64_t)size * size / 2;
-    int rows = coarse_mean(grid, spare, picture, size);
-    for (int y = 0; y < size; y++)
+    float *grid = scratch, *line = scratch + (int64_t)size * size / 2;
+    int rows = coarse_mean(grid, line, picture, size);
+    for (int y = 0; y < size; y++) {
+        float *row = picture + (int64_t)y * size;
+        grid_line(line, grid, rows, ((float)y + 0.5f) / CELL - 0.5f);
         for (int x = 0; x < size; x++) {
-            float mean = grid_at(grid, rows, ((float)x + 0.5f) / CELL - 0.5f, ((float)y + 0.5f) / CELL - 0.5f);
-            float *p = &picture[(int64_t)y * size + x];
-            *p = clamp01(*p + amount * (*p - mean));
+            float mean = line_at(line, rows, ((float)x + 0.5f) * (1.0f / CELL) - 0.5f);
+            row[x] = clamp01(row[x] + amount * (row[x] - mean));
         }
+    }
 }
 
 static void bias_field(float *picture, int size, float strength, random_state *random) {
-    float grid[16];
+    float grid[16], line[4];
     for (int i = 0; i < 16; i++) grid[i] = 1 + (float)random_range(random, -1, 1) * strength;
     float step = 3.0f / (float)size;
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++)
-            picture[(int64_t)y * size + x] *= grid_at(grid, 4, ((float)x + 0.5f) * step, ((float)y + 0.5f) * step);
+    for (int y = 0; y < size; y++) {
+        float *row = picture + (int64_t)y * size;
+        grid_line(line, grid, 4, ((float)y + 0.5f) * step);
+        for (int x = 0; x < size; x++) row[x] *= line_at(line, 4, ((float)x + 0.5f) * step);
+    }
 }
 
 /* ---- tone table ---- */
