@@ -123,12 +123,26 @@ static void relu_gate_bf16(uint16_t *restrict g, const uint16_t *restrict y, int
     for (int64_t i = 0; i < n; i++) g[i] = (int16_t)y[i] > 0 ? g[i] : 0;
 }
 
+/* Eight values and their byte of signs at a time, in the compiler's vector types: bit tricks are beyond its own
+ * vectorisation. */
+typedef float floats8 __attribute__((vector_size(32)));
+typedef uint32_t words8 __attribute__((vector_size(32)));
+typedef int16_t halves8 __attribute__((vector_size(16)));
+typedef uint8_t bytes8 __attribute__((vector_size(8)));
+
+/* Lane j, all ones or zero, becomes bit j: keep bit j of byte j, then add the bytes up in the top one. */
+static inline uint8_t bits_of_lanes(bytes8 lanes_set) {
+    uint64_t bytes;
+    memcpy(&bytes, &lanes_set, sizeof bytes);
+    return (uint8_t)((bytes & 0x8040201008040201u) * 0x0101010101010101u >> 56);
+}
+
 static void sign_pack(uint8_t *restrict bits, const float *restrict y, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        unsigned byte = 0;
-        for (int j = 0; j < 8; j++) byte |= (unsigned)(y[i + j] > 0) << j;
-        bits[i / 8] = (uint8_t)byte;
+        floats8 v;
+        memcpy(&v, y + i, sizeof v);
+        bits[i / 8] = bits_of_lanes(__builtin_convertvector(v > 0, bytes8));
     }
     unsigned byte = 0;
     for (int j = 0; i + j < n; j++) byte |= (unsigned)(y[i + j] > 0) << j;
@@ -138,9 +152,9 @@ static void sign_pack(uint8_t *restrict bits, const float *restrict y, int64_t n
 static void sign_pack_bf16(uint8_t *restrict bits, const uint16_t *restrict y, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        unsigned byte = 0;
-        for (int j = 0; j < 8; j++) byte |= (unsigned)((int16_t)y[i + j] > 0) << j;
-        bits[i / 8] = (uint8_t)byte;
+        halves8 v; /* as signed numbers: positive floats are the positive integers */
+        memcpy(&v, y + i, sizeof v);
+        bits[i / 8] = bits_of_lanes(__builtin_convertvector(v > 0, bytes8));
     }
     unsigned byte = 0;
     for (int j = 0; i + j < n; j++) byte |= (unsigned)((int16_t)y[i + j] > 0) << j;
@@ -148,19 +162,25 @@ static void sign_pack_bf16(uint8_t *restrict bits, const uint16_t *restrict y, i
 }
 
 static void sign_gate(float *restrict g, const uint8_t *restrict bits, int64_t n) {
+    const words8 place = {0, 1, 2, 3, 4, 5, 6, 7};
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        unsigned byte = bits[i / 8];
-        for (int j = 0; j < 8; j++) g[i + j] = byte >> j & 1 ? g[i + j] : 0.0f;
+        words8 v;
+        memcpy(&v, g + i, sizeof v);
+        v &= -((bits[i / 8] >> place) & 1u);
+        memcpy(g + i, &v, sizeof v);
     }
     for (; i < n; i++) g[i] = bits[i / 8] >> (i % 8) & 1 ? g[i] : 0.0f;
 }
 
 static void sign_gate_bf16(uint16_t *restrict g, const uint8_t *restrict bits, int64_t n) {
+    const halves8 bit = {1, 2, 4, 8, 16, 32, 64, 128}; /* no 16-bit shifts by lane before AVX-512 */
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        unsigned byte = bits[i / 8];
-        for (int j = 0; j < 8; j++) g[i + j] = byte >> j & 1 ? g[i + j] : 0;
+        halves8 v;
+        memcpy(&v, g + i, sizeof v);
+        v &= ((int16_t)bits[i / 8] & bit) != 0;
+        memcpy(g + i, &v, sizeof v);
     }
     for (; i < n; i++) g[i] = bits[i / 8] >> (i % 8) & 1 ? g[i] : 0;
 }
