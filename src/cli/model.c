@@ -7,6 +7,8 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "format/json_writer.h"
+#include "format/tensor_read.h"
+#include "model/apm_infer.h"
 #include "model/model_file.h"
 #include "pipeline/model_path.h"
 
@@ -116,7 +118,7 @@ static const option import_options[] = {
 
 static bool is_carina_model(const char *path) {
     tensor_file file = {0};
-    if (model_file_read_tensors(&file, path, NULL) != CARINA_OK) return false;
+    if (tensor_read(&file, path, NULL) != CARINA_OK) return false;
     const char *format = tensor_file_metadata(&file, "format");
     bool ours = format && strncmp(format, "carina-model-", 13) == 0;
     tensor_file_free(&file);
@@ -126,11 +128,17 @@ static bool is_carina_model(const char *path) {
 static carina_status load_foreign(model_file *out, const char *path, const import_values *v, carina_error *error) {
     const atlas *regions = atlas_builtin(v->atlas);
     atlas *loaded = NULL;
-    apm_config config = apm_config_published();
-    carina_status status = CARINA_OK;
-    if (!regions) status = atlas_load(&loaded, v->atlas, error);
+    apm_config config = {0};
+    tensor_file weights = {0};
+    apm_infer_options infer = {.heads = (int)v->heads,
+                               .feature_heads = (int)v->feature_heads,
+                               .norm = RESNET_FROZEN,
+                               .image_height = (int)v->image_size,
+                               .image_width = (int)v->image_size};
+    carina_status status = tensor_read(&weights, path, error);
+    if (status == CARINA_OK && !regions) status = atlas_load(&loaded, v->atlas, error);
     if (loaded) regions = loaded;
-    if (status == CARINA_OK) status = model_file_guess_config(&config, path, error);
+    if (status == CARINA_OK) status = apm_infer_config(&config, &weights, path, &infer, error);
     if (status == CARINA_OK &&
         (config.region_count != regions->region_count || config.label_count != ATLAS_LABEL_COUNT))
         status = error_set(error, CARINA_ERROR_MISMATCH,
@@ -138,15 +146,11 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
                            "its set with --atlas",
                            path, config.region_count, config.label_count, regions->name, regions->region_count,
                            ATLAS_LABEL_COUNT);
-    if (status == CARINA_OK) {
-        config.image_height = config.image_width = (int)v->image_size;
-        config.heads = (int)v->heads;
-        config.feature_heads = (int)v->feature_heads;
-        status = apm_create(&out->model, &config, 0, error);
-    }
-    if (status == CARINA_OK) status = model_file_load_weights(out->model, path, error);
+    if (status == CARINA_OK) status = apm_create(&out->model, &config, 0, error);
+    if (status == CARINA_OK) status = model_file_copy_weights(out->model, &weights, path, error);
     if (status == CARINA_OK) status = model_file_copy_regions(&out->regions, regions, error);
     atlas_free(loaded);
+    tensor_file_free(&weights);
     return status;
 }
 

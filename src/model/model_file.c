@@ -9,7 +9,6 @@
 #include "base/build.h"
 #include "base/half.h"
 #include "format/config.h"
-#include "format/pth.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
 #include "format/yaml.h"
@@ -165,16 +164,6 @@ static carina_status copy_weights(const tensor_file *file, const char *path, par
 
 carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error) {
     return copy_weights(weights, path, model->parameters, error);
-}
-
-carina_status model_file_read_tensors(tensor_file *out, const char *path, carina_error *error) {
-    static const char *const endings[] = {".pth", ".pt", ".bin"};
-    size_t length = strlen(path);
-    for (int i = 0; i < 3; i++) {
-        size_t size = strlen(endings[i]);
-        if (length > size && strcmp(path + length - size, endings[i]) == 0) return pth_read(out, path, error);
-    }
-    return safetensors_read(out, path, error);
 }
 
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {

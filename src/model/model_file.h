@@ -47,11 +47,4 @@ const named_tensor *model_file_find_weight(const tensor_file *file, const char *
 /* A region set that the caller owns (atlas_free). */
 carina_status model_file_copy_regions(atlas **out, const atlas *regions, carina_error *error);
 
-/* The tensors of a .pth, .pt or .bin (PyTorch) or .safetensors file. */
-carina_status model_file_read_tensors(tensor_file *out, const char *path, carina_error *error);
-
-/* What the shapes of an AnatomiX state_dict say of its configuration: ResNet depth and width, D, layers, FFN, regions,
- * feature size. heads, image size and dropout leave no trace: *out keeps its values of those. */
-carina_status model_file_guess_config(apm_config *out, const char *path, carina_error *error);
-
 #endif
