@@ -449,10 +449,10 @@ def fit_projection(layer, inputs, output):
         layer.bias.copy_((layer.bias - mean) * factor + 0.1 * torch.randn_like(mean))
 
 
-def random_model(config, seed, sharpness=1.0, margin=2.0):
+def random_model(config, seed, sharpness=1.0, margin=3.0):
     """Seeded weights of sensible scale with no parameter at a special value. `sharpness` multiplies queries and keys:
     with few and narrow heads, attention tells patches and regions apart only above 1; with wide ones more than 1 makes
-    it a hard choice, which amplifies rounding. `margin` is the size of the biases in front of a ReLU over tokens: among
+    it a hard choice, which amplifies rounding. `margin` is the size of the biases in front of a ReLU: among
     a million units some lie so close to 0 that float32 rounding decides their sign, and one such unit moves a gradient
     by more than the tolerance; away from 0 hardly any do."""
     torch.manual_seed(seed)
@@ -478,6 +478,13 @@ def random_model(config, seed, sharpness=1.0, margin=2.0):
             for name, value in model.named_parameters():
                 if name.endswith(("linear1.bias", "bbox_embed.layers.0.bias", "bbox_embed.layers.1.bias")):
                     value.add_(margin * torch.randn_like(value).sign())
+            for module in model.modules():  # inside a block channels are mostly on or off, its output is mostly on
+                if isinstance(module, (Basic, Bottleneck, ResNet)):
+                    inner = [module.bn1, module.bn2] if isinstance(module, Bottleneck) else [module.bn1]
+                    for norm in inner:
+                        norm.bias.add_(1.5 * margin * torch.randn_like(norm.bias).sign())
+                    if not isinstance(module, ResNet):
+                        (module.bn3 if isinstance(module, Bottleneck) else module.bn2).bias.add_(margin)
         for module in model.modules():  # the last norm of a block: residual sums must not grow through 16 blocks
             if isinstance(module, (Basic, Bottleneck)):
                 (module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight.mul_(0.5)
