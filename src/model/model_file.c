@@ -134,13 +134,22 @@ const named_tensor *model_file_find_weight(const tensor_file *file, const char *
     return found;
 }
 
+/* The same axes in the same order; axes of one count for nothing ([CLS] is saved as [D] or [1, 1, D]). */
+static bool same_shape(const named_tensor *t, const parameter *p) {
+    int i = 0, j = 0;
+    for (;;) {
+        while (i < t->rank && t->shape[i] == 1) i++;
+        while (j < p->rank && p->size[j] == 1) j++;
+        if (i == t->rank || j == p->rank) return i == t->rank && j == p->rank;
+        if (t->shape[i++] != (uint64_t)p->size[j++]) return false;
+    }
+}
+
 static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, bool write,
                                  carina_error *error) {
     const named_tensor *t = model_file_find_weight(file, p->name);
     if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor for parameter %s", path, p->name);
-    bool same = t->rank == p->rank && tensor_dtype_is_float(t->dtype);
-    for (int axis = 0; same && axis < p->rank; axis++) same = t->shape[axis] == (uint64_t)p->size[axis];
-    if (!same) {
+    if (!tensor_dtype_is_float(t->dtype) || !same_shape(t, p)) {
         char found[96], wanted[96];
         uint64_t shape[TENSOR_MAX_RANK];
         for (int axis = 0; axis < p->rank; axis++) shape[axis] = (uint64_t)p->size[axis];
