@@ -62,7 +62,7 @@ static dnnl_data_type_t data_type(tensor_type type) { return type == TENSOR_BF16
 /* What products and convolutions share: a primitive, its memory descriptors, and the reorders of its weights. */
 typedef struct primitive {
     dnnl_primitive_t handle;
-    dnnl_memory_desc_t source, weights, target, bias, scratch, residual;
+    dnnl_memory_desc_t source, weights, target, bias, scratch;
     dnnl_memory_desc_t plain_weights; /* f32, as the model stores them */
     dnnl_primitive_t pack, unpack;
     bool weights_are_plain;
@@ -78,7 +78,6 @@ struct convolution {
     primitive base;
     convolution_direction direction;
     bool has_bias, has_residual;
-    bool residual_by_sum; /* copied into y first: oneDNN 2.6 adds a tensor wrongly in its SSE4.1 kernels */
     char implementation[64];
 };
 
@@ -145,15 +144,13 @@ static dnnl_alg_kind_t eltwise_of(activation_function f) {
     return dnnl_alg_kind_undef;
 }
 
-static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, activation_function f, bool add,
-                                     const dnnl_memory_desc_t *residual) {
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, activation_function f, bool add) {
     dnnl_status_t status = dnnl_primitive_attr_create(out);
     if (status != dnnl_success) return status;
     dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
     dnnl_post_ops_t operations;
     dnnl_post_ops_create(&operations);
     if (add) dnnl_post_ops_append_sum(operations, 1.0f);
-    if (residual) dnnl_post_ops_append_binary(operations, dnnl_binary_add, residual);
     if (f != FUNCTION_NONE) dnnl_post_ops_append_eltwise(operations, 1.0f, eltwise_of(f), 0.0f, 0.0f);
     status = dnnl_primitive_attr_set_post_ops(*out, operations);
     dnnl_post_ops_destroy(operations);
@@ -182,7 +179,7 @@ static dnnl_status_t product_build(product *p, const product_shape *s, const pro
     dnnl_status_t status = dnnl_matmul_desc_init(&operation, &a, &b, s->has_bias ? &p->base.bias : NULL, &c);
     if (status != dnnl_success) return status;
     dnnl_primitive_attr_t attributes;
-    status = make_attributes(&attributes, s->function, s->add, NULL);
+    status = make_attributes(&attributes, s->function, s->add);
     if (status != dnnl_success) return status;
     dnnl_primitive_desc_t descriptor = NULL;
     status = dnnl_primitive_desc_create(&descriptor, &operation, attributes, engine, NULL);
@@ -277,9 +274,8 @@ static dnnl_status_t forward_descriptor(dnnl_primitive_desc_t *out, convolution 
     if (status != dnnl_success) return status;
     dnnl_primitive_attr_t attributes;
     bool forward = s->direction == CONVOLUTION_FORWARD;
-    bool residual = forward && s->has_residual;
-    status = make_attributes(&attributes, forward && s->relu ? FUNCTION_RELU : FUNCTION_NONE,
-                             residual && c->residual_by_sum, residual && !c->residual_by_sum ? &d->y : NULL);
+    status =
+        make_attributes(&attributes, forward && s->relu ? FUNCTION_RELU : FUNCTION_NONE, forward && s->has_residual);
     if (status != dnnl_success) return status;
     status = dnnl_primitive_desc_create(out, &operation, attributes, engine, NULL);
     dnnl_primitive_attr_destroy(attributes);
@@ -303,7 +299,7 @@ static dnnl_status_t backward_descriptor(dnnl_primitive_desc_t *out, convolution
                                                              s->has_bias ? &c->base.bias : NULL, &d->y, d->strides,
                                                              d->pad_before, d->pad_after);
     dnnl_primitive_attr_t attributes = NULL;
-    if (status == dnnl_success) status = make_attributes(&attributes, FUNCTION_NONE, false, NULL);
+    if (status == dnnl_success) status = make_attributes(&attributes, FUNCTION_NONE, false);
     if (status == dnnl_success) status = dnnl_primitive_desc_create(out, &operation, attributes, engine, hint);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     dnnl_primitive_desc_destroy(hint);
@@ -315,8 +311,6 @@ static dnnl_status_t convolution_build(convolution *c, const convolution_shape *
     describe(&d, s, like);
     if (s->has_bias)
         dnnl_memory_desc_init_by_tag(&c->base.bias, 1, (dnnl_dims_t){s->output_channels}, dnnl_f32, dnnl_a);
-    c->residual_by_sum = s->has_residual && cpu_level_effective() == CPU_GENERIC;
-    if (s->has_residual && !c->residual_by_sum) c->base.residual = d.y;
     dnnl_primitive_desc_t descriptor = NULL;
     dnnl_status_t status = s->direction == CONVOLUTION_FORWARD ? forward_descriptor(&descriptor, c, s, &d, &d.w)
                                                                : backward_descriptor(&descriptor, c, s, &d);
@@ -381,13 +375,13 @@ void convolution_run(const convolution *c, void *x, void *w, float *bias, const 
         {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_BIAS},
     };
     const int *name = names[c->direction];
-    if (c->residual_by_sum) memmove(y, residual, descriptor_bytes(&c->base.target));
-    execute(c->base.handle, 6,
-            (int[]){name[0], name[1], name[2], name[3], DNNL_ARG_SCRATCHPAD,
-                    DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1},
+    /* Added where the sum already lies: oneDNN's way of adding another tensor is slower, and wrong in its SSE4.1
+     * kernels. */
+    if (c->has_residual) memcpy(y, residual, descriptor_bytes(&c->base.target));
+    execute(c->base.handle, 5, (int[]){name[0], name[1], name[2], name[3], DNNL_ARG_SCRATCHPAD},
             (const dnnl_memory_desc_t *[]){&c->base.source, &c->base.weights, &c->base.target, &c->base.bias,
-                                           &c->base.scratch, &c->base.residual},
-            (void *[]){x, w, y, bias, scratch, (void *)(uintptr_t)residual});
+                                           &c->base.scratch},
+            (void *[]){x, w, y, bias, scratch});
 }
 
 void dnnl_version_text(char out[32]) {
