@@ -143,11 +143,23 @@ static void sync_folder_of(const char *path) {
     free(folder);
 }
 
+/* The stream remembers that a write failed, but not why: writing on tells (the second time, when the first still finds
+ * a little room). The file is thrown away in any case. */
+static void recall_write_error(int fd) {
+    static const char probe[4096];
+    for (int i = 0; errno == 0 && i < 2; i++) {
+        if (write(fd, probe, sizeof probe) == (ssize_t)sizeof probe) errno = EIO;
+    }
+    if (errno == 0) errno = EIO;
+}
+
 carina_status file_writer_commit(file_writer *writer, carina_error *error) {
     carina_status status = CARINA_OK;
     errno = 0;
-    if (fflush(writer->stream) != 0 || ferror(writer->stream) || fsync(fileno(writer->stream)) != 0)
+    if (fflush(writer->stream) != 0 || ferror(writer->stream) || fsync(fileno(writer->stream)) != 0) {
+        recall_write_error(fileno(writer->stream));
         status = error_errno(error, "%s: cannot write (nothing was changed)", writer->path);
+    }
     int closed = fclose(writer->stream);
     writer->stream = NULL;
     if (status == CARINA_OK && closed != 0)

@@ -53,8 +53,16 @@ static void read_film(void *context, int shard, int worker) {
     j->status = study_open(&j->study, j->path, j->film_options, &j->error);
 }
 
+/* Names of files may hold line breaks and terminal escapes; shown to people they become '?', as in error messages. */
+static void put_name(const char *name, FILE *out) {
+    for (const char *c = name; *c; c++) putc((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c, out);
+}
+
 static void print_table(const char *path, const locator *l, const carina_location *found) {
-    printf("%s  %d x %d pixels  (%s)\n", path, found->width, found->height, locator_name(l));
+    put_name(path, stdout);
+    printf("  %d x %d pixels  (", found->width, found->height);
+    put_name(locator_name(l), stdout);
+    puts(")");
     printf("%3s  %-26s %8s %8s %8s %8s\n", "id", "region", "x1", "y1", "x2", "y2");
     for (int i = 0; i < found->region_count; i++) {
         const carina_region *r = &found->regions[i];
@@ -147,8 +155,11 @@ static carina_status write_overlay(const char *folder, const locator *l, const j
 }
 
 static int show(const locate_values *v, const locator *l, const job *j, const carina_location *found) {
-    for (int i = 0; i < found->warning_count; i++)
-        fprintf(stderr, "carina: %s: warning: %s\n", j->path, found->warnings[i]);
+    for (int i = 0; i < found->warning_count; i++) {
+        fputs("carina: ", stderr);
+        put_name(j->path, stderr);
+        fprintf(stderr, ": warning: %s\n", found->warnings[i]);
+    }
     if (v->json)
         print_json(j->path, l, found);
     else

@@ -1,8 +1,10 @@
 /* The program: finds the command that the first words name, parses its options, runs it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/nearest.h"
@@ -90,7 +92,18 @@ static int check_environment(void) {
     return COMMAND_OK;
 }
 
+/* A standard stream that the caller closed would be given to the next file we open, and our messages would be written
+ * into that file. Opened for the wrong direction, so that using it is still the error that it was. */
+static void keep_standard_streams(void) {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        if (fcntl(stream, F_GETFD) >= 0) continue;
+        int opened = open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        if (opened >= 0 && opened != stream) close(opened);
+    }
+}
+
 int main(int argc, char **argv) {
+    keep_standard_streams();
     setlocale(LC_CTYPE, ""); /* numbers keep the point of the C locale */
     int status = check_environment();
     if (status != COMMAND_OK) return status;

@@ -60,6 +60,8 @@ static int run(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     train_config config;
     trainer_result result;
+    if (v->resume && v->overwrite)
+        return command_usage("train: --resume and --overwrite contradict each other; see `carina train --help`");
     if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
         return command_fail(&error);
     trainer_options o = {.resume = v->resume,

@@ -108,7 +108,7 @@ static carina_status canvas_save(canvas *c, const char *path, carina_error *erro
     cairo_status_t state = cairo_status(c->cairo);
     if (state == CAIRO_STATUS_SUCCESS)
         state = cairo_surface_write_to_png_stream(c->surface, write_bytes, file_writer_stream(writer));
-    if (state != CAIRO_STATUS_SUCCESS) {
+    if (state != CAIRO_STATUS_SUCCESS && state != CAIRO_STATUS_WRITE_ERROR) { /* a failed write: commit says why */
         file_writer_abort(writer);
         return error_set(error, CARINA_ERROR_IO, "%s: cannot draw: %s", path, cairo_status_to_string(state));
     }

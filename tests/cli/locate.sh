@@ -47,6 +47,15 @@ expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensor
 [ "$(find pictures/new -name '*.png' -size +10k | wc -l)" -eq 2 ] || fail "not two pictures: $(ls -l pictures/new)"
 expect 1 '' 'empty.png' "$CARINA" locate --overlay empty.png -m ./tiny.safetensors "$film"
 
+# What cannot be written is reported with its reason, and nothing half-written stays.
+expect 1 'carina' '\.png: .*File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$@"' - \
+    "$CARINA" locate --overlay full -m ./tiny.safetensors "$film"
+[ "$(wc -l < expect.err)" -eq 1 ] && [ -z "$(ls -A full)" ] || fail "full disk: $(cat expect.err; ls -A full)"
+
+# A name with a line break or an escape stays on its line.
+cp "$film" "$(printf 'line\nbreak\033.jpg')"
+expect 0 '^line[?]break[?][.]jpg  ' - "$CARINA" locate -m ./tiny.safetensors line*
+
 # Models that are none.
 expect 1 - 'no-such-model' "$CARINA" locate -m no-such-model "$film"
 expect 1 - "did you mean 'tiny'" env CARINA_MODELS="$work" "$CARINA" locate -m tinny "$film"

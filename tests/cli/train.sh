@@ -34,6 +34,8 @@ grep -q 'mirrored films' "$folder/table" || fail "no mirrored films"
 grep -q '"name": "lung (both sides)"' "$folder/eval.json" || fail "no JSON"
 
 # What is wrong is said in one line, and nothing is left half-written.
+! "$CARINA" train "$ROOT/configs/smoke.yaml" $films --resume --overwrite 2>"$folder/err" || fail "contradiction accepted"
+grep -q 'contradict' "$folder/err" || fail "no reason: $(cat "$folder/err")"
 ! "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=bad trainin.steps=3 2>"$folder/err" || fail "unknown key accepted"
 grep -q 'training.steps' "$folder/err" || fail "no nearest key: $(cat "$folder/err")"
 ! "$CARINA" eval locate --model "$folder/small.safetensors" nonsense 2>"$folder/err" || fail "nonsense accepted"
