@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *carina_status_name(carina_status status) {
@@ -28,14 +29,47 @@ static void replace_control_characters(char *text) {
     }
 }
 
+/* A text that is too long is cut in its middle: the head names the file, the tail gives the reason. */
+static void put_message(carina_error *error, const char *text) {
+    size_t room = sizeof error->message - 1, length = strlen(text);
+    if (length <= room) {
+        memmove(error->message, text, length + 1);
+    } else {
+        static const char gap[] = " ... ";
+        size_t tail = room / 2, head = room - tail - (sizeof gap - 1);
+        memcpy(error->message, text, head);
+        memcpy(error->message + head, gap, sizeof gap - 1);
+        memcpy(error->message + room - tail, text + length - tail, tail + 1);
+    }
+    replace_control_characters(error->message);
+}
+
+/* What the format gives, then ": REASON" when there is one. Without memory for the whole text its head must do. */
+static void compose(carina_error *error, const char *reason, const char *format, va_list arguments) {
+    char *text = NULL, *whole = NULL;
+    va_list again;
+    va_copy(again, arguments);
+    if (vasprintf(&text, format, arguments) < 0) {
+        vsnprintf(error->message, sizeof error->message, format, again);
+        replace_control_characters(error->message);
+    } else if (!reason || asprintf(&whole, "%s: %s", text, reason) < 0) {
+        put_message(error, text);
+        free(text);
+    } else {
+        put_message(error, whole);
+        free(whole);
+        free(text);
+    }
+    va_end(again);
+}
+
 carina_status error_set(carina_error *error, carina_status status, const char *format, ...) {
     if (error) {
         va_list arguments;
         va_start(arguments, format);
         error->status = status;
-        vsnprintf(error->message, sizeof error->message, format, arguments);
+        compose(error, NULL, format, arguments);
         va_end(arguments);
-        replace_control_characters(error->message);
     }
     return status;
 }
@@ -46,11 +80,8 @@ carina_status error_prefix(carina_error *error, const char *format, ...) {
     memcpy(old, error->message, sizeof old);
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(error->message, sizeof error->message, format, arguments);
+    compose(error, old, format, arguments);
     va_end(arguments);
-    if (length >= 0 && (size_t)length < sizeof error->message)
-        snprintf(error->message + length, sizeof error->message - (size_t)length, ": %s", old);
-    replace_control_characters(error->message);
     return error->status;
 }
 
@@ -60,11 +91,8 @@ carina_status error_errno(carina_error *error, const char *format, ...) {
         va_list arguments;
         va_start(arguments, format);
         error->status = CARINA_ERROR_IO;
-        int length = vsnprintf(error->message, sizeof error->message, format, arguments);
+        compose(error, strerror(code), format, arguments);
         va_end(arguments);
-        if (length >= 0 && (size_t)length < sizeof error->message)
-            snprintf(error->message + length, sizeof error->message - (size_t)length, ": %s", strerror(code));
-        replace_control_characters(error->message);
     }
     errno = code;
     return CARINA_ERROR_IO;

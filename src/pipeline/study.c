@@ -200,8 +200,11 @@ static carina_status list_directory_file(study_list *list, const char *path, con
 
 carina_status study_list_add(study_list *list, const char *path, carina_error *error) {
     if (file_is_folder(path)) {
-        int before = list->count;
+        int before = list->count, notes_before = list->note_count;
         TRY(list_folder(list, path, 0, error));
+        if (list->note_count > notes_before)
+            qsort(list->note + notes_before, (size_t)(list->note_count - notes_before), sizeof *list->note,
+                  compare_texts);
         if (list->count == before) return error_set(error, CARINA_ERROR_FORMAT, "%s: no film in this folder", path);
         qsort(list->path + before, (size_t)(list->count - before), sizeof *list->path, compare_texts);
         return CARINA_OK;

@@ -20,6 +20,13 @@ static void error_messages_are_one_line(void **state) {
     assert_string_equal(error.message, "bad?name ?[31m");
     error_prefix(&error, "%s", "file.png");
     assert_string_equal(error.message, "file.png: bad?name ?[31m");
+
+    char path[4000]; /* a long path does not push the reason out */
+    memset(path, 'd', sizeof path - 1);
+    path[sizeof path - 1] = 0;
+    error_set(&error, CARINA_ERROR_IO, "%s: empty", path);
+    assert_int_equal(strlen(error.message), sizeof error.message - 1);
+    assert_string_equal(error.message + strlen(error.message) - 8, "d: empty");
 }
 
 static void cursor_never_passes_the_end(void **state) {
