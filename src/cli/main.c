@@ -87,7 +87,7 @@ static int run(const command *c, int count, char **arguments) {
 static int check_environment(void) {
     const char *cap = getenv("CARINA_MAX_ISA");
     cpu_level level;
-    if (cap && !cpu_level_parse(cap, &level))
+    if (cap && *cap && !cpu_level_parse(cap, &level))
         return command_usage("CARINA_MAX_ISA is '%s'; it must be generic, avx2, avx512 or amx", cap);
     return COMMAND_OK;
 }
