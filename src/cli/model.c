@@ -146,7 +146,7 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
                            "its set with --atlas",
                            path, config.region_count, config.label_count, regions->name, regions->region_count,
                            ATLAS_LABEL_COUNT);
-    if (status == CARINA_OK) status = apm_create(&out->model, &config, 0, error);
+    if (status == CARINA_OK) status = apm_create_empty(&out->model, &config, error);
     if (status == CARINA_OK) status = model_file_copy_weights(out->model, &weights, path, error);
     if (status == CARINA_OK) status = model_file_copy_regions(&out->regions, regions, error);
     atlas_free(loaded);

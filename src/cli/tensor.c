@@ -124,7 +124,7 @@ static carina_status build_model(tensor_run *r, const tensor_options *o, carina_
     apm_config config;
     TRY(tensor_read(&r->weights, o->weights, error));
     TRY(apm_infer_config(&config, &r->weights, o->weights, &infer, error));
-    TRY(apm_create(&r->model, &config, 0, error));
+    TRY(apm_create_empty(&r->model, &config, error));
     TRY(model_file_copy_weights(r->model, &r->weights, o->weights, error));
     return thread_pool_create(&r->pool, (int)o->threads, error);
 }

@@ -120,14 +120,33 @@ carina_status named_tensor_to_f32(const named_tensor *tensor, float *out, uint64
         if (tensor->byte_count) memcpy(out, bytes, (size_t)tensor->byte_count);
         return CARINA_OK;
     }
+    if (tensor->dtype == DTYPE_BF16) { /* what models are stored in: starting the program waits for this */
+        for (uint64_t i = 0; i < element_count; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, sizeof half);
+            out[i] = bf16_to_f32(half);
+        }
+        return CARINA_OK;
+    }
     for (uint64_t i = 0; i < element_count; i++) out[i] = element_as_f32(bytes + i * size, tensor->dtype);
     return CARINA_OK;
+}
+
+static bool all_bf16_finite(const uint8_t *bytes, uint64_t count) {
+    unsigned bad = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, bytes + 2 * i, sizeof half);
+        bad |= (half & 0x7f80u) == 0x7f80u;
+    }
+    return !bad;
 }
 
 carina_status named_tensor_check_finite(const named_tensor *tensor, carina_error *error) {
     if (!tensor_dtype_is_float(tensor->dtype)) return CARINA_OK;
     const uint8_t *bytes = tensor->data;
     uint64_t size = tensor_dtype_size(tensor->dtype), count = named_tensor_elements(tensor);
+    if (tensor->dtype == DTYPE_BF16 && all_bf16_finite(bytes, count)) return CARINA_OK;
     for (uint64_t i = 0; i < count; i++) {
         double value = element_as_f32(bytes + i * size, tensor->dtype);
         if (tensor->dtype == DTYPE_F64) memcpy(&value, bytes + i * size, sizeof value);

@@ -76,21 +76,21 @@ static void create_head(apm *m, model_builder *b) {
     m->feature_attention = attention_create(b, "anat_obj_embs.mha", width, c->feature_heads);
     m->feature_linear = linear_create(b, "anat_obj_embs.linear", width, c->feature_size);
     if (b->failed) return;
-    parameter_fill_xavier_uniform(m->projection_weight, &b->random);
-    parameter_fill_normal(m->cls_token, &b->random, 0.02);
-    parameter_fill_normal(m->cls_position, &b->random, 0.02);
-    parameter_fill_normal(m->queries, &b->random, 1.0);
+    parameter_fill_xavier_uniform(m->projection_weight, b->random);
+    parameter_fill_normal(m->cls_token, b->random, 0.02);
+    parameter_fill_normal(m->cls_position, b->random, 0.02);
+    parameter_fill_normal(m->queries, b->random, 1.0);
     begin_with_a_middling_box(&m->box_layers[2]);
     m->queries->decay = m->cls_token->decay = m->cls_position->decay = false; /* positions are not weights */
 }
 
-carina_status apm_create(apm **out, const apm_config *config, uint64_t seed, carina_error *error) {
+static carina_status create(apm **out, const apm_config *config, random_state *random, carina_error *error) {
     *out = NULL;
     TRY(check_config(config, error));
     apm *m = calloc(1, sizeof *m);
     if (!m) return error_memory(error, "APM", sizeof *m);
     m->config = *config;
-    model_builder b = {.random = random_seed(seed)};
+    model_builder b = {.random = random};
     carina_status status = parameters_create(&m->parameters, error);
     b.set = m->parameters;
     if (status == CARINA_OK) status = resnet_create(&m->backbone, &b, "backbone.0.body.", &config->backbone, error);
@@ -105,6 +105,15 @@ carina_status apm_create(apm **out, const apm_config *config, uint64_t seed, car
     }
     *out = m;
     return CARINA_OK;
+}
+
+carina_status apm_create(apm **out, const apm_config *config, uint64_t seed, carina_error *error) {
+    random_state random = random_seed(seed);
+    return create(out, config, &random, error);
+}
+
+carina_status apm_create_empty(apm **out, const apm_config *config, carina_error *error) {
+    return create(out, config, NULL, error);
 }
 
 void apm_free(apm *model) {

@@ -50,6 +50,8 @@ typedef struct apm {
 
 /* Random weights from `seed`. Errors name the configuration value that makes no model. */
 carina_status apm_create(apm **out, const apm_config *config, uint64_t seed, carina_error *error);
+/* The same with weights of zero, for weights that are loaded next: drawing them takes longer than loading them. */
+carina_status apm_create_empty(apm **out, const apm_config *config, carina_error *error);
 void apm_free(apm *model); /* accepts NULL */
 
 typedef struct apm_outputs {

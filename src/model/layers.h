@@ -12,7 +12,7 @@
  */
 typedef struct model_builder {
     parameters *set;
-    random_state random;
+    random_state *random; /* NULL: weights stay zero, because others are about to be loaded */
     bool failed;
 } model_builder;
 

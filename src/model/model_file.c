@@ -206,7 +206,7 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     TRY(atlas_parse(&m->regions, path, region_text, strlen(region_text), error));
     TRY(config_load_text(&part, 1, path, model_text, strlen(model_text), NULL, 0, error));
     apm_schema_finish(&config, m->regions->region_count, ATLAS_LABEL_COUNT);
-    TRY(apm_create(&m->model, &config, 0, error));
+    TRY(apm_create_empty(&m->model, &config, error));
     TRY(copy_weights(file, path, m->model->parameters, error));
     /* The texts outlive the mapping. */
     m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);

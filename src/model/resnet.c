@@ -27,7 +27,7 @@ static resnet_convolution convolution_create_layer(model_builder *b, const char 
                                                    resnet_norm kind) {
     resnet_convolution c = {.stride = stride, .padding = (int)size / 2};
     c.weight = layer_parameter(b, PARAMETER_WEIGHT, 4, (int64_t[]){out, in, size, size}, "%s.weight", convolution);
-    if (c.weight) parameter_fill_kaiming_normal(c.weight, &b->random);
+    if (c.weight) parameter_fill_kaiming_normal(c.weight, b->random);
     c.norm = norm_create(b, norm, out, kind);
     return c;
 }

@@ -99,10 +99,12 @@ void parameter_fill(parameter *p, float value) {
 }
 
 void parameter_fill_normal(parameter *p, random_state *random, double deviation) {
+    if (!random) return;
     for (int64_t i = 0; i < p->count; i++) p->value[i] = (float)(deviation * random_normal(random));
 }
 
 void parameter_fill_uniform(parameter *p, random_state *random, double bound) {
+    if (!random) return;
     for (int64_t i = 0; i < p->count; i++) p->value[i] = (float)random_range(random, -bound, bound);
 }
 

@@ -51,7 +51,7 @@ carina_status parameters_allocate_gradients(parameters *set, carina_error *error
 void parameters_zero_gradients(parameters *set);
 int64_t parameters_total(const parameters *set); /* number of values, buffers included */
 
-/* Initial values (He et al. 2015; Glorot and Bengio 2010). */
+/* random NULL leaves the values as they are. Initial values (He et al. 2015; Glorot and Bengio 2010). */
 void parameter_fill(parameter *p, float value);
 void parameter_fill_kaiming_normal(parameter *p, random_state *random); /* fan out, gain of ReLU: convolutions */
 void parameter_fill_xavier_uniform(parameter *p, random_state *random); /* [O, I] */
