@@ -8,10 +8,10 @@
 enum { A, B };
 
 typedef struct elementwise_state {
-    float factor; /* scale; dropout's keep scale */
-    float rate;   /* dropout */
+    bool multiplies; /* multiply; else add */
+    float factor;    /* scale; dropout's keep scale */
+    float rate;      /* dropout */
     activation_function function;
-    int64_t repeat; /* how often b stands in a */
 } elementwise_state;
 
 static int shards_of(const op *o) { return shard_count_for(o->output->count, 1); }
@@ -27,7 +27,7 @@ static int64_t span_length(const op *o, int64_t i, int64_t end) {
 static void combine_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
-    bool multiplies = ((elementwise_state *)o->state)->factor != 0;
+    bool multiplies = ((elementwise_state *)o->state)->multiplies;
     const kernels *k = o->owner->kernels;
     const tensor *a = o->input[A], *b = o->input[B];
     range r = shard_range(o->output->count, shards_of(o), shard);
@@ -59,7 +59,7 @@ static carina_status combine_prepare(op *o, carina_error *error) {
 static void combine_a_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
-    bool multiplies = ((elementwise_state *)o->state)->factor != 0;
+    bool multiplies = ((elementwise_state *)o->state)->multiplies;
     const kernels *k = o->owner->kernels;
     const tensor *a = o->input[A], *b = o->input[B];
     range r = shard_range(o->output->count, shards_of(o), shard);
@@ -80,7 +80,7 @@ static void combine_a_shard(void *context, int shard, int worker) {
 static void combine_b_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
-    bool multiplies = ((elementwise_state *)o->state)->factor != 0;
+    bool multiplies = ((elementwise_state *)o->state)->multiplies;
     const kernels *k = o->owner->kernels;
     const tensor *a = o->input[A], *b = o->input[B];
     float *sum = op_scratch(o);
@@ -122,7 +122,7 @@ static tensor *combine(graph *g, const op_type *type, tensor *a, tensor *b, bool
     if (!tail || a->param) return graph_fail(g, "%s: the second shape is not a tail of the first", type->name);
     op *o = graph_record(g, type, 2, (tensor *[]){a, b}, a->type, a->rank, a->size, sizeof(elementwise_state));
     if (!o) return NULL;
-    ((elementwise_state *)o->state)->factor = multiplies ? 1.0f : 0.0f;
+    ((elementwise_state *)o->state)->multiplies = multiplies;
     if (multiplies)
         o->backward_reads = (a->needs_gradient ? READS_INPUT(B) : 0) | (b->needs_gradient ? READS_INPUT(A) : 0);
     return o->output;
