@@ -9,12 +9,14 @@
 #include "base/file.h"
 #include "data/film_file.h"
 #include "data/film_table.h"
+#include "data/region_sentence.h"
 
 #define MAX_PATH_TEXT 4096
 
 typedef struct imagenome_set {
     dataset base; /* first: an imagenome_set * is a dataset * */
     film_table table;
+    bool sentences;
     uint64_t fingerprint;
 } imagenome_set;
 
@@ -108,6 +110,10 @@ static carina_status fill_sample(const imagenome_set *set, const film_row *row, 
     if (with_film || size_only) TRY(read_film(set, row, &out->film, error));
     if (rows == 0) columns = out->film.width, rows = out->film.height;
     fill_boxes(set->base.regions, graph, columns, rows, out);
+    if (set->sentences) {
+        carina_status status = region_sentences_make(out->sentences, set->base.regions, graph, out->present, error);
+        if (status != CARINA_OK) return error_prefix(error, "%s", row->id);
+    }
     out->width = columns;
     out->height = rows;
     if (with_film) {
@@ -181,6 +187,7 @@ carina_status chest_imagenome_open(dataset **out, const dataset_config *config, 
     if (!set) return error_memory(error, "data set", sizeof *set);
     set->base.type = &imagenome_class;
     set->base.regions = regions;
+    set->sentences = config->sentences;
     carina_status status = film_table_open(&set->table, config, error);
     if (status == CARINA_OK) status = compute_fingerprint(set, error);
     if (status != CARINA_OK) {

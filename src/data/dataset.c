@@ -12,10 +12,11 @@ typedef carina_status open_function(dataset **out, const dataset_config *config,
 static const struct dataset_type {
     const char *name;
     open_function *open;
+    bool has_sentences;
 } types[] = {
-    {"chest_imagenome", chest_imagenome_open},
-    {"nih_boxes", nih_boxes_open},
-    {"nih_films", nih_films_open},
+    {"chest_imagenome", chest_imagenome_open, true},
+    {"nih_boxes", nih_boxes_open, false},
+    {"nih_films", nih_films_open, false},
 };
 #define TYPE_COUNT (sizeof types / sizeof *types)
 
@@ -27,7 +28,14 @@ carina_status dataset_open(dataset **out, const dataset_config *config, const at
         return error_set(error, CARINA_ERROR_ARGUMENT, "a data set needs its type and its folder");
     }
     for (size_t i = 0; i < TYPE_COUNT; i++) {
-        if (strcmp(config->type, types[i].name) == 0) return types[i].open(out, config, regions, error);
+        if (strcmp(config->type, types[i].name) != 0) continue;
+        if (config->sentences && !types[i].has_sentences) {
+            return error_set(
+                error, CARINA_ERROR_UNSUPPORTED,
+                "a data set of type %s says nothing of its regions: no sentences to read (chest_imagenome has)",
+                config->type);
+        }
+        return types[i].open(out, config, regions, error);
     }
     return error_set(error, CARINA_ERROR_ARGUMENT,
                      "unknown data set type \"%s\"; known are chest_imagenome, nih_boxes, nih_films", config->type);

@@ -2,6 +2,7 @@
 #include "data/sample.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 void sample_clear(sample *s) {
@@ -14,5 +15,6 @@ void sample_clear(sample *s) {
 void sample_free(sample *s) {
     if (!s) return;
     image_free(&s->film);
+    for (int i = 0; i < ATLAS_MAX_REGIONS; i++) free(s->sentences[i]);
     sample_clear(s);
 }

@@ -23,11 +23,13 @@ typedef struct sample {
     box boxes[ATLAS_MAX_REGIONS];
     bool present[ATLAS_MAX_REGIONS]; /* false: the annotation lacks the region; it takes part in no loss or metric */
     bool unsure[ATLAS_MAX_REGIONS];  /* the annotator marked an edge of this box as guessed; false where nobody says */
-    float labels[ATLAS_LABEL_COUNT]; /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
+    char *sentences[ATLAS_MAX_REGIONS]; /* owned; what the report says of each present region (data/region_sentence.h).
+                                           NULL: region not present, or the set was opened without sentences */
+    float labels[ATLAS_LABEL_COUNT];    /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
 } sample;
 
 void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age and equipment -1; owns nothing */
-void sample_free(sample *s);  /* frees the film and clears; accepts NULL */
+void sample_free(sample *s);  /* frees film and sentences, and clears; accepts NULL */
 
 /* A data set: opened once, read from any thread. */
 typedef struct dataset dataset;
