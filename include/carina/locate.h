@@ -73,7 +73,8 @@ typedef struct carina_location {
     carina_region *regions; /* all regions of the set, by id */
 } carina_location;
 
-/* A DICOM, PNG or JPEG file with one film. *out is the caller's to free; untouched when the call fails. */
+/* A DICOM, PNG or JPEG file with one film, at least 64 pixels on its shorter side (CARINA_ERROR_LIMIT otherwise). *out
+ * is the caller's to free; untouched when the call fails. */
 CARINA_API carina_status carina_locate_file(carina_location *out, carina_model *model, const char *path,
                                             carina_error *error);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static carina_status open_regular(const char *path, int *descriptor, uint64_t *size, carina_error *error) {
+    if (!*path) return error_set(error, CARINA_ERROR_IO, "the name of a file is empty");
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
     if (fd < 0) return error_errno(error, "%s: cannot open", path);
     struct stat info;
@@ -27,43 +28,62 @@ static carina_status open_regular(const char *path, int *descriptor, uint64_t *s
     return CARINA_OK;
 }
 
+/* The first `size` bytes, or what there is of them when the file is shortened while we read. */
+static carina_status read_bytes(int fd, const char *path, uint64_t size, uint8_t **out, uint64_t *filled,
+                                carina_error *error) {
+    *out = NULL;
+    *filled = 0;
+    uint8_t *bytes = malloc((size_t)size + 1);
+    if (!bytes) return error_memory(error, path, size);
+    uint64_t got = 0;
+    while (got < size) {
+        ssize_t count = read(fd, bytes + got, (size_t)(size - got));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) {
+            carina_status status = error_errno(error, "%s: cannot read", path);
+            free(bytes);
+            return status;
+        }
+        if (count == 0) break;
+        got += (uint64_t)count;
+    }
+    bytes[got] = 0;
+    *out = bytes;
+    *filled = got;
+    return CARINA_OK;
+}
+
 carina_status file_read(const char *path, uint64_t limit, uint8_t **out, uint64_t *size, carina_error *error) {
     *out = NULL;
     *size = 0;
     int fd;
     uint64_t expected;
     TRY(open_regular(path, &fd, &expected, error));
-    carina_status status = CARINA_OK;
-    uint8_t *bytes = NULL;
-    if (expected > limit) {
-        status = error_set(error, CARINA_ERROR_LIMIT, "%s: %llu bytes, more than the %llu accepted here", path,
-                           (unsigned long long)expected, (unsigned long long)limit);
-        goto done;
-    }
-    bytes = malloc((size_t)expected + 1);
-    if (!bytes) {
-        status = error_memory(error, path, expected);
-        goto done;
-    }
-    uint64_t filled = 0;
-    while (filled < expected) {
-        ssize_t count = read(fd, bytes + filled, (size_t)(expected - filled));
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) {
-            status = error_errno(error, "%s: cannot read", path);
-            goto done;
-        }
-        if (count == 0) break; /* shortened while we read: what is there is what we have */
-        filled += (uint64_t)count;
-    }
-    bytes[filled] = 0;
-    *out = bytes;
-    *size = filled;
-    bytes = NULL;
-done:
-    free(bytes);
+    carina_status status =
+        expected > limit ? error_set(error, CARINA_ERROR_LIMIT, "%s: %llu bytes, more than the %llu accepted here",
+                                     path, (unsigned long long)expected, (unsigned long long)limit)
+                         : read_bytes(fd, path, expected, out, size, error);
     close(fd);
     return status;
+}
+
+carina_status file_read_start(const char *path, uint64_t most, uint8_t **out, uint64_t *size, carina_error *error) {
+    *out = NULL;
+    *size = 0;
+    int fd;
+    uint64_t whole;
+    TRY(open_regular(path, &fd, &whole, error));
+    carina_status status = read_bytes(fd, path, whole < most ? whole : most, out, size, error);
+    close(fd);
+    return status;
+}
+
+/* Only what is too large to be copied is mapped. */
+static carina_status map_bytes(int fd, const char *path, uint64_t size, file_map *out, carina_error *error) {
+    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) return error_errno(error, "%s: cannot map", path);
+    *out = (file_map){data, size, true};
+    return CARINA_OK;
 }
 
 carina_status file_map_open(file_map *out, const char *path, carina_error *error) {
@@ -71,23 +91,28 @@ carina_status file_map_open(file_map *out, const char *path, carina_error *error
     int fd;
     uint64_t size;
     TRY(open_regular(path, &fd, &size, error));
-    if (size > 0) {
-        void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            carina_status status = error_errno(error, "%s: cannot map", path);
-            close(fd);
-            return status;
-        }
-        out->data = data;
-        out->size = size;
+    carina_status status = CARINA_OK;
+    if (size > FILE_MAP_COPIED) {
+        status = map_bytes(fd, path, size, out, error);
+    } else {
+        uint8_t *bytes;
+        status = read_bytes(fd, path, size, &bytes, &size, error);
+        if (status == CARINA_OK && size > 0)
+            *out = (file_map){bytes, size, false};
+        else
+            free(bytes);
     }
     close(fd);
-    return CARINA_OK;
+    return status;
 }
 
 void file_map_close(file_map *map) {
     if (!map || !map->data) return;
-    munmap((void *)(uintptr_t)map->data, (size_t)map->size);
+    void *data = (void *)(uintptr_t)map->data;
+    if (map->mapped)
+        munmap(data, (size_t)map->size);
+    else
+        free(data);
     *map = (file_map){0};
 }
 

@@ -18,12 +18,22 @@
  * last byte (not counted in *size). Folders, devices and FIFOs are refused. */
 carina_status file_read(const char *path, uint64_t limit, uint8_t **out, uint64_t *size, carina_error *error);
 
+/* The same for the first bytes of a file of any length: min(most, the file's length) of them. */
+carina_status file_read_start(const char *path, uint64_t most, uint8_t **out, uint64_t *size, carina_error *error);
+
+/* A file's bytes, read-only, of the length that it had when it was opened. Up to FILE_MAP_COPIED bytes are read into
+ * memory, so that whoever cuts or rewrites the file meanwhile changes nothing here (a mapped page behind the new end
+ * would be SIGBUS). Only longer ones, which are checkpoints of foreign models, are mapped: they must be left alone
+ * while they are read. */
+#define FILE_MAP_COPIED (UINT64_C(64) << 20)
+
 typedef struct file_map {
     const uint8_t *data; /* NULL when the file is empty */
     uint64_t size;
+    bool mapped; /* else allocated */
 } file_map;
 
-carina_status file_map_open(file_map *out, const char *path, carina_error *error); /* read-only, private */
+carina_status file_map_open(file_map *out, const char *path, carina_error *error);
 void file_map_close(file_map *map);
 
 typedef struct file_writer file_writer;

@@ -1,4 +1,5 @@
 /* `carina locate`: the regions of chest films, as a table, as JSON, as pictures. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static const option locate_options[] = {
     {"dtype", 0, OPTION_CHOICE, "f32|bf16", "arithmetic: bf16 is faster with AMX", offsetof(locate_values, dtype), 0,
      0},
     {"frame", 0, OPTION_INTEGER, "N", "frame of multi-frame DICOM files, from 1", offsetof(locate_values, frame), 1,
-     1e6},
+     INT_MAX},
     OPTION_THREADS(locate_values, threads),
     {0},
 };
@@ -51,6 +52,7 @@ static void read_film(void *context, int shard, int worker) {
     (void)worker;
     job *j = (job *)context + shard;
     j->status = study_open(&j->study, j->path, j->film_options, &j->error);
+    if (j->status == CARINA_OK) j->status = study_check_size(&j->study, &j->error);
 }
 
 /* Names of files may hold line breaks and terminal escapes; shown to people they become '?', as in error messages. */
@@ -233,6 +235,7 @@ static int run(const void *values, int count, char *const *arguments) {
         if (study_list_add(&list, arguments[i], &error) != CARINA_OK) status = command_fail(&error);
     }
     for (int i = 0; i < list.note_count; i++) fprintf(stderr, "carina: %s\n", list.note[i]);
+    if (list.unread_count) status = COMMAND_FAILED;
     locator *l = NULL;
     const locator_options options = {(int)v->threads, v->dtype == 1};
     if (v->overlay && file_make_folders(v->overlay, &error) != CARINA_OK) {
@@ -256,10 +259,13 @@ const command command_locate = {
         "Reads frontal chest films (DICOM, PNG, JPEG; a folder or DICOMDIR stands for its films) and gives one box\n"
         "for each region of the model's set, in the pixels of the file: x1 y1 is the top left corner, right and left\n"
         "are the patient's. A file that cannot be read is reported and the others go on; the exit status is then 1.\n"
+        "So is, in a folder, what cannot be opened or is named .dcm, .png or .jpg and is none; other files there that\n"
+        "are no films are only mentioned. A film has at least 64 pixels on its shorter side.\n"
         "\n"
         "--json prints one object a film, each on a line of its own: file, width, height, transform (how the\n"
         "network's square was made), steps (what was done to the grey levels), model, and regions with id, name and\n"
-        "box. Research software, not a medical device.\n",
+        "box. Bytes of a file's name that are not UTF-8 stand there as U+FFFD. Research software, not a medical "
+        "device.\n",
     .examples =
         "carina locate film.dcm\n"
         "carina locate --overlay pictures films/*.png\n"

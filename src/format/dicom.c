@@ -65,7 +65,7 @@ static carina_status choose_frame(const dicom_attributes *a, int wanted, int *fr
         return error_set(error, CARINA_ERROR_UNSUPPORTED, "%d frames: choose one with --frame 1..%d", a->frame_count,
                          a->frame_count);
     if (wanted < 0 || wanted > a->frame_count)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "there is no frame %d, only 1..%d", wanted, a->frame_count);
+        return error_set(error, CARINA_ERROR_ARGUMENT, "there is no frame %d: the file has %d", wanted, a->frame_count);
     *frame = wanted ? wanted - 1 : 0;
     return CARINA_OK;
 }

@@ -129,8 +129,7 @@ static carina_status load_picture(film *out, const void *data, uint64_t size, co
                                   carina_error *error) {
     raster picture;
     if (options && options->frame > 1)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "there is no frame %d: the file holds one picture",
-                         options->frame);
+        return error_set(error, CARINA_ERROR_ARGUMENT, "there is no frame %d: the file has 1", options->frame);
     TRY(out->kind == FILM_PNG ? png_load_memory(&picture, data, size, error)
                               : jpeg_load_memory(&picture, data, size, error));
     out->file_width = picture.width;

@@ -177,8 +177,8 @@ static carina_status run_batch(locator *l, recording *r, const study *const *stu
     const float *boxes = tensor_data(r->boxes);
     for (int64_t i = 0; i < tensor_count(r->boxes); i++)
         if (!isfinite(boxes[i])) /* weights that are finite themselves can still overflow */
-            return error_set(error, CARINA_ERROR_MISMATCH, "model %s: its boxes are not finite: its weights make no sense",
-                             l->name);
+            return error_set(error, CARINA_ERROR_MISMATCH,
+                             "model %s: its boxes are not finite: its weights make no sense", l->name);
     for (int i = 0; i < count; i++) {
         ++*made; /* also when it is made in part: it is freed like the others */
         TRY(make_location(&out[i], l, studies[i], boxes + (size_t)i * 4 * (size_t)l->file.regions->region_count,

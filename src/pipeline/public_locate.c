@@ -51,6 +51,7 @@ const char *carina_model_region_name(const carina_model *model, int id) {
 
 static carina_status locate(carina_location *out, carina_model *model, const study *s, carina_error *error) {
     carina_location made;
+    TRY(study_check_size(s, error));
     TRY(locator_run(model->locator, &s, 1, &made, error));
     *out = made;
     return CARINA_OK;

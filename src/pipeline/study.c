@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
 
-#define MAX_DEPTH 64
-#define MAX_NOTES 1000
+#define MAX_DEPTH  64
+#define MAX_NOTES  1000
+#define HEAD_BYTES 65536 /* of a file, to tell what it is */
 
 carina_status study_open(study *out, const char *path, const film_options *options, carina_error *error) {
     *out = (study){0};
@@ -26,6 +28,14 @@ carina_status study_open(study *out, const char *path, const film_options *optio
     out->transform =
         letterbox_make(out->film.file_width, out->film.file_height, out->film.picture.width, out->film.picture.height);
     return CARINA_OK;
+}
+
+carina_status study_check_size(const study *s, carina_error *error) {
+    const image *picture = &s->film.picture;
+    if (picture->width >= STUDY_MIN_SIDE && picture->height >= STUDY_MIN_SIDE) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_LIMIT,
+                     "%s%s%d x %d pixels: too few to find anything in; a film has at least %d on its shorter side",
+                     s->path ? s->path : "", s->path ? ": " : "", picture->width, picture->height, STUDY_MIN_SIDE);
 }
 
 void study_close(study *s) {
@@ -98,18 +108,25 @@ static const char *why_no_film(const uint8_t *data, uint64_t size) {
     return NULL;
 }
 
+/* Whoever calls a file so says that it is a film. */
+static bool named_as_film(const char *path) {
+    static const char *const endings[] = {".dcm", ".dicom", ".png", ".jpg", ".jpeg"};
+    const char *dot = strrchr(path_name(path), '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0) return true;
+    return false;
+}
+
+/* Takes the path over. Its first bytes tell what it is. What cannot be read may be a film, and what is named as one but
+ * holds something else is a film that went wrong: both are listed, and opening them says what is the matter. */
 static carina_status list_file(study_list *list, char *path, carina_error *error) {
-    file_map map;
-    carina_error reason;
-    if (file_map_open(&map, path, &reason) != CARINA_OK) {
-        const char *text = strstr(reason.message, path) == reason.message ? reason.message + strlen(path) + 2 : "";
-        add_note(list, path, *text ? text : "cannot be read");
-        free(path);
-        return CARINA_OK;
-    }
-    const char *why = why_no_film(map.data, map.size);
-    file_map_close(&map);
-    if (!why) return add_path(list, path, error);
+    uint8_t *start;
+    uint64_t size;
+    if (file_read_start(path, HEAD_BYTES, &start, &size, NULL) != CARINA_OK) return add_path(list, path, error);
+    const char *why = why_no_film(start, size);
+    bool damaged = why && film_recognise(start, size) == FILM_UNKNOWN && named_as_film(path);
+    free(start);
+    if (!why || damaged) return add_path(list, path, error);
     add_note(list, path, why);
     free(path);
     return CARINA_OK;
@@ -122,7 +139,7 @@ static carina_status list_entry(study_list *list, char *path, int depth, carina_
     carina_status status = CARINA_OK;
     bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
     if (stat(path, &target) != 0) {
-        add_note(list, path, strerror(errno));
+        return add_path(list, path, error); /* opening it will say why */
     } else if (S_ISDIR(target.st_mode) && link) {
         add_note(list, path, "a link to a folder");
     } else if (S_ISDIR(target.st_mode)) {
@@ -141,6 +158,7 @@ static carina_status list_folder(study_list *list, const char *folder, int depth
     if (!stream) {
         if (depth == 0) return error_errno(error, "%s: cannot open folder", folder);
         add_note(list, folder, depth > MAX_DEPTH ? "folders too deep" : strerror(errno));
+        list->unread_count++;
         return CARINA_OK;
     }
     carina_status status = CARINA_OK;
@@ -185,6 +203,7 @@ static carina_status list_directory_file(study_list *list, const char *path, con
         char *file = find_record_file(folder, records[i]);
         if (file && !file_exists(file)) {
             add_note(list, file, "named in the DICOMDIR but not there");
+            list->unread_count++;
             free(file);
         } else {
             status = file ? add_path(list, file, error) : error_memory(error, path, 0);
@@ -209,14 +228,15 @@ carina_status study_list_add(study_list *list, const char *path, carina_error *e
         qsort(list->path + before, (size_t)(list->count - before), sizeof *list->path, compare_texts);
         return CARINA_OK;
     }
-    file_map map;
-    TRY(file_map_open(&map, path, error));
-    carina_status status;
-    if (film_recognise(map.data, map.size) == FILM_DICOM_DIRECTORY)
-        status = list_directory_file(list, path, map.data, map.size, error);
-    else
-        status = add_path(list, strdup(path), error);
-    file_map_close(&map);
+    uint8_t *bytes;
+    uint64_t size;
+    TRY(file_read_start(path, HEAD_BYTES, &bytes, &size, error));
+    bool is_directory = film_recognise(bytes, size) == FILM_DICOM_DIRECTORY;
+    free(bytes);
+    if (!is_directory) return add_path(list, strdup(path), error);
+    TRY(file_read(path, DICOM_MAX_FILE_BYTES, &bytes, &size, error));
+    carina_status status = list_directory_file(list, path, bytes, size, error);
+    free(bytes);
     return status;
 }
 

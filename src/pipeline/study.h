@@ -19,6 +19,11 @@ typedef struct study {
 carina_status study_open(study *out, const char *path, const film_options *options, carina_error *error);
 void study_close(study *s); /* accepts NULL and an empty study */
 
+/* Fewer pixels (square ones) on a side than this are an icon, not a film: boxes would be guesses. LIMIT, with the path.
+ */
+#define STUDY_MIN_SIDE 64
+carina_status study_check_size(const study *s, carina_error *error);
+
 #define STUDY_MAX_FILMS 1000000
 
 typedef struct study_list {
@@ -26,12 +31,14 @@ typedef struct study_list {
     int count;
     char **note; /* owned: one line for each file or folder left out, with the reason */
     int note_count;
+    int unread_count; /* of the notes: folders that could not be read, films of a DICOMDIR that are not there */
     int path_capacity, note_capacity;
 } study_list;
 
 /* A file is added as it is, whatever it holds (study_open will say); a DICOMDIR adds the files of its image records, in
- * its order; a folder adds, sorted by path, what looks like a film in it and in the folders below. Links to folders are
- * not followed, names that begin with '.' are passed over. *list starts as {0}; on error it keeps what it had.
+ * its order; a folder adds, sorted by path, what looks like a film in it and in the folders below, by content or by the
+ * end of its name, and what cannot be read: study_open will say why. Links to folders are not followed, names that
+ * begin with '.' are passed over. *list starts as {0}; on error it keeps what it had.
  * IO for what cannot be read, FORMAT for a folder or DICOMDIR without any film. */
 carina_status study_list_add(study_list *list, const char *path, carina_error *error);
 void study_list_free(study_list *list);

@@ -41,6 +41,39 @@ done
 expect 0 '' '' "$CARINA" locate --json -m ./tiny.safetensors set
 [ "$(wc -l < expect.out)" -ge 2 ] || fail "a folder gave $(wc -l < expect.out) results"
 
+# In a folder, what cannot be read or is named as a film and is none fails like any bad file; the rest goes on.
+mkdir mixed && cp "$film" mixed/good.jpg && echo notes > mixed/notes.txt
+expect 0 '"id": 35' 'notes.txt: skipped, neither' "$CARINA" locate --json -m ./tiny.safetensors mixed
+echo nonsense > mixed/bad.dcm
+ln -s nowhere mixed/gone
+expect 1 '"id": 35' 'mixed/bad.dcm: neither a DICOM' "$CARINA" locate --json -m ./tiny.safetensors mixed
+grep -q 'mixed/gone: cannot open: No such file' expect.err || fail "a dead link went unnoticed: $(cat expect.err)"
+if [ "$(id -u)" -ne 0 ]; then
+    rm mixed/bad.dcm mixed/gone
+    cp "$film" mixed/secret && chmod 0 mixed/secret
+    mkdir mixed/closed && chmod 0 mixed/closed
+    expect 1 '"id": 35' 'mixed/secret: cannot open: Permission' "$CARINA" locate --json -m ./tiny.safetensors mixed
+    grep -q 'mixed/closed: skipped, Permission' expect.err || fail "a closed folder went unnoticed"
+    rm mixed/secret
+    expect 1 '"id": 35' 'mixed/closed: skipped, Permission' "$CARINA" locate --json -m ./tiny.safetensors mixed
+    chmod 700 mixed/closed
+fi
+
+# An empty name, a picture too small to be a film, a frame that is not there.
+data="$ROOT/tests/data"
+expect 1 - 'the name of a file is empty' "$CARINA" locate -m ./tiny.safetensors ''
+expect 1 - 'grey8.png: .* x .* pixels: too few .* at least 64 on its shorter side' \
+    "$CARINA" locate -m ./tiny.safetensors "$data/pictures/grey8.png"
+expect 1 - 'frames_u8.dcm: there is no frame 9: the file has 3' "$CARINA" locate -m ./tiny.safetensors --frame 9 "$data/dicom/frames_u8.dcm"
+expect 1 - 'no frame 2: the file has 1' "$CARINA" locate -m ./tiny.safetensors --frame 2 "$film"
+expect 1 - 'no frame 1000000000: the file has 3' "$CARINA" locate -m ./tiny.safetensors --frame 1000000000 "$data/dicom/frames_u8.dcm"
+expect 2 - 'outside 1 to' "$CARINA" locate --frame 0 "$film"
+
+# A file's name need not be UTF-8, but JSON must.
+cp "$film" "$(printf 'r\351seau.jpg')"
+expect 0 "^\{\"file\": \"r$(printf '\357\277\275')seau.jpg\"" - "$CARINA" locate --json -m ./tiny.safetensors r*seau.jpg
+iconv -f UTF-8 -t UTF-8 expect.out > /dev/null || fail "the JSON is not UTF-8"
+
 # Pictures: one a film, and films of one name in two folders do not overwrite each other.
 mkdir -p twin && cp "$film" twin/
 expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensors "$film" "twin/$(basename "$film")"

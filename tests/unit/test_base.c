@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -77,6 +78,52 @@ static void pool_runs_every_shard_once(void **state) {
     thread_pool_free(pool);
 }
 
+/* A mapped page behind the new end would kill the process. */
+static void open_bytes_survive_a_cut_file(void **state) {
+    (void)state;
+    const char *path = TEST_TMP "/cut_file";
+    static uint8_t bytes[3 * 4096];
+    carina_error error;
+    file_map map;
+    memset(bytes, 7, sizeof bytes);
+    assert_int_equal(file_write(path, bytes, sizeof bytes, &error), CARINA_OK);
+    assert_int_equal(file_map_open(&map, path, &error), CARINA_OK);
+    assert_int_equal(truncate(path, 10), 0);
+    assert_int_equal(map.size, sizeof bytes);
+    assert_int_equal(memcmp(map.data, bytes, sizeof bytes), 0);
+    file_map_close(&map);
+    assert_null(map.data);
+
+    /* What is too large to be copied is mapped. */
+    assert_int_equal(truncate(path, (off_t)FILE_MAP_COPIED + 1), 0);
+    assert_int_equal(file_map_open(&map, path, &error), CARINA_OK);
+    assert_true(map.mapped && map.size == FILE_MAP_COPIED + 1);
+    assert_int_equal(map.data[9], 7);
+    assert_int_equal(map.data[FILE_MAP_COPIED], 0);
+    file_map_close(&map);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(file_map_open(&map, "", &error), CARINA_ERROR_IO);
+    assert_string_equal(error.message, "the name of a file is empty");
+}
+
+static void the_start_of_a_file(void **state) {
+    (void)state;
+    const char *path = TEST_TMP "/start_of_file";
+    carina_error error;
+    uint8_t *bytes;
+    uint64_t size;
+    assert_int_equal(file_write(path, "0123456789", 10, &error), CARINA_OK);
+    assert_int_equal(file_read_start(path, 4, &bytes, &size, &error), CARINA_OK);
+    assert_int_equal(size, 4);
+    assert_string_equal((char *)bytes, "0123");
+    free(bytes);
+    assert_int_equal(file_read_start(path, 11, &bytes, &size, &error), CARINA_OK);
+    assert_int_equal(size, 10);
+    free(bytes);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(file_read_start(path, 11, &bytes, &size, &error), CARINA_ERROR_IO);
+}
+
 static void writer_replaces_only_on_commit(void **state) {
     (void)state;
     const char *path = TEST_TMP "/writer.txt";
@@ -100,6 +147,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_messages_are_one_line),      cmocka_unit_test(cursor_never_passes_the_end),
         cmocka_unit_test(random_streams_repeat_and_differ), cmocka_unit_test(pool_runs_every_shard_once),
+        cmocka_unit_test(open_bytes_survive_a_cut_file),    cmocka_unit_test(the_start_of_a_file),
         cmocka_unit_test(writer_replaces_only_on_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,7 +96,7 @@ static void frames_by_number(void **state) {
     for (int i = 0; i < 2; i++) {
         dicom_options options = {.frame = wrong[i]};
         assert_int_equal(dicom_load_file(&film, FOLDER "frames_u8.dcm", &options, &error), CARINA_ERROR_ARGUMENT);
-        assert_non_null(strstr(error.message, "only 1..3"));
+        assert_non_null(strstr(error.message, "the file has 3"));
     }
     assert_int_equal(dicom_load_file(&film, FOLDER "frames_u8.dcm", NULL, &error), CARINA_ERROR_UNSUPPORTED);
     assert_non_null(strstr(error.message, "3 frames: choose one with --frame 1..3"));

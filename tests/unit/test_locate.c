@@ -53,8 +53,8 @@ static int remove_model(void **state) {
     return unlink(MODEL);
 }
 
-#define WIDTH  50
-#define HEIGHT 70
+#define WIDTH  70
+#define HEIGHT 90
 
 /* Noise with a bright block whose place depends on the film. */
 static void draw(uint8_t *pixels, uint64_t index) {
@@ -171,6 +171,18 @@ static void test_public(void **state) {
     carina_location_free(&c);
     carina_location_free(NULL);
 
+    /* An icon is no film. */
+    assert_int_equal(carina_locate_pixels(&a, model, narrow, 64, 63, 64, 8, &error), CARINA_ERROR_LIMIT);
+    assert_string_equal(error.message,
+                        "64 x 63 pixels: too few to find anything in; a film has at least 64 on its "
+                        "shorter side");
+    assert_int_equal(carina_locate_pixels(&a, model, narrow, 63, 64, 64, 8, &error), CARINA_ERROR_LIMIT);
+    assert_int_equal(carina_locate_pixels(&a, model, narrow, 64, 64, 64, 8, &error), CARINA_OK);
+    carina_location_free(&a);
+    assert_int_equal(carina_locate_file(&a, model, TEST_DATA "/pictures/grey8.png", &error), CARINA_ERROR_LIMIT);
+    assert_non_null(strstr(error.message, "grey8.png: "));
+    assert_int_equal(carina_locate_file(&a, model, "", &error), CARINA_ERROR_IO);
+    assert_string_equal(error.message, "the name of a file is empty");
     assert_int_equal(carina_locate_pixels(&a, model, narrow, 0, 1, 1, 8, &error), CARINA_ERROR_LIMIT);
     assert_int_equal(carina_locate_pixels(&a, model, narrow, 4, 4, 3, 8, &error), CARINA_ERROR_ARGUMENT);
     assert_int_equal(carina_locate_pixels(&a, model, narrow, 4, 4, 4, 12, &error), CARINA_ERROR_ARGUMENT);

@@ -27,6 +27,7 @@ static void directory_in_its_order(void **state) {
     assert_string_equal(list.path[1], MEDIUM "/FILMS/F1");
     assert_int_equal(list.note_count, 1);
     assert_non_null(strstr(list.note[0], "FILMS/GONE: skipped, named in the DICOMDIR but not there"));
+    assert_int_equal(list.unread_count, 1);
     study_list_free(&list);
 }
 
@@ -87,6 +88,33 @@ static void folder_sorted_with_notes(void **state) {
     study_list_free(&list);
 }
 
+/* What cannot be read, and what is named as a film but holds none, is for study_open to refuse. */
+static void damaged_films_are_listed(void **state) {
+    (void)state;
+    carina_error error;
+    static const char *const films[] = {"a.DCM", "b.png", "c.jpeg", "gone"};
+    assert_int_equal(file_make_folders(TEST_TMP "/study_damaged", &error), CARINA_OK);
+    assert_int_equal(file_write(TEST_TMP "/study_damaged/a.DCM", "no film", 7, &error), CARINA_OK);
+    assert_int_equal(file_write(TEST_TMP "/study_damaged/b.png", "", 0, &error), CARINA_OK);
+    assert_int_equal(file_write(TEST_TMP "/study_damaged/c.jpeg", "hello", 5, &error), CARINA_OK);
+    assert_int_equal(file_write(TEST_TMP "/study_damaged/d.csv", "1,2", 3, &error), CARINA_OK);
+    unlink(TEST_TMP "/study_damaged/gone");
+    assert_int_equal(symlink("nowhere", TEST_TMP "/study_damaged/gone"), 0);
+    study_list list = {0};
+    assert_int_equal(study_list_add(&list, TEST_TMP "/study_damaged", &error), CARINA_OK);
+    assert_int_equal(list.count, 4);
+    for (int i = 0; i < 4; i++) {
+        study s;
+        assert_string_equal(path_name(list.path[i]), films[i]);
+        assert_int_not_equal(study_open(&s, list.path[i], NULL, &error), CARINA_OK);
+        assert_non_null(strstr(error.message, films[i]));
+    }
+    assert_int_equal(list.note_count, 1);
+    assert_true(has_note(&list, "d.csv", "neither"));
+    assert_int_equal(list.unread_count, 0);
+    study_list_free(&list);
+}
+
 static void nothing_to_list(void **state) {
     (void)state;
     study_list list = {0};
@@ -123,9 +151,8 @@ static void boxes_return_to_the_files_pixels(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(directory_in_its_order),
-        cmocka_unit_test(folder_sorted_with_notes),
-        cmocka_unit_test(nothing_to_list),
+        cmocka_unit_test(directory_in_its_order),           cmocka_unit_test(folder_sorted_with_notes),
+        cmocka_unit_test(damaged_films_are_listed),         cmocka_unit_test(nothing_to_list),
         cmocka_unit_test(boxes_return_to_the_files_pixels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
