@@ -38,6 +38,10 @@ const command *command_at(int index);
 const command *command_find(const char *name); /* the full name; NULL when there is none */
 void command_print_help(const command *c, FILE *out);
 
+/* The commands that start with the group's word ("data"), one line each, to `out` (NULL: only counted). Returns how
+ * many there are; 0, with nothing printed, when the word is no group. */
+int command_print_group(const char *word, FILE *out);
+
 /* Prints "carina: MESSAGE" to standard error and returns COMMAND_FAILED (COMMAND_USAGE for a usage error). */
 int command_fail(const carina_error *error);
 int command_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -51,6 +51,19 @@ void command_print_help(const command *c, FILE *out) {
     print_indented(c->examples, out);
 }
 
+int command_print_group(const char *word, FILE *out) {
+    int members = 0;
+    size_t length = strlen(word);
+    for (int i = 0; command_at(i); i++) {
+        const command *c = command_at(i);
+        if (strncmp(c->name, word, length) != 0 || c->name[length] != ' ') continue;
+        if (out && members == 0) fprintf(out, "carina %s is a group of commands:\n", word);
+        if (out) fprintf(out, "  carina %-18s %s\n", c->name, c->summary);
+        members++;
+    }
+    return members;
+}
+
 int command_fail(const carina_error *error) {
     fflush(stdout);
     fprintf(stderr, "carina: %s\n", error->message);

@@ -81,12 +81,15 @@ static void find_font(findings *f) {
     if (!f->font[0]) add_problem(f, "no DejaVu font: names in pictures get another font; install fonts-dejavu-core");
 }
 
+/* A name that several folders have is one model: the one that --model NAME takes. */
 static void take_model(void *context, const char *name, const char *path) {
     findings *f = context;
     if (f->model_count == MAX_MODELS) return;
+    for (int i = 0; i < f->model_count; i++)
+        if (strcmp(f->models[i].name, name) == 0) return;
     found_model *m = &f->models[f->model_count];
     m->name = strdup(name);
-    m->path = strdup(path);
+    if (model_path_find(&m->path, name, NULL) != CARINA_OK) m->path = strdup(path);
     if (m->name && m->path) f->model_count++;
     if (strcmp(name, MODEL_PATH_DEFAULT) == 0) f->default_model = true;
 }

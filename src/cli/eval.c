@@ -174,6 +174,23 @@ static carina_status evaluate(predictor *p, const char *word, const eval_values 
     return status;
 }
 
+/* Everything that the command line alone tells: known before a model is loaded. */
+static carina_status check_word(const char *word, const eval_values *v, carina_error *error) {
+    dataset_config config;
+    char *type = NULL;
+    TRY(set_of_word(&config, &type, word, v, error));
+    carina_status status = dataset_check_type(type, error);
+    free(type);
+    return status;
+}
+
+static carina_status check_words(const eval_values *v, int count, char *const *words, carina_error *error) {
+    for (int i = 0; i < count; i++) TRY(check_word(words[i], v, error));
+    if (v->constant && check_word(v->constant, v, error) != CARINA_OK) return error_prefix(error, "--constant");
+    if (v->split && dataset_check_split(v->split, error) != CARINA_OK) return error_prefix(error, "--split");
+    return CARINA_OK;
+}
+
 static carina_status run_all(const eval_values *v, int count, char *const *words, carina_error *error) {
     predictor p = {0};
     file_writer *file = NULL;
@@ -204,8 +221,11 @@ static carina_status run_all(const eval_values *v, int count, char *const *words
 
 static int run(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
+    const eval_values *v = values;
+    if (check_words(v, count, arguments, &error) != CARINA_OK)
+        return command_usage("eval locate: %s; see `carina eval locate --help`", error.message);
     progress_catch_interrupts();
-    return run_all(values, count, arguments, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
+    return run_all(v, count, arguments, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
 
 const command command_eval_locate = {

@@ -103,6 +103,7 @@ static int run(const void *values, int count, char *const *arguments) {
     char name[128];
     snprintf(name, sizeof name, "%s%s%s", arguments[0], count > 1 ? " " : "", count > 1 ? arguments[1] : "");
     const command *c = command_find(name);
+    if (!c && count == 1 && command_print_group(name, stdout)) return COMMAND_OK;
     if (!c) return command_usage("help: there is no command '%s'; `carina help` lists them", name);
     command_print_help(c, stdout);
     return COMMAND_OK;
@@ -114,8 +115,8 @@ const command command_help = {
     .arguments = "[COMMAND]",
     .description =
         "Without a command: all commands, one line each. With one: its options and examples, as\n"
-        "`carina COMMAND --help` prints them.\n",
-    .examples = "carina help\ncarina help doctor\ncarina help --man | man -l -\n",
+        "`carina COMMAND --help` prints them. With the first word of several, such as data: those.\n",
+    .examples = "carina help\ncarina help doctor\ncarina help model\ncarina help --man | man -l -\n",
     .options = help_options,
     .defaults = &help_defaults,
     .values_size = sizeof(help_values),

@@ -25,32 +25,17 @@ static const command *find(int count, char **words, int *used) {
     return command_find(words[0]);
 }
 
-/* Commands that start with the group's word; prints them to `out` when it is not NULL. */
-static int group_members(const char *word, FILE *out) {
-    int members = 0;
-    size_t length = strlen(word);
-    for (int i = 0; command_at(i); i++) {
-        const command *c = command_at(i);
-        if (strncmp(c->name, word, length) != 0 || c->name[length] != ' ') continue;
-        if (out) fprintf(out, "  carina %-18s %s\n", c->name, c->summary);
-        members++;
-    }
-    return members;
-}
-
 static int unknown_command(int count, char **words) {
-    if (group_members(words[0], NULL)) {
+    if (command_print_group(words[0], NULL)) {
         bool asks_help = count > 1 && (strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0);
         if (asks_help || count == 1) {
-            FILE *out = asks_help ? stdout : stderr;
-            fprintf(out, "carina %s is a group of commands:\n", words[0]);
-            group_members(words[0], out);
+            command_print_group(words[0], asks_help ? stdout : stderr);
             return asks_help ? COMMAND_OK : COMMAND_USAGE;
         }
     }
     const char *names[MAX_COMMANDS];
     char wanted[128];
-    bool two = count > 1 && group_members(words[0], NULL) > 0;
+    bool two = count > 1 && command_print_group(words[0], NULL) > 0;
     snprintf(wanted, sizeof wanted, "%s%s%s", words[0], two ? " " : "", two ? words[1] : "");
     int known = 0;
     for (; command_at(known) && known < MAX_COMMANDS; known++) names[known] = command_at(known)->name;

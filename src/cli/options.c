@@ -95,61 +95,81 @@ static carina_status unknown(const option *table, const char *name, size_t lengt
     return error_set(error, CARINA_ERROR_ARGUMENT, "unknown option --%s", word);
 }
 
-/* One option at arguments[*at]; steps over its value when that is an argument of its own. */
-static carina_status parse_one(const option *table, void *values, int count, char **arguments, int *at,
-                               carina_error *error) {
-    const char *text = arguments[*at], *value = NULL;
-    const option *o;
-    if (text[1] == '-') {
-        const char *name = text + 2;
-        size_t length = strcspn(name, "=");
-        o = find_long(table, name, length);
-        if (!o && strncmp(name, "no-", 3) == 0 && !name[length]) {
-            const option *flag = find_long(table, name + 3, length - 3);
-            if (flag && flag->kind == OPTION_FLAG) {
-                *(bool *)((char *)values + flag->offset) = false;
-                return CARINA_OK;
-            }
-        }
-        if (!o) return unknown(table, name, length, error);
-        if (name[length] == '=') value = name + length + 1;
-    } else {
-        o = find_short(table, text[1]);
-        if (!o) return error_set(error, CARINA_ERROR_ARGUMENT, "unknown option %s", text);
-        if (text[2]) value = text + 2;
-    }
+/* What parsing goes along: the words, and which one is looked at. */
+typedef struct parse {
+    const option *table;
+    void *values;
+    int count, at;
+    char **arguments;
+    carina_error *error;
+} parse;
+
+/* value: what stands behind the option in its own word, NULL when nothing does: then the next word is taken. */
+static carina_status take(parse *p, const option *o, const char *value) {
     if (o->kind == OPTION_FLAG) {
-        if (value) return error_set(error, CARINA_ERROR_ARGUMENT, "--%s takes no value", o->name);
-        *(bool *)((char *)values + o->offset) = true;
+        if (value) return error_set(p->error, CARINA_ERROR_ARGUMENT, "--%s takes no value", o->name);
+        *(bool *)((char *)p->values + o->offset) = true;
         return CARINA_OK;
     }
     if (!value) {
-        if (*at + 1 >= count)
-            return error_set(error, CARINA_ERROR_ARGUMENT, "--%s needs a value: %s", o->name, o->argument);
-        value = arguments[++*at];
+        if (p->at + 1 >= p->count)
+            return error_set(p->error, CARINA_ERROR_ARGUMENT, "--%s needs a value: %s", o->name, o->argument);
+        value = p->arguments[++p->at];
     }
-    return set_value(o, value, values, error);
+    return set_value(o, value, p->values, p->error);
+}
+
+static carina_status parse_long(parse *p, const char *name) {
+    size_t length = strcspn(name, "=");
+    const option *o = find_long(p->table, name, length);
+    if (!o && strncmp(name, "no-", 3) == 0 && !name[length]) {
+        const option *flag = find_long(p->table, name + 3, length - 3);
+        if (flag && flag->kind == OPTION_FLAG) {
+            *(bool *)((char *)p->values + flag->offset) = false;
+            return CARINA_OK;
+        }
+    }
+    if (!o) return unknown(p->table, name, length, p->error);
+    return take(p, o, name[length] == '=' ? name + length + 1 : NULL);
+}
+
+/* "-q", "-t3", "-qr", "-qt3": flags may stand together, and before one option with a value. */
+static carina_status parse_short(parse *p, const char *letters, bool *help) {
+    for (const char *letter = letters; *letter; letter++) {
+        const option *o = find_short(p->table, *letter);
+        if (!o && *letter == 'h') {
+            *help = true;
+            return CARINA_OK;
+        }
+        if (!o)
+            return error_set(p->error, CARINA_ERROR_ARGUMENT,
+                             letters[1] ? "unknown option -%c in -%s" : "unknown option -%c", *letter, letters);
+        if (o->kind != OPTION_FLAG) return take(p, o, letter[1] ? letter + 1 : NULL);
+        TRY(take(p, o, NULL));
+    }
+    return CARINA_OK;
 }
 
 carina_status options_parse(const option *table, void *values, int *count, char **arguments, bool *help,
                             carina_error *error) {
-    int kept = 0, total = *count;
-    bool ended = false;
+    int kept = 0;
+    parse p = {table, values, *count, 0, arguments, error};
     *help = false;
-    for (int i = 0; i < total; i++) {
-        char *text = arguments[i];
+    for (bool ended = false; p.at < p.count && !*help; p.at++) {
+        char *text = arguments[p.at];
         if (ended || text[0] != '-' || !text[1]) { /* a lone "-" is an argument */
             arguments[kept++] = text;
         } else if (strcmp(text, "--") == 0) {
             ended = true;
-        } else if (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0) {
+        } else if (strcmp(text, "--help") == 0) {
             *help = true;
-            return CARINA_OK;
+        } else if (text[1] == '-') {
+            TRY(parse_long(&p, text + 2));
         } else {
-            TRY(parse_one(table, values, total, arguments, &i, error));
+            TRY(parse_short(&p, text + 1, help));
         }
     }
-    *count = kept;
+    if (!*help) *count = kept;
     return CARINA_OK;
 }
 

@@ -9,7 +9,8 @@
  *         {0},
  *     };
  *
- * Options may stand anywhere; `--name value`, `--name=value`, `-n value`; `--` ends them. Given twice, the last counts.
+ * Options may stand anywhere; `--name value`, `--name=value`, `-n value`, `-nvalue`; flags of
+ * one letter may stand together (`-qr`). `--` ends them. Given twice, the last counts.
  * What is not an option is left in order: FILE, key=value and the like are the command's own business.
  */
 #ifndef CLI_OPTIONS_H

@@ -1,6 +1,7 @@
 /* `carina train`: runs a training configuration to its end, or until interrupted, and resumes it. */
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/progress.h"
 #include "cli/command.h"
@@ -31,9 +32,12 @@ static const option options[] = {
 };
 
 static void print_result(const trainer_result *r, uint64_t steps) {
-    const char *state = r->finished ? "finished" : r->interrupted ? "interrupted, saved" : "paused";
-    printf("%s at step %llu of %llu: loss %.4f", state, (unsigned long long)r->step, (unsigned long long)steps,
-           r->loss);
+    const char *state = r->finished_before ? "finished already"
+                        : r->finished      ? "finished"
+                        : r->interrupted   ? "interrupted, saved"
+                                           : "paused";
+    printf("%s at step %llu of %llu", state, (unsigned long long)r->step, (unsigned long long)steps);
+    if (!isnan(r->loss)) printf(", loss %.4f", r->loss);
     if (r->best >= 0) printf(", best validation IoU %.4f at step %llu", r->best, (unsigned long long)r->best_step);
     if (r->monitor >= 0) printf(", monitor IoU %.4f (only watched)", r->monitor);
     printf("\n%s\n", r->folder);
@@ -62,6 +66,9 @@ static int run(const void *values, int count, char *const *arguments) {
     trainer_result result;
     if (v->resume && v->overwrite)
         return command_usage("train: --resume and --overwrite contradict each other; see `carina train --help`");
+    for (int i = 1; i < count; i++)
+        if (!strchr(arguments[i], '=') || arguments[i][0] == '=')
+            return command_usage("train: '%s' is not of the form KEY=VALUE; see `carina train --help`", arguments[i]);
     if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
         return command_fail(&error);
     trainer_options o = {.resume = v->resume,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/nearest.h"
 #include "data/chest_imagenome.h"
 #include "data/nih_boxes.h"
 
@@ -22,6 +23,25 @@ static const struct dataset_type {
 
 const char *dataset_type_name(int index) { return index >= 0 && (size_t)index < TYPE_COUNT ? types[index].name : NULL; }
 
+carina_status dataset_check_type(const char *type, carina_error *error) {
+    const char *names[TYPE_COUNT];
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        names[i] = types[i].name;
+        if (strcmp(type, names[i]) == 0) return CARINA_OK;
+    }
+    const char *near = nearest_word(type, names, TYPE_COUNT);
+    return error_set(error, CARINA_ERROR_ARGUMENT,
+                     "unknown data set type \"%.100s\"%s%s%s; known are chest_imagenome, nih_boxes, nih_films", type,
+                     near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
+
+carina_status dataset_check_split(const char *split, carina_error *error) {
+    static const char *const splits[] = {"train", "valid", "validate", "test", "all"};
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++)
+        if (strcmp(split, splits[i]) == 0) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT, "unknown split \"%.100s\"; choose train, valid, test or all", split);
+}
+
 carina_status dataset_open(dataset **out, const dataset_config *config, const atlas *regions, carina_error *error) {
     *out = NULL;
     if (!config->type || !config->annotations) {
@@ -37,8 +57,7 @@ carina_status dataset_open(dataset **out, const dataset_config *config, const at
         }
         return types[i].open(out, config, regions, error);
     }
-    return error_set(error, CARINA_ERROR_ARGUMENT,
-                     "unknown data set type \"%s\"; known are chest_imagenome, nih_boxes, nih_films", config->type);
+    return dataset_check_type(config->type, error);
 }
 
 void dataset_free(dataset *d) {

@@ -32,6 +32,10 @@ uint64_t dataset_fingerprint(const dataset *d);
 
 const char *dataset_type_name(int index); /* 0, 1, ...; NULL past the last */
 
+/* Is there such a type, such a split ("train", "valid", "test", "all")? If not, *error says what there is. */
+carina_status dataset_check_type(const char *type, carina_error *error);
+carina_status dataset_check_split(const char *split, carina_error *error);
+
 /* 64-bit FNV-1a, for fingerprints: start from DATASET_HASH_START. */
 #define DATASET_HASH_START 0xcbf29ce484222325ULL
 uint64_t dataset_hash(uint64_t hash, const void *data, uint64_t size);

@@ -289,6 +289,11 @@ static void keep_rest(film_table *table, uint64_t limit) {
 }
 
 static carina_status find_folders(film_table *table, const dataset_config *config, carina_error *error) {
+    if (!file_is_folder(config->annotations))
+        return error_set(error, CARINA_ERROR_IO,
+                         "%s: no such folder; give that of Chest ImaGenome, or let `carina data phantom --out %s` make "
+                         "a synthetic set",
+                         config->annotations, config->annotations);
     char *silver = path_join(config->annotations, "silver_dataset");
     if (silver && !file_is_folder(silver)) {
         free(silver);
@@ -311,18 +316,14 @@ static carina_status load(film_table *table, const dataset_config *config, carin
     TRY(find_folders(table, config, error));
     const char *split = config->split ? config->split : "train";
     bool all = strcmp(split, "all") == 0;
+    TRY(dataset_check_split(split, error));
     if (strcmp(split, "validate") == 0) split = "valid";
     const char *mimic = NULL;
-    bool known = all;
     for (int i = 0; i < 3; i++) {
         bool wanted = strcmp(split, parts[i].name) == 0;
         if (!wanted && !all) continue;
-        known = true;
         if (wanted) mimic = parts[i].mimic;
         TRY(read_split(table, parts[i].file, error));
-    }
-    if (!known) {
-        return error_set(error, CARINA_ERROR_ARGUMENT, "unknown split \"%s\"; choose train, valid, test or all", split);
     }
     if (!config->keep_avoided) TRY(drop_avoided(table, error));
     if (mimic && !config->own_split_only) TRY(read_optional(table, "split", read_mimic_split, mimic, error));

@@ -6,17 +6,18 @@ static const char *const norms[] = {"frozen", "batch", "group", NULL};
 
 #define FIELD(...) CONFIG_FIELD(apm_config, __VA_ARGS__)
 
+/* The ranges are those that apm_create accepts: what can be built can be written and read again. */
 static const config_field fields[] = {
     CONFIG_KEY(apm_config, backbone.depth, "resnet_depth", "50", 18, 50, "image encoder: ResNet-18, 34 or 50", 0),
-    CONFIG_KEY(apm_config, backbone.width, "resnet_width", "1", 0.0625, 4, "its channels as a fraction of the usual",
+    CONFIG_KEY(apm_config, backbone.width, "resnet_width", "1", 0.015625, 16, "its channels as a fraction of the usual",
                0),
     CONFIG_CHOICE_KEY(apm_config, backbone.norm, "resnet_norm", "frozen", norms, "its normalisation", 0),
-    FIELD(model_width, "256", 8, 4096, "width D of the transformer"),
+    FIELD(model_width, "256", 4, 4096, "width D of the transformer"),
     FIELD(heads, "4", 1, 64, "attention heads"),
-    FIELD(encoder_layers, "4", 0, 12, "transformer encoder layers"),
-    FIELD(decoder_layers, "4", 1, 12, "transformer decoder layers"),
-    FIELD(ffn_width, "1024", 8, 16384, "width of the feed-forward layers"),
-    FIELD(feature_size, "16", 1, 1024, "numbers in a region feature"),
+    FIELD(encoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer encoder layers"),
+    FIELD(decoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer decoder layers"),
+    FIELD(ffn_width, "1024", 1, 65536, "width of the feed-forward layers"),
+    FIELD(feature_size, "16", 1, 4096, "numbers in a region feature"),
     FIELD(feature_heads, "2", 1, 64, "attention heads of the feature extraction"),
     CONFIG_KEY(apm_config, image_height, "image_size", "1024", 32, 4096, "side of the square the network sees", 0),
     FIELD(dropout, "0.1", 0, 0.9, "in the transformer"),

@@ -193,6 +193,26 @@ static carina_status get_note(const tensor_file *file, const char *path, const c
                      "%s: no \"%s\" in its metadata: not a model of Carina (carina model import makes one)", path, key);
 }
 
+static bool is_constant(const parameter *p) {
+    for (int64_t i = 1; i < p->count; i++)
+        if (p->value[i] != p->value[0]) return false;
+    return p->count > 1;
+}
+
+/* What a picture must pass on its way to a box, with no other way round. Where such weights are all the same number,
+ * boxes come out that have nothing to do with the film: an export that went wrong, not a model. */
+static carina_status check_alive(const apm *m, const char *path, carina_error *error) {
+    const parameter *const needed[] = {m->backbone.stem.weight, m->projection_weight,    m->queries,
+                                       m->box_layers[0].weight, m->box_layers[1].weight, m->box_layers[2].weight};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (is_constant(needed[i]))
+            return error_set(error, CARINA_ERROR_FORMAT,
+                             "%s: tensor %s holds nothing but the number %g: these weights were never trained, or the "
+                             "file is damaged",
+                             path, needed[i]->name, (double)needed[i]->value[0]);
+    return CARINA_OK;
+}
+
 static carina_status build_model(model_file *m, const tensor_file *file, const char *path, carina_error *error) {
     const char *format, *model_text, *region_text;
     apm_config config = {0};
@@ -206,8 +226,9 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     TRY(atlas_parse(&m->regions, path, region_text, strlen(region_text), error));
     TRY(config_load_text(&part, 1, path, model_text, strlen(model_text), NULL, 0, error));
     apm_schema_finish(&config, m->regions->region_count, ATLAS_LABEL_COUNT);
-    TRY(apm_create_empty(&m->model, &config, error));
+    if (apm_create_empty(&m->model, &config, error) != CARINA_OK) return error_prefix(error, "%s: model", path);
     TRY(copy_weights(file, path, m->model->parameters, error));
+    TRY(check_alive(m->model, path, error));
     /* The texts outlive the mapping. */
     m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);
     if (!m->notes) return error_memory(error, path, file->metadata_count * sizeof *m->notes);

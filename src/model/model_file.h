@@ -28,8 +28,8 @@ typedef struct model_file {
     uint64_t note_count;
 } model_file;
 
-/* Wrong format, missing or misshapen tensors, NaN: each an error that names file and tensor. On failure *out is empty.
- */
+/* Wrong format, missing or misshapen tensors, NaN, weights of nothing but one number where every box depends on them:
+ * each an error that names file and tensor. On failure *out is empty. */
 carina_status model_file_load(model_file *out, const char *path, carina_error *error);
 void model_file_free(model_file *m);                                    /* accepts NULL and an empty one */
 const char *model_file_note_text(const model_file *m, const char *key); /* NULL: none */

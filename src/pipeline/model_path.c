@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/nearest.h"
@@ -21,15 +22,23 @@ void model_folders_free(model_folders *folders) {
     folders->count = 0;
 }
 
+/* Two ways to one folder: "models" and the models folder beside the program, when that is where we stand. */
+static bool same_folder(const char *a, const char *b) {
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 /* Takes text[0 .. length - 1] in unless it is empty or there already. Returns false when out of memory. */
 static bool add_folder(model_folders *folders, const char *text, size_t length) {
     while (length > 1 && text[length - 1] == '/') length--;
     if (!length || folders->count == MODEL_PATH_MAX_FOLDERS) return true;
-    for (int i = 0; i < folders->count; i++) {
-        if (strlen(folders->path[i]) == length && strncmp(folders->path[i], text, length) == 0) return true;
-    }
     char *copy = strndup(text, length);
     if (!copy) return false;
+    for (int i = 0; i < folders->count; i++) {
+        if (strcmp(folders->path[i], copy) != 0 && !same_folder(folders->path[i], copy)) continue;
+        free(copy);
+        return true;
+    }
     folders->path[folders->count++] = copy;
     return true;
 }

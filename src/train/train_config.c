@@ -1,10 +1,14 @@
 /* The keys of a training configuration; see train_config.h. */
 #include "train/train_config.h"
 
+#include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "atlas/atlas_file.h"
+#include "base/file.h"
+#include "base/nearest.h"
 #include "format/config.h"
 #include "model/apm_schema.h"
 
@@ -92,33 +96,115 @@ static const config_schema set_schema = {set_fields, sizeof set_fields / sizeof 
 
 #define PART_COUNT (2 + TRAIN_CONFIG_TRAIN_SETS + 2)
 
+const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS] = {"data.train", "data.train2", "data.train3",
+                                                                      "data.train4"};
+
 static void list_parts(config_part parts[PART_COUNT], train_config *c) {
-    static const char *const train_prefixes[TRAIN_CONFIG_TRAIN_SETS] = {"data.train", "data.train2", "data.train3",
-                                                                        "data.train4"};
     int count = 0;
     parts[count++] = (config_part){"", &schema, c};
     parts[count++] = (config_part){"model", &apm_schema, &c->model};
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
-        parts[count++] = (config_part){train_prefixes[i], &set_schema, &c->train_sets[i]};
+        parts[count++] = (config_part){train_config_train_keys[i], &set_schema, &c->train_sets[i]};
     parts[count++] = (config_part){"data.validation", &set_schema, &c->validation_set};
     parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
 }
 
-static carina_status find_regions(train_config *c, carina_error *error) {
+/* ---- what a range cannot say ---- */
+
+typedef struct source {
+    const char *path;
+    const char *const *words;
+    int word_count;
+} source;
+
+/* "file.yaml: model.heads: ...", or "command line" for what was set there. */
+static carina_status refuse(const source *from, const char *key, carina_error *error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static carina_status refuse(const source *from, const char *key, carina_error *error, const char *format, ...) {
+    char reason[400];
+    const char *place = from->path;
+    size_t length = strlen(key);
+    for (int i = 0; i < from->word_count; i++)
+        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') place = "command line";
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %s", place, key, reason);
+}
+
+static carina_status find_regions(train_config *c, const source *from, carina_error *error) {
     c->regions = atlas_builtin(c->atlas);
     if (c->regions) return CARINA_OK;
-    TRY(atlas_load(&c->own_regions, c->atlas, error));
-    c->regions = c->own_regions;
+    if (*c->atlas && file_exists(c->atlas)) {
+        TRY(atlas_load(&c->own_regions, c->atlas, error));
+        c->regions = c->own_regions;
+        return CARINA_OK;
+    }
+    const char *known[16];
+    int count = 0;
+    for (; count < 16 && atlas_builtin_at(count); count++) known[count] = atlas_builtin_at(count)->name;
+    const char *near = nearest_word(c->atlas, known, count);
+    return refuse(from, "atlas", error, "'%.200s' is neither a region set that is built in (%s%s) nor a YAML file",
+                  c->atlas, near ? "did you mean " : "such as ", near ? near : known[0]);
+}
+
+static carina_status check_width(const apm_config *m, const source *from, carina_error *error) {
+    if (m->model_width % 4) return refuse(from, "model.model_width", error, "%d is not divisible by 4", m->model_width);
+    if (m->model_width % m->heads)
+        return refuse(from, "model.heads", error, "%d heads do not divide model.model_width %d", m->heads,
+                      m->model_width);
+    if (m->model_width % m->feature_heads)
+        return refuse(from, "model.feature_heads", error, "%d heads do not divide model.model_width %d",
+                      m->feature_heads, m->model_width);
     return CARINA_OK;
 }
 
-static carina_status finish(train_config *c, const char *path, carina_error *error) {
-    if (!*c->name || strchr(c->name, '/') || c->name[0] == '.')
-        return error_set(error, CARINA_ERROR_FORMAT,
-                         "%s: name: \"%s\": a run's name has no '/' and does not begin with '.'", path, c->name);
+static carina_status check_model(const apm_config *m, const source *from, carina_error *error) {
+    int depth = m->backbone.depth;
+    double channels = 64 * m->backbone.width;
+    if (depth != 18 && depth != 34 && depth != 50)
+        return refuse(from, "model.resnet_depth", error, "must be 18, 34 or 50, not %d", depth);
+    if (channels != floor(channels))
+        return refuse(from, "model.resnet_width", error,
+                      "%g of 64 channels is no whole number; give a multiple of 1/64 such as %g", m->backbone.width,
+                      fmax(1, round(channels)) / 64);
+    return check_width(m, from, error);
+}
+
+static carina_status check_set(const train_config_set *set, const char *prefix, const source *from,
+                               carina_error *error) {
+    char key[64];
+    carina_error reason;
+    if (!*set->type) return CARINA_OK;
+    snprintf(key, sizeof key, "%s.type", prefix);
+    if (dataset_check_type(set->type, &reason) != CARINA_OK) return refuse(from, key, error, "%s", reason.message);
+    snprintf(key, sizeof key, "%s.annotations", prefix);
+    if (!*set->annotations) return refuse(from, key, error, "no folder is given");
+    snprintf(key, sizeof key, "%s.split", prefix);
+    if (*set->split && dataset_check_split(set->split, &reason) != CARINA_OK)
+        return refuse(from, key, error, "%s", reason.message);
+    return CARINA_OK;
+}
+
+static carina_status check_sets(const train_config *c, const source *from, carina_error *error) {
     if (!*c->train_sets[0].type)
-        return error_set(error, CARINA_ERROR_FORMAT, "%s: data.train.type: no data set to train on", path);
-    TRY(find_regions(c, error));
+        return refuse(from, "data.train.type", error, "no data set to train on; give chest_imagenome or another type");
+    for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
+        TRY(check_set(&c->train_sets[i], train_config_train_keys[i], from, error));
+    TRY(check_set(&c->validation_set, "data.validation", from, error));
+    return check_set(&c->monitor_set, "data.monitor", from, error);
+}
+
+static carina_status finish(train_config *c, const source *from, carina_error *error) {
+    if (!*c->name || strchr(c->name, '/') || c->name[0] == '.')
+        return refuse(from, "name", error, "\"%.200s\": a run's name has no '/' and does not begin with '.'", c->name);
+    if (!*c->runs) return refuse(from, "runs", error, "no folder is given");
+    c->path = strdup(from->path);
+    if (!c->path) return error_memory(error, from->path, strlen(from->path));
+    TRY(check_sets(c, from, error));
+    TRY(find_regions(c, from, error));
+    TRY(check_model(&c->model, from, error));
     apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
     config_part parts[PART_COUNT];
     list_parts(parts, c);
@@ -128,10 +214,11 @@ static carina_status finish(train_config *c, const char *path, carina_error *err
 carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
                                 carina_error *error) {
     config_part parts[PART_COUNT];
+    const source from = {path, words, word_count};
     memset(out, 0, sizeof *out);
     list_parts(parts, out);
     TRY(config_load(parts, PART_COUNT, path, words, (uint32_t)word_count, error));
-    carina_status status = finish(out, path, error);
+    carina_status status = finish(out, &from, error);
     if (status != CARINA_OK) train_config_free(out);
     return status;
 }
@@ -143,6 +230,7 @@ void train_config_free(train_config *c) {
     config_free(parts, PART_COUNT);
     atlas_free(c->own_regions);
     free(c->text);
+    free(c->path);
     memset(c, 0, sizeof *c);
 }
 

@@ -24,6 +24,7 @@ typedef struct train_config_set {
 } train_config_set;
 
 typedef struct train_config {
+    char *path;  /* the file that it was read from, for messages */
     char *name;  /* of the run: runs/NAME */
     char *runs;  /* folder of the runs */
     char *start; /* file whose weights begin the run; "": random */
@@ -57,7 +58,11 @@ typedef struct train_config {
     char *text;           /* the resolved configuration as YAML */
 } train_config;
 
-/* words: "key.path=value", in order. Unknown keys are errors that name the nearest known one. */
+/* The keys of the training sets: "data.train", "data.train2", ... */
+extern const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS];
+
+/* words: "key.path=value", in order. Unknown keys are errors that name the nearest known one; every error begins with
+ * the file (or "command line") and the full key. */
 carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
                                 carina_error *error);
 void train_config_free(train_config *c);  /* accepts NULL and an empty one */

@@ -10,6 +10,7 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "format/safetensors.h"
 #include "image/box.h"
 #include "model/model_file.h"
 #include "train/checkpoint.h"
@@ -45,20 +46,25 @@ typedef struct trainer {
 
 /* ---- setting up ---- */
 
+static carina_status open_set(const trainer *t, dataset **out, const train_config_set *set, const char *key,
+                              carina_error *error) {
+    dataset_config wanted = train_config_dataset(set);
+    if (!wanted.type) return CARINA_OK;
+    carina_status status = dataset_open(out, &wanted, t->config->regions, error);
+    return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s: %s", t->config->path, key);
+}
+
 static carina_status open_sets(trainer *t, carina_error *error) {
     const train_config *c = t->config;
     uint64_t hash = DATASET_HASH_START;
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++) {
-        dataset_config wanted = train_config_dataset(&c->train_sets[i]);
-        if (!wanted.type) continue;
-        TRY(dataset_open(&t->train[t->train_count], &wanted, c->regions, error));
+        TRY(open_set(t, &t->train[t->train_count], &c->train_sets[i], train_config_train_keys[i], error));
+        if (!t->train[t->train_count]) continue;
         uint64_t one = dataset_fingerprint(t->train[t->train_count++]);
         hash = dataset_hash(hash, &one, sizeof one);
     }
-    dataset_config validation = train_config_dataset(&c->validation_set);
-    dataset_config monitor = train_config_dataset(&c->monitor_set);
-    if (validation.type) TRY(dataset_open(&t->validation, &validation, c->regions, error));
-    if (monitor.type) TRY(dataset_open(&t->monitor, &monitor, c->regions, error));
+    TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", error));
+    TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", error));
     if (t->options->resume && t->state.data_fingerprint != hash)
         return error_set(error, CARINA_ERROR_MISMATCH,
                          "%s: made with other training data (fingerprint %016" PRIx64 ", now %016" PRIx64
@@ -84,6 +90,12 @@ static carina_status open_loaders(trainer *t, carina_error *error) {
                         .uncertain = label_target(c->uncertain),
                         .not_mentioned = label_target(c->not_mentioned),
                         .augment = c->augment};
+    uint64_t films = 0;
+    for (int i = 0; i < t->train_count; i++) films += dataset_count(t->train[i]);
+    if (films < (uint64_t)c->batch_size)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "%s: training.batch_size: %" PRIu64 " films do not fill one batch of %d; make it smaller",
+                         c->path, films, c->batch_size);
     TRY(loader_create(&t->batches, (const dataset *const *)t->train, t->train_count, &o, t->state.batch, error));
     /* What is measured is seen as it is. */
     o.shuffle = false;
@@ -109,7 +121,7 @@ static carina_status make_paths(trainer *t, const char *folder, carina_error *er
                          "%s: this run exists already; continue it with --resume, begin anew with --overwrite, or give "
                          "another name=",
                          t->checkpoint_path);
-    return file_make_folders(folder, error);
+    return CARINA_OK;
 }
 
 static carina_status write_configuration(const trainer *t, const char *folder, carina_error *error) {
@@ -133,20 +145,50 @@ static carina_status load_start(trainer *t, carina_error *error) {
     return CARINA_OK;
 }
 
+/* What the configuration alone gives, and the checkpoint. */
 static carina_status set_up(trainer *t, const char *folder, carina_error *error) {
     const train_config *c = t->config;
     TRY(make_paths(t, folder, error));
     TRY(thread_pool_create(&t->pool, t->options->threads, error));
     TRY(locate_task_create(&t->task, c, t->pool, error));
-    if (*c->start) TRY(model_file_load_weights(t->task->model, c->start, error));
+    if (*c->start && model_file_load_weights(t->task->model, c->start, error) != CARINA_OK)
+        return error_prefix(error, "%s: start", c->path);
     optimizer_options settings = train_config_optimizer(c);
     TRY(optimizer_create(&t->optimizer, t->task->parameters, &settings, t->pool, error));
-    TRY(load_start(t, error));
+    return load_start(t, error);
+}
+
+static bool time_is_up(const trainer *t, double seconds) {
+    return t->config->minutes > 0 && seconds >= t->config->minutes * 60;
+}
+
+/* last.safetensors is the last thing that a run writes, and says after which step. */
+static bool finished_before(const trainer *t) {
+    tensor_file last = {0};
+    if (!t->options->resume || (t->state.step < (uint64_t)t->config->steps && !time_is_up(t, t->state.seconds)))
+        return false;
+    if (safetensors_read(&last, t->last_path, NULL) != CARINA_OK) return false;
+    const char *step = tensor_file_metadata(&last, "training_step");
+    char now[32];
+    snprintf(now, sizeof now, "%" PRIu64, t->state.step);
+    bool same = step && strcmp(step, now) == 0;
+    tensor_file_free(&last);
+    return same;
+}
+
+/* The data, and then the run's folder: a run that cannot begin leaves nothing behind. */
+static carina_status begin(trainer *t, const char *folder, carina_error *error) {
+    const train_config *c = t->config;
     TRY(open_sets(t, error));
     TRY(open_loaders(t, error));
     free(t->state.configuration);
     t->state.configuration = strdup(c->text);
     if (!t->state.configuration) return error_memory(error, "configuration", strlen(c->text));
+    TRY(file_make_folders(folder, error));
+    if (!t->options->resume) { /* of the run that is overwritten */
+        remove(t->best_path);
+        remove(t->last_path);
+    }
     TRY(write_configuration(t, folder, error));
     TRY(run_log_open(&t->log, folder, t->state.step, error));
     run_log_text(t->log,
@@ -308,13 +350,19 @@ static void log_window(trainer *t, trainer_result *result) {
     t->window.since = now;
 }
 
+/* Over the steps since the last line of the log; NAN when there are none. */
+static double window_loss(const trainer *t) {
+    return t->window.steps ? t->window.losses.total / (double)t->window.steps : NAN;
+}
+
 static void show(const trainer *t, const trainer_result *result) {
-    char note[96];
-    snprintf(note, sizeof note, "loss %.4f  %.1f films/s", result->loss, t->speed);
-    if (t->state.best >= 0) {
-        size_t length = strlen(note);
-        snprintf(note + length, sizeof note - length, "  best IoU %.4f", t->state.best);
-    }
+    char note[96] = "";
+    double loss = isnan(result->loss) ? window_loss(t) : result->loss; /* NAN: every step was skipped */
+    if (!isnan(loss)) snprintf(note, sizeof note, "loss %.4f  ", loss);
+    size_t length = strlen(note);
+    if (t->speed > 0) snprintf(note + length, sizeof note - length, "%.1f films/s  ", t->speed);
+    length = strlen(note);
+    if (t->state.best >= 0) snprintf(note + length, sizeof note - length, "best IoU %.4f", t->state.best);
     progress_update(t->bar, t->state.step, note);
 }
 
@@ -324,7 +372,7 @@ static carina_status loop(trainer *t, trainer_result *result, carina_error *erro
     const train_config *c = t->config;
     uint64_t total = (uint64_t)c->steps, begun = t->state.step, validated = UINT64_MAX;
     while (t->state.step < total) {
-        if (c->minutes > 0 && seconds_used(t) >= c->minutes * 60) break;
+        if (time_is_up(t, seconds_used(t))) break;
         if (t->options->stop_after && t->state.step - begun >= t->options->stop_after) goto stopped;
         if (progress_interrupted()) {
             result->interrupted = true;
@@ -343,11 +391,13 @@ static carina_status loop(trainer *t, trainer_result *result, carina_error *erro
     }
     result->finished = true;
     if (validated != t->state.step) TRY(validate(t, result, error));
+    TRY(save(t, error));
     optimizer_use_average(t->optimizer, true);
     carina_status status = save_model(t, t->last_path, -1, error);
     optimizer_use_average(t->optimizer, false);
-    TRY(status);
+    return status;
 stopped:
+    if (isnan(result->loss)) result->loss = window_loss(t);
     return save(t, error);
 }
 
@@ -355,14 +405,19 @@ carina_status trainer_run(const train_config *config, const trainer_options *opt
                           carina_error *error) {
     memset(result, 0, sizeof *result);
     result->best = result->monitor = -1;
+    result->loss = NAN;
     int length = snprintf(result->folder, sizeof result->folder, "%s/%s", config->runs, config->name);
     if (length >= (int)sizeof result->folder)
         return error_set(error, CARINA_ERROR_ARGUMENT, "runs: the folder's name is too long");
     trainer t = {.config = config, .options = options, .rate = train_config_schedule(config)};
     carina_status status = set_up(&t, result->folder, error);
+    if (status == CARINA_OK) {
+        result->finished = result->finished_before = finished_before(&t);
+        if (!result->finished) status = begin(&t, result->folder, error);
+    }
     t.session_start = t.last_save = t.window.since = clock_seconds();
     t.session_base = t.state.seconds;
-    if (status == CARINA_OK) {
+    if (status == CARINA_OK && !result->finished_before) {
         t.bar = options->show_progress ? progress_start("training", "steps", (uint64_t)config->steps) : NULL;
         status = loop(&t, result, error);
         if (status != CARINA_OK && error)

@@ -20,10 +20,11 @@ typedef struct trainer_options {
 } trainer_options;
 
 typedef struct trainer_result {
-    uint64_t step; /* reached */
-    bool finished; /* all steps done, or the time is used up; false: interrupted or stop_after */
+    uint64_t step;        /* reached */
+    bool finished_before; /* there was nothing left to do, and nothing was done */
+    bool finished;        /* all steps done, or the time is used up; false: interrupted or stop_after */
     bool interrupted;
-    double loss; /* mean over the last log_every steps */
+    double loss; /* mean over the last log_every steps of this session; NAN when it made none */
     double best; /* validation IoU, -1 without a validation set */
     uint64_t best_step;
     double monitor;   /* IoU on the monitor set at the end, -1 without */

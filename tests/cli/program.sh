@@ -25,6 +25,26 @@ while read -r command; do
     expect 2 '' 'unknown option --no-such-option' "$CARINA" $command --no-such-option
 done < commands.txt
 
+# A group of commands lists them, however one asks.
+for group in data eval model tensor; do
+    expect 0 "^  carina $group [a-z]+ +[a-z]" - "$CARINA" help $group
+    cp expect.out group.txt
+    expect 0 "carina $group is a group of commands:" - "$CARINA" $group --help
+    cmp -s group.txt expect.out || fail "two lists of $group"
+    [ "$(grep -c "^  carina $group " group.txt)" -eq "$(grep -c "^$group " commands.txt)" ] || fail "$group: $(cat group.txt)"
+done
+expect 2 - "there is no command 'nonsense'" "$CARINA" help nonsense
+expect 2 - 'is a group of commands' "$CARINA" data
+
+# The command line makes no sense: exit status 2, before anything is loaded.
+expect 2 - "train: 'training' is not of the form KEY=VALUE" "$CARINA" train "$ROOT/configs/smoke.yaml" training
+expect 2 - "train: '=3' is not of the form" "$CARINA" train "$ROOT/configs/smoke.yaml" =3
+expect 2 - '"nonsense": expected TYPE=PATH' "$CARINA" eval locate -m /nowhere nonsense
+expect 2 - 'unknown data set type "nih_box" .did you mean nih_boxes' "$CARINA" eval locate -m /nowhere nih_box=x
+expect 2 - 'constant: "x": expected TYPE=PATH' "$CARINA" eval locate -m /nowhere --constant x nih_boxes=x
+expect 2 - 'split: unknown split "tset"' "$CARINA" eval locate -m /nowhere --split tset nih_boxes=x
+expect 2 - 'unknown option -x in -qx' "$CARINA" eval locate -qx nih_boxes=x
+
 # Completion: commands, options and choices come out of the sourced script.
 expect 0 '^doctor$' '' bash -c 'source <("$0" completion bash); COMP_WORDS=(carina doc); COMP_CWORD=1; _carina; echo "${COMPREPLY[@]}"' "$CARINA"
 expect 0 '^--json$' '' bash -c 'source <("$0" completion bash); COMP_WORDS=(carina doctor --js); COMP_CWORD=2; _carina; echo "${COMPREPLY[@]}"' "$CARINA"
@@ -41,6 +61,15 @@ if grep -q '^missing:' ../doctor.txt; then wanted=1; else wanted=0; fi
 "$CARINA" doctor --json > ../doctor.json
 grep -q '"isa_machine"' ../doctor.json || fail "doctor --json lacks isa_machine"
 cd ..
+
+# A model that is found by two ways, or that two folders have, is one.
+"$(dirname "$CARINA")/tests/make_model" twin.safetensors || fail "no model"
+mkdir -p one/twin two models && cp twin.safetensors one/ && cp twin.safetensors one/twin/model.safetensors && cp twin.safetensors two/ && mv twin.safetensors models/
+CARINA_MODELS="$work/one:$work/two:$work/models" "$CARINA" doctor > doctor.txt
+[ "$(grep -c '^  twin ' doctor.txt)" -eq 1 ] || fail "doctor: $(grep twin doctor.txt)"
+grep -q "^  twin  *$work/one/twin.safetensors" doctor.txt || fail "doctor shows another model than is taken: $(grep twin doctor.txt)"
+[ "$(grep '^  searched:' doctor.txt | grep -o '[^ ]*models' | grep -c -e "^models\$" -e "^$work/models\$")" -eq 1 ] ||
+    fail "one folder is searched twice: $(grep searched doctor.txt)"
 
 # A full disk is noticed.
 if [ -w /dev/full ]; then

@@ -14,7 +14,7 @@
 #include "cli/options.h"
 
 typedef struct values {
-    bool json;
+    bool json, quiet, resume;
     const char *model, *overlay;
     int64_t threads;
     double scale;
@@ -26,6 +26,8 @@ static const option table[] = {
     {"model", 'm', OPTION_TEXT, "NAME|PATH", "model", offsetof(values, model), 0, 0},
     {"overlay", 0, OPTION_FOLDER, "DIR", "folder", offsetof(values, overlay), 0, 0},
     OPTION_THREADS(values, threads),
+    {"quiet", 'q', OPTION_FLAG, NULL, "say less", offsetof(values, quiet), 0, 0},
+    {"resume", 'r', OPTION_FLAG, NULL, "go on", offsetof(values, resume), 0, 0},
     {"scale", 0, OPTION_NUMBER, "X", "scale", offsetof(values, scale), 0.5, 2},
     {"dtype", 0, OPTION_CHOICE, "f32|bf16", "type", offsetof(values, dtype), 0, 0},
     {0},
@@ -69,6 +71,14 @@ static void test_values(void **state) {
     assert_int_equal(v.threads, 8);
     assert_string_equal(v.model, "y");
     assert_false(v.json);
+    assert_int_equal(parse("-qr a", &v, left, &help), CARINA_OK);
+    assert_true(v.quiet && v.resume);
+    assert_string_equal(left, "a;");
+    assert_int_equal(parse("-qt3 -rm x", &v, left, &help), CARINA_OK);
+    assert_true(v.quiet && v.resume && v.threads == 3);
+    assert_string_equal(v.model, "x");
+    assert_int_equal(parse("-qh --nonsense", &v, left, &help), CARINA_OK);
+    assert_true(help);
     assert_int_equal(parse("- -- --json -x", &v, left, &help), CARINA_OK);
     assert_false(v.json);
     assert_string_equal(left, "-;--json;-x;");
@@ -92,6 +102,9 @@ static void test_refusals(void **state) {
     refused("--quite-another", "unknown option --quite-another");
     refused("--no-model", "unknown option --no-model");
     refused("-x", "unknown option -x");
+    refused("-qx", "unknown option -x in -qx");
+    refused("-qt", "--threads needs a value");
+    refused("-q=1", "unknown option -= in -q=1");
     refused("--json=yes", "--json takes no value");
     refused("--model", "--model needs a value: NAME|PATH");
     refused("--model=", "empty");

@@ -1,6 +1,7 @@
 /* Training from end to end on a tiny set: the loss falls; one thread or two, stopped or killed and resumed, the numbers
  * are the same; a full disk loses nothing; a checkpoint or a configuration that does not fit is refused by name. */
 #include <dirent.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -240,6 +241,72 @@ static void accumulated_batches(void **state) {
     assert_true(result.loss > 0);
 }
 
+/* Nothing is left to do, and nothing is done; but a run that was killed before its last file makes up for it. */
+static void a_finished_run_stays_finished(void **state) {
+    (void)state;
+    char path[600];
+    trainer_result result;
+    trainer_options resume = {.threads = 1, .resume = true};
+    run_path(path, "full", "checkpoint.safetensors");
+    ino_t before = checkpoint_identity(path);
+    assert_ok(train_with(resume, &result, "full", "data.train.annotations=/nowhere"));
+    assert_true(result.finished && result.finished_before && isnan(result.loss));
+    assert_int_equal(result.step, STEPS);
+    assert_true(result.best > 0 && result.best_step > 0);
+    assert_true(checkpoint_identity(path) == before);
+    run_path(path, "int", "last.safetensors");
+    assert_int_equal(unlink(path), 0);
+    assert_ok(train_with(resume, &result, "int", NULL));
+    assert_true(result.finished && !result.finished_before);
+    assert_true(file_exists(path));
+    assert_same_checkpoints("full", "int");
+}
+
+static void nothing_is_left_where_nothing_begins(void **state) {
+    (void)state;
+    char path[600];
+    trainer_result result;
+    const char *words[] = {"data.train.annotations=/nowhere", "data.validation.annotations=/nowhere", "start=/nowhere",
+                           "training.batch_size=17"};
+    const char *keys[] = {"config.yaml: data.train: ", "config.yaml: data.validation: ", "config.yaml: start: ",
+                          "config.yaml: training.batch_size: 16 films"};
+    for (int i = 0; i < 4; i++) {
+        assert_true(train_with((trainer_options){.threads = 1}, &result, "never", words[i]) != CARINA_OK);
+        if (!strstr(error.message, keys[i])) fail_msg("%s", error.message);
+        run_path(path, "never", "");
+        assert_false(file_exists(path));
+    }
+}
+
+/* Each names the place, the whole key and what would do. */
+static void configurations_that_make_no_run(void **state) {
+    (void)state;
+    trainer_result result;
+    static const char *const cases[][2] = {
+        {"model.heads=3", "command line: model.heads: 3 heads do not divide model.model_width 32"},
+        {"model.feature_heads=5", "command line: model.feature_heads: 5 heads do not divide"},
+        {"model.model_width=30", "command line: model.model_width: 30 is not divisible by 4"},
+        {"model.resnet_depth=20", "command line: model.resnet_depth: must be 18, 34 or 50, not 20"},
+        {"model.resnet_width=0.07", "command line: model.resnet_width: 0.07 of 64 channels is no whole number"},
+        {"model.encoder_layers=0", "command line: model.encoder_layers: must lie in 1 .. 12"},
+        {"data.train.type=nih_bxes",
+         "command line: data.train.type: unknown data set type \"nih_bxes\" (did you mean "
+         "nih_boxes?)"},
+        {"data.monitor.type=x", "command line: data.monitor.type: unknown data set type"},
+        {"data.train2.type=nih_boxes", "data.train2.annotations: no folder is given"},
+        {"data.validation.split=tset", "command line: data.validation.split: unknown split \"tset\"; choose train"},
+        {"atlas=nosuch", "command line: atlas: 'nosuch' is neither a region set that is built in (such as"},
+        {"atlas=anatomix3", "(did you mean anatomix36)"},
+        {"runs=", "command line: runs: no folder is given"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(train_with((trainer_options){0}, &result, "x", cases[i][0]), CARINA_ERROR_FORMAT);
+        if (!strstr(error.message, cases[i][1])) fail_msg("%s", error.message);
+    }
+    assert_int_equal(train_with((trainer_options){0}, &result, "a/b", NULL), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "command line: name: "));
+}
+
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     trainer_result result;
@@ -248,15 +315,13 @@ static void what_does_not_fit_is_refused(void **state) {
     assert_non_null(strstr(error.message, "tensor model."));
     assert_int_equal(train_with(resume, &result, "full", "seed=8"), CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "seed 7"));
-    assert_int_equal(train_with(resume, &result, "full", "data.train.limit=9"), CARINA_ERROR_MISMATCH);
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 2}, &result, "part", NULL));
+    assert_int_equal(train_with(resume, &result, "part", "data.train.limit=9"), CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "other training data"));
     assert_int_equal(train_with(resume, &result, "nothing", NULL), CARINA_ERROR_IO);
     assert_int_equal(train_with((trainer_options){0}, &result, "a/b", NULL), CARINA_ERROR_FORMAT);
     assert_true(train_with((trainer_options){0}, &result, "x", "optimizer.rte=1") != CARINA_OK);
     assert_non_null(strstr(error.message, "optimizer.rate"));
-    assert_true(train_with((trainer_options){0}, &result, "x", "data.train.type=nih_bxes") != CARINA_OK);
-    assert_true(train_with((trainer_options){.threads = 1}, &result, "y", "training.batch_size=17") != CARINA_OK);
-    assert_non_null(strstr(error.message, "16 films"));
 }
 
 /* ---- model files ---- */
@@ -325,6 +390,8 @@ static void spoiled(int kind, carina_status expected, const char *message) {
     if (kind == 0) values[5] = 0.0f / 0.0f;
     if (kind == 1) t->shape[0] = t->shape[1], t->shape[1] = file.tensors[t - tensors].shape[0];
     if (kind == 2) t->name = other;
+    if (kind == 3 || kind == 4) memset(values, 0, (size_t)t->byte_count);
+    for (uint64_t i = 0; kind == 4 && i < t->byte_count / sizeof *values; i++) values[i] = 0.5f;
     assert_ok(safetensors_write(copy, tensors, file.count, file.metadata, file.metadata_count, &error));
     assert_int_equal(model_file_load(&m, copy, &error), expected);
     if (!strstr(error.message, message)) fail_msg("%s", error.message);
@@ -339,6 +406,8 @@ static void spoiled_models_are_named(void **state) {
     spoiled(0, CARINA_ERROR_FORMAT, "query_embed.weight");
     spoiled(1, CARINA_ERROR_MISMATCH, "query_embed.weight");
     spoiled(2, CARINA_ERROR_MISMATCH, "query_embed.weight");
+    spoiled(3, CARINA_ERROR_FORMAT, "query_embed.weight holds nothing but the number 0");
+    spoiled(4, CARINA_ERROR_FORMAT, "query_embed.weight holds nothing but the number 0.5");
     model_file m;
     char path[600];
     run_path(path, "full", "checkpoint.safetensors");
@@ -354,6 +423,9 @@ int main(void) {
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(an_interrupt_saves),
         cmocka_unit_test(accumulated_batches),
+        cmocka_unit_test(a_finished_run_stays_finished),
+        cmocka_unit_test(nothing_is_left_where_nothing_begins),
+        cmocka_unit_test(configurations_that_make_no_run),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(models_survive_their_file),
         cmocka_unit_test(weights_come_from_checkpoints_too),
