@@ -30,7 +30,7 @@ TEXTS = [
     "x" * 100, "x" * 101, "x" * 5000 + " lung", "\u0301" * 300 + "a" + "\u0301" * 300, "a" * 99 + "\u0301" + "a", "a" * 100 + "\u0301",
     "é" * 100, "é" * 101, "e\u0301\u0300n\u0303 \u0301", "Å \u212b K \u212a fi ﬁnding ① ½ m² x²", "ñ n\u0303 Ñ", "a'b \"a\" (b) – — … «a» b's 20% +1~_`$",
     "\u09cb\u0995\u09cb \u0995\u09c7\u09be", "\u1ea5\u1ed9\u01b0\u1ee3", "a\u0b3e\u302e\u16ff0\u302f\U0001d165\U0001d16d\U00016ff0a",
-    "\u302f\u16f0\u302e\U00016ff0\u0301\U0001d165", "x\U0001d165\U00016ff0\u0488\U0001d165\U00016ff0\u0300\U0001d165\U00016ff0", "\u03f4 \u1e9e \u2126 \ua7ae \U00010400 \U0001e900",
+    "a\u302e\u034f\U00016ff0 a\u302e\u0301\U00016ff0", "\u302f\u16f0\u302e\U00016ff0\u0301\U0001d165", "x\U0001d165\U00016ff0\u0488\U0001d165\U00016ff0\u0300\U0001d165\U00016ff0", "\u03f4 \u1e9e \u2126 \ua7ae \U00010400 \U0001e900",
     "\U000e0041\U000f0000\ue000x\u0378y\U0010ffff", "\u061c\u202eabba\u202c", "\u1fef\u037e\u2000\u0344\u1fbe", "un" * 49 + "x", "the " * 700,
 ]
 OPTIONS = [{}, {"do_lower_case": False}, {"strip_accents": False}, {"do_lower_case": False, "strip_accents": True},

@@ -8,7 +8,7 @@
 #include "tensor/ops.h"
 #include "tensor/span.h"
 
-enum { Q, K, V };
+enum { Q, K, V, MASK };
 #define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
 
 /* The products of one block of `rows` queries. Six are needed; they are of three shapes. */
@@ -126,6 +126,15 @@ static const void *narrowed(const op *o, const float *values, uint16_t *buffer, 
     return buffer;
 }
 
+/* Keys that are padding get a score whose exponential vanishes beside any other; finite, so that no NaN can come. */
+static void mask_scores(const op *o, int64_t b, float *scores, int64_t rows) {
+    int64_t keys = ((const attention_state *)o->state)->keys;
+    if (!o->input[MASK]) return;
+    const float *mask = tensor_f32(o->input[MASK]) + b * keys;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
+}
+
 static void forward_shard(void *context, int shard, int worker) {
     op *o = context;
     attention_state *s = o->state;
@@ -139,6 +148,7 @@ static void forward_shard(void *context, int shard, int worker) {
     float *lse = o->saved[0].data;
     product_run(p->across, q + at(s, t, b, s->queries, first, h), k + at(s, t, b, s->keys, 0, h), NULL, scratch.scores,
                 scratch.product);
+    mask_scores(o, b, scratch.scores, rows);
     for (int64_t i = 0; i < rows; i++) {
         float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
         if (lse) lse[bh * s->queries + first + i] = row_lse;
@@ -207,6 +217,7 @@ static void backward_shard(void *context, int shard, int worker) {
         size_t offset = at(s, t, b, s->queries, first, h);
         const block_products *p = block_of(s, block);
         product_run(p->across, q + offset, k, NULL, scratch.scores, scratch.product);
+        mask_scores(o, b, scratch.scores, rows);
         product_run(p->across, dy + offset, v, NULL, scratch.dp, scratch.product);
         score_gradients(o, &scratch, b, h, first, rows);
         const void *probabilities = narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys);
@@ -228,13 +239,21 @@ static const op_type attention_type = {"attention", attention_prepare, attention
                                        attention_free};
 
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads) {
+    return op_attention_masked(g, q, k, v, NULL, heads);
+}
+
+tensor *op_attention_masked(graph *g, tensor *q, tensor *k, tensor *v, tensor *mask, int heads) {
     if (!q || !k || !v) return NULL;
     if (q->rank != 3 || k->rank != 3 || v->rank != 3 || k->count != v->count || k->size[0] != q->size[0] ||
         k->size[1] != v->size[1] || k->size[2] != q->size[2] || heads < 1 || q->size[2] % heads || k->type != q->type ||
         v->type != q->type)
         return graph_fail(g, "attention: shapes or types of q, k and v do not fit, or %d heads do not divide the width",
                           heads);
-    op *o = graph_record(g, &attention_type, 3, (tensor *[]){q, k, v}, q->type, 3, q->size, sizeof(attention_state));
+    if (mask && (mask->type != TENSOR_F32 || mask->count != k->size[0] * k->size[1]))
+        return graph_fail(g, "attention: the mask is not f32 [%lld, %lld]", (long long)k->size[0],
+                          (long long)k->size[1]);
+    op *o =
+        graph_record(g, &attention_type, 4, (tensor *[]){q, k, v, mask}, q->type, 3, q->size, sizeof(attention_state));
     if (!o) return NULL;
     attention_state *s = o->state;
     *s = (attention_state){.batch = q->size[0],
@@ -244,6 +263,6 @@ tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads) {
                            .heads = heads,
                            .head_width = q->size[2] / heads};
     s->factor = 1.0f / sqrtf((float)s->head_width);
-    o->backward_reads = READS_INPUT(Q) | READS_INPUT(K) | READS_INPUT(V) | READS_OUTPUT;
+    o->backward_reads = READS_INPUT(Q) | READS_INPUT(K) | READS_INPUT(V) | READS_INPUT(MASK) | READS_OUTPUT;
     return o->output;
 }

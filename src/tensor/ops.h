@@ -57,6 +57,11 @@ tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation 
 /* softmax(q k^T / sqrt(D / heads)) v for every head: q [B, N, D], k and v [B, M, D] -> [B, N, D]. No N x M matrix is
  * kept: backward recomputes it from the row's log-sum-exp (Dao et al. 2022). */
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads);
+/* The same over the keys whose mask [B, M] is above 0 (f32, no gradient; NULL: all). Each sample needs one such key. */
+tensor *op_attention_masked(graph *g, tensor *q, tensor *k, tensor *v, tensor *mask, int heads);
+/* Rows of a table: ids [...] hold whole numbers, weight [V, D] is a parameter -> [..., D], f32. An id outside 0 .. V -
+ * 1 gives zeros. */
+tensor *op_embedding(graph *g, tensor *ids, tensor *weight);
 /* Over the last axis; residual or NULL is added to x first (post-norm: norm(x + f(x))). */
 tensor *op_layer_norm(graph *g, tensor *x, tensor *residual, tensor *weight, tensor *bias, float epsilon);
 tensor *op_softmax(graph *g, tensor *x); /* over the last axis */
@@ -77,6 +82,8 @@ tensor *op_concatenate(graph *g, tensor *a, tensor *b);                 /* [B, N
 tensor *op_slice(graph *g, tensor *x, int64_t begin, int64_t count);    /* [B, N, D] -> [B, count, D] */
 tensor *op_repeat(graph *g, tensor *x, int64_t batch);                  /* [N, D] -> [batch, N, D] */
 tensor *op_mean_tokens(graph *g, tensor *x);                            /* [B, N, D] -> [B, D] */
+/* Mean of the tokens weighted by mask [B, N] (f32, no gradient): [B, N, D] -> [B, D], f32. A mask of zeros: zeros. */
+tensor *op_masked_mean(graph *g, tensor *x, tensor *mask);
 
 /* ---- losses: scalars [1] ---- */
 

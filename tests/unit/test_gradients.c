@@ -99,6 +99,22 @@ static tensor *build_attention_blocks(bench *b) {
     tensor *x = INPUT(b, 1, 301, 8); /* more than two query blocks; one tensor as q, k and v */
     return op_attention(b->g, x, x, x, 2);
 }
+static tensor *build_attention_masked(bench *b) { /* padding at the end, in the middle, and none */
+    static const float mask[3 * 7] = {1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    tensor *q = INPUT(b, 3, 5, 12), *k = INPUT(b, 3, 7, 12), *v = INPUT(b, 3, 7, 12);
+    return op_attention_masked(b->g, q, k, v, graph_constant(b->g, 2, (int64_t[]){3, 7}, mask), 2);
+}
+static tensor *build_embedding(bench *b) { /* rows that come often, and numbers that are no row's */
+    static const float ids[2 * 6] = {3, 0, 3, 8, 2, 3, 8, -1, 9, 1, 3, 0};
+    tensor *x =
+        op_embedding(b->g, graph_constant(b->g, 2, (int64_t[]){2, 6}, ids), graph_parameter(b->g, WEIGHT(b, 9, 21)));
+    return op_add(b->g, x, graph_parameter_rows(b->g, WEIGHT(b, 10, 21), 0, 6));
+}
+static tensor *build_masked_mean(bench *b) {
+    static const float mask[3 * 5] = {1, 1, 0, 0, 0, 1, 0, 0.5f, 1, 1, 0, 0, 0, 0, 0};
+    tensor *x = INPUT(b, 3, 5, 1100);
+    return op_masked_mean(b->g, x, graph_constant(b->g, 2, (int64_t[]){3, 5}, mask));
+}
 static tensor *build_layer_norm(bench *b) {
     tensor *x = INPUT(b, 2, 7, 19), *r = INPUT(b, 2, 7, 19);
     return op_layer_norm(b->g, x, r, graph_parameter(b->g, VECTOR(b, 19, 1)), graph_parameter(b->g, VECTOR(b, 19, 0)),
@@ -200,6 +216,9 @@ static const struct gradient_case {
     {"linear on rows of a parameter", build_linear_rows, 2e-3},
     {"attention", build_attention, 2e-3},
     {"attention in blocks", build_attention_blocks, 5e-3},
+    {"attention with a mask", build_attention_masked, 2e-3},
+    {"embedding", build_embedding, 2e-3},
+    {"masked mean", build_masked_mean, 2e-3},
     {"layer norm", build_layer_norm, 3e-3},
     {"softmax", build_softmax, 3e-3},
     {"add", build_add_broadcast, 2e-3},
@@ -419,8 +438,38 @@ static void perfect_and_masked_boxes_cost_nothing(void **state) {
     graph_free(g);
 }
 
+/* What stands on padding changes nothing: not the output, and no gradient reaches it. */
+static void padding_is_without_effect(void **state) {
+    (void)state;
+    static const float mask[2 * 4] = {1, 1, 1, 0, 1, 1, 0, 0};
+    graph *g;
+    graph_options options = {.training = true};
+    assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
+    tensor *x = graph_input(g, "x", 3, (int64_t[]){2, 4, 8}), *m = graph_constant(g, 2, (int64_t[]){2, 4}, mask);
+    graph_require_gradient(g, x);
+    tensor *y = op_masked_mean(g, op_attention_masked(g, x, x, x, m, 2), m);
+    graph_output(g, y);
+    float targets[16] = {0};
+    graph_loss(g, op_binary_cross_entropy(g, y, graph_constant(g, 1, (int64_t[]){16}, targets)));
+    assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+    float first[16];
+    for (int run = 0; run < 2; run++) {
+        random_state random = random_seed(4);
+        for (int i = 0; i < 64; i++)
+            tensor_data(x)[i] = (float)random_normal(&random) + (run && !(mask[i / 8] > 0) ? 50.0f : 0.0f);
+        graph_forward(g);
+        graph_backward(g);
+        if (run == 0) memcpy(first, tensor_data(y), sizeof first);
+        assert_memory_equal(first, tensor_data(y), sizeof first);
+        for (int i = 0; i < 64; i++)
+            if (!(mask[i / 8] > 0)) assert_true(fabsf(tensor_gradient(x)[i]) < 1e-30f);
+    }
+    graph_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(padding_is_without_effect),
         cmocka_unit_test(gradients_match_differences),
         cmocka_unit_test(threads_do_not_change_results),
         cmocka_unit_test(box_loss_gradient),
