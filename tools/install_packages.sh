@@ -9,6 +9,7 @@ packages=(
     libdcmtk-dev libopenjp2-7-dev               # DICOM, JPEG 2000 inside it
     libpng-dev libturbojpeg0-dev zlib1g-dev     # PNG, JPEG, zip
     libjansson-dev libyaml-dev                  # JSON, YAML
+    libsqlite3-dev                              # the sentence database
     libcairo2-dev fonts-dejavu-core             # pictures with names in them
     libcmocka-dev                               # tests
     "$@"

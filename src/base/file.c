@@ -155,6 +155,8 @@ carina_status file_writer_open(file_writer **out, const char *path, carina_error
 
 FILE *file_writer_stream(file_writer *writer) { return writer->stream; }
 
+const char *file_writer_temporary(const file_writer *writer) { return writer->temporary; }
+
 static void sync_folder_of(const char *path) {
     char *folder = strdup(path);
     if (!folder) return;

@@ -41,6 +41,8 @@ typedef struct file_writer file_writer;
 carina_status file_writer_open(file_writer **out, const char *path, carina_error *error);
 FILE *file_writer_stream(file_writer *writer);                              /* borrowed; errors are found by commit */
 carina_status file_writer_commit(file_writer *writer, carina_error *error); /* frees writer, whatever the result */
+/* The temporary file's path, borrowed: for a library that writes to files itself, instead of to the stream. */
+const char *file_writer_temporary(const file_writer *writer);
 void file_writer_abort(file_writer *writer); /* removes the temporary file, frees writer; accepts NULL */
 
 /* The same for bytes already in memory. */

@@ -1,0 +1,92 @@
+/* The similarity kernels in plain C. Included by similarity_generic.c, similarity_avx2.c and similarity_avx512.c, which
+ * differ only in their compiler flags and SIMILARITY_TABLE / SIMILARITY_NAME. This is deliberately a header that
+ * defines functions: it is the body of those three files. Flags include -ffp-contract=off (see similarity.h).
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "index/similarity.h"
+
+#define BLOCKS (SIMILARITY_GROUP / SIMILARITY_BLOCK)
+
+typedef float lanes __attribute__((vector_size(SIMILARITY_BLOCK * sizeof(float))));
+
+/* The similarities of a whole group, BLOCKS blocks of [width][16]. The query's number is shared by the blocks, whose
+ * sums are independent. Inlined with a constant width where that pays. */
+static inline __attribute__((always_inline)) void group_similarities(lanes out[BLOCKS], const float *blocks,
+                                                                     const float *query, int width) {
+    const lanes *b0 = (const lanes *)blocks, *b1 = b0 + width, *b2 = b1 + width, *b3 = b2 + width;
+    lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    for (int d = 0; d < width; d++) {
+        float q = query[d];
+        s0 += q * b0[d];
+        s1 += q * b1[d];
+        s2 += q * b2[d];
+        s3 += q * b3[d];
+    }
+    out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;
+}
+
+/* A group of which only the first `rows` are there. */
+static void part_similarities(float *out, const float *blocks, int rows, const float *query, int width) {
+    for (int i = 0; i < rows; i++) {
+        const float *block = blocks + (int64_t)(i / SIMILARITY_BLOCK) * SIMILARITY_BLOCK * width;
+        float sum = 0;
+        for (int d = 0; d < width; d++) sum += query[d] * block[d * SIMILARITY_BLOCK + i % SIMILARITY_BLOCK];
+        out[i] = sum;
+    }
+}
+
+static inline bool any_above(const lanes s[BLOCKS], float bound) {
+    float values[SIMILARITY_GROUP];
+    memcpy(values, s, sizeof values);
+    int any = 0;
+    for (int i = 0; i < SIMILARITY_GROUP; i++) any |= values[i] > bound;
+    return any;
+}
+
+static void offer_group(similarity_top *top, const float *values, int rows, int64_t first_row) {
+    for (int i = 0; i < rows; i++) similarity_offer(top, (uint32_t)(first_row + i), values[i]);
+}
+
+static inline __attribute__((always_inline)) void search_width(similarity_top *top, const float *blocks,
+                                                               int64_t first_row, int64_t row_count, const float *query,
+                                                               int width) {
+    int64_t row = 0;
+    float bound = top->count == top->wanted ? top->hits[top->count - 1].similarity : -INFINITY;
+    for (; row + SIMILARITY_GROUP <= row_count; row += SIMILARITY_GROUP) {
+        lanes s[BLOCKS];
+        group_similarities(s, blocks + row * width, query, width);
+        if (!any_above(s, bound)) continue; /* nearly always, once the best are found */
+        float values[SIMILARITY_GROUP];
+        memcpy(values, s, sizeof values);
+        offer_group(top, values, SIMILARITY_GROUP, first_row + row);
+        if (top->count == top->wanted) bound = top->hits[top->count - 1].similarity;
+    }
+    if (row < row_count) {
+        float values[SIMILARITY_GROUP];
+        part_similarities(values, blocks + row * width, (int)(row_count - row), query, width);
+        offer_group(top, values, (int)(row_count - row), first_row + row);
+    }
+}
+
+static void search(similarity_top *top, const float *blocks, int64_t first_row, int64_t row_count, const float *query,
+                   int width) {
+    if (width == 16) /* AnatomiX's */
+        search_width(top, blocks, first_row, row_count, query, 16);
+    else
+        search_width(top, blocks, first_row, row_count, query, width);
+}
+
+static void all(float *out, const float *blocks, int64_t row_count, const float *query, int width) {
+    int64_t row = 0;
+    for (; row + SIMILARITY_GROUP <= row_count; row += SIMILARITY_GROUP) {
+        lanes s[BLOCKS];
+        group_similarities(s, blocks + row * width, query, width);
+        memcpy(out + row, s, sizeof s);
+    }
+    if (row < row_count) part_similarities(out + row, blocks + row * width, (int)(row_count - row), query, width);
+}
+
+const similarity_kernels SIMILARITY_TABLE = {SIMILARITY_NAME, search, all};

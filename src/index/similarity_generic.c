@@ -1,0 +1,4 @@
+/* The kernels of similarity_body.h for one instruction set; CMakeLists.txt gives this file its compiler flags. */
+#define SIMILARITY_TABLE similarity_generic_table
+#define SIMILARITY_NAME  "generic"
+#include "index/similarity_body.h"
