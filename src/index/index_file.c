@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/fingerprint.h"
@@ -535,10 +536,10 @@ static carina_status read_open(sentence_index **out, sqlite3 *db, const char *pa
 carina_status index_file_read(sentence_index **out, const char *path, const sentence_index_use *use,
                               carina_error *error) {
     *out = NULL;
-    file_map map;
-    TRY(file_map_open(&map, path, error)); /* missing, a folder, a pipe: said as for any other file */
-    uint64_t size = map.size;
-    file_map_close(&map);
+    uint8_t *start;
+    uint64_t size;
+    TRY(file_read_start(path, 16, &start, &size, error)); /* missing, a folder, a pipe: said as for any other file */
+    free(start);
     if (size == 0)
         return error_set(error, CARINA_ERROR_FORMAT, "%s: not a sentence database (the file is empty)", path);
     char *plain = plain_path(path);
@@ -548,7 +549,9 @@ carina_status index_file_read(sentence_index **out, const char *path, const sent
     if (sqlite3_open_v2(plain, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         status = sqlite_fail(db, path, error);
     free(plain);
-    if (status == CARINA_OK) return read_open(out, db, path, size, use, error);
+    struct stat now;
+    if (status == CARINA_OK && stat(path, &now) != 0) status = error_errno(error, "%s: cannot read", path);
+    if (status == CARINA_OK) return read_open(out, db, path, (uint64_t)now.st_size, use, error);
     sqlite3_close(db);
     return status;
 }
