@@ -1,5 +1,8 @@
-/* Writes a tiny model with random weights, for tests of everything round the network: make_model OUT.safetensors */
+/* Writes a tiny model with random weights, for tests of everything round the network: make_model OUT.safetensors [flat]
+ * flat: with queries that are all zero, which is no model. */
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "model/model_file.h"
 
@@ -21,11 +24,13 @@ int main(int argc, char **argv) {
         .image_height = 96,
         .image_width = 96,
     };
-    if (argc != 2) {
-        fputs("usage: make_model OUT.safetensors\n", stderr);
+    bool flat = argc == 3 && strcmp(argv[2], "flat") == 0;
+    if (argc != 2 && !flat) {
+        fputs("usage: make_model OUT.safetensors [flat]\n", stderr);
         return 2;
     }
     carina_status status = apm_create(&model, &config, 36, &error);
+    if (status == CARINA_OK && flat) parameter_fill(model->queries, 0);
     if (status == CARINA_OK) status = model_file_save(argv[1], model, regions, MODEL_FILE_F32, NULL, 0, &error);
     apm_free(model);
     if (status != CARINA_OK) fprintf(stderr, "make_model: %s\n", error.message);

@@ -129,18 +129,39 @@ static void writer_free(file_writer *writer) {
     free(writer);
 }
 
+/* The file that will be replaced: behind a link, what the link names. A device, FIFO or folder must not be: renaming a
+ * file over /dev/null would take it away from the whole machine. Malloc'ed. */
+static carina_status find_target(char **out, const char *path, carina_error *error) {
+    struct stat info;
+    *out = NULL;
+    if (!*path) return error_set(error, CARINA_ERROR_IO, "the name of a file is empty");
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return error_set(error, CARINA_ERROR_IO, "%s: cannot write: %s", path,
+                         S_ISDIR(info.st_mode) ? "it is a folder" : "it is not a regular file");
+    bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    *out = link ? realpath(path, NULL) : strdup(path);
+    if (*out) return CARINA_OK;
+    return link ? error_errno(error, "%s: cannot write through the link", path)
+                : error_memory(error, path, strlen(path) + 1);
+}
+
 carina_status file_writer_open(file_writer **out, const char *path, carina_error *error) {
     *out = NULL;
+    char *target;
+    TRY(find_target(&target, path, error));
     file_writer *writer = calloc(1, sizeof *writer);
-    if (!writer) return error_memory(error, path, sizeof *writer);
-    size_t length = strlen(path) + 32;
-    writer->path = strdup(path);
+    if (!writer) {
+        free(target);
+        return error_memory(error, path, sizeof *writer);
+    }
+    size_t length = strlen(target) + 32;
+    writer->path = target;
     writer->temporary = malloc(length);
-    if (!writer->path || !writer->temporary) {
+    if (!writer->temporary) {
         writer_free(writer);
         return error_memory(error, path, length);
     }
-    snprintf(writer->temporary, length, "%s.tmp-%ld", path, (long)getpid());
+    snprintf(writer->temporary, length, "%s.tmp-%ld", target, (long)getpid());
     int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     writer->stream = fd < 0 ? NULL : fdopen(fd, "wb");
     if (!writer->stream) {
@@ -215,6 +236,7 @@ carina_status file_write(const char *path, const void *data, uint64_t size, cari
 }
 
 carina_status file_make_folders(const char *path, carina_error *error) {
+    if (!*path) return error_set(error, CARINA_ERROR_IO, "the name of a folder is empty");
     char *partial = strdup(path);
     if (!partial) return error_memory(error, path, strlen(path) + 1);
     carina_status status = CARINA_OK;
@@ -223,7 +245,9 @@ carina_status file_make_folders(const char *path, carina_error *error) {
         char saved = *p;
         *p = 0;
         if (mkdir(partial, 0777) != 0 && !(errno == EEXIST && file_is_folder(partial)))
-            status = error_errno(error, "%s: cannot make folder", partial);
+            status = errno == EEXIST
+                         ? error_set(error, CARINA_ERROR_IO, "%s: a file, where a folder should be", partial)
+                         : error_errno(error, "%s: cannot make folder", partial);
         *p = saved;
         if (!saved) break;
     }

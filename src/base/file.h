@@ -2,7 +2,8 @@
  *
  * Nothing that Carina writes is ever half there: a file_writer writes to "PATH.tmp-PID" beside the target, and
  * file_writer_commit flushes, syncs the file, renames it over the target and syncs the folder. Anything that goes
- * wrong before leaves the old file untouched and removes the temporary one.
+ * wrong before leaves the old file untouched and removes the temporary one. A link stays a link: the file behind it is
+ * replaced. Devices, FIFOs and folders are refused.
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H

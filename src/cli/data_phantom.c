@@ -57,11 +57,13 @@ static bool parse_size(const char *text, int *width, int *height) {
 /* "train=0.9,test=0.1": parts that are not named get nothing. */
 static bool parse_split(const char *text, double split[3]) {
     static const char *const names[3] = {"train=", "valid=", "test="};
+    bool given[3] = {false, false, false};
     memset(split, 0, 3 * sizeof *split);
     while (*text) {
         int part = 0;
         while (part < 3 && strncmp(text, names[part], strlen(names[part])) != 0) part++;
-        if (part == 3) return false;
+        if (part == 3 || given[part]) return false;
+        given[part] = true;
         char *end;
         text += strlen(names[part]);
         split[part] = strtod(text, &end);

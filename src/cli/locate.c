@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -115,22 +116,63 @@ static void print_json(const char *path, const locator *l, const carina_location
     json_end(&w);
 }
 
-/* DIR/NAME.png after the film's own name; the films of other folders with that name before it in the list give it a
- * number. Malloc'ed, NULL when out of memory. */
-static char *overlay_path(const char *folder, const study_list *list, int index) {
-    const char *name = path_name(list->path[index]), *dot = strrchr(name, '.');
-    int length = dot && dot > name ? (int)(dot - name) : (int)strlen(name), same = 1;
-    for (int i = 0; i < index; i++) {
-        const char *other = path_name(list->path[i]), *other_dot = strrchr(other, '.');
-        int other_length = other_dot && other_dot > other ? (int)(other_dot - other) : (int)strlen(other);
-        same += other_length == length && strncmp(other, name, (size_t)length) == 0;
+/* A film's name without folder and ending. */
+static const char *stem_of(const char *path, int *length) {
+    const char *name = path_name(path), *dot = strrchr(name, '.');
+    *length = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
+    return name;
+}
+
+/* How many of the first `count` films have this stem. */
+static int films_with_stem(const study_list *list, int count, const char *stem, int length) {
+    int same = 0;
+    for (int i = 0; i < count; i++) {
+        int other_length;
+        const char *other = stem_of(list->path[i], &other_length);
+        same += other_length == length && strncmp(other, stem, (size_t)length) == 0;
     }
-    char *file = NULL, number[16] = "";
-    if (same > 1) snprintf(number, sizeof number, "-%d", same);
-    if (asprintf(&file, "%.*s%s.png", length, name, number) < 0) return NULL;
-    char *path = path_join(folder, file);
-    free(file);
-    return path;
+    return same;
+}
+
+/* NAME.png after the film's own name. The films of that name before it in the list, of other folders or endings, give
+ * it a number, one that no film has in its own name. Malloc'ed, NULL when out of memory. */
+static char *overlay_name(const study_list *list, int index) {
+    int length;
+    const char *stem = stem_of(list->path[index], &length);
+    char *name = NULL;
+    int before = films_with_stem(list, index, stem, length);
+    if (before == 0) return asprintf(&name, "%.*s.png", length, stem) < 0 ? NULL : name;
+    for (int number = 2; before > 0; number++) {
+        free(name);
+        if (asprintf(&name, "%.*s-%d.png", length, stem, number) < 0) return NULL;
+        before -= films_with_stem(list, list->count, name, (int)strlen(name) - 4) == 0;
+    }
+    return name;
+}
+
+/* A picture must never replace a film: DIR may be the folder that the films are in. */
+static bool is_a_film(const char *path, const study_list *list) {
+    struct stat target, source;
+    if (stat(path, &target) != 0) return false;
+    for (int i = 0; i < list->count; i++)
+        if (strcmp(path_name(list->path[i]), path_name(path)) == 0 && stat(list->path[i], &source) == 0 &&
+            source.st_dev == target.st_dev && source.st_ino == target.st_ino)
+            return true;
+    return false;
+}
+
+static carina_status overlay_path(char **out, const char *folder, const study_list *list, int index,
+                                  carina_error *error) {
+    char *name = overlay_name(list, index);
+    *out = name ? path_join(folder, name) : NULL;
+    free(name);
+    if (!*out) return error_memory(error, "the path of a picture", strlen(folder));
+    if (!is_a_film(*out, list)) return CARINA_OK;
+    carina_status status = error_set(
+        error, CARINA_ERROR_ARGUMENT,
+        "%s: is one of the films and is not replaced by its picture; choose another folder for --overlay", *out);
+    free(*out);
+    return status;
 }
 
 static carina_status write_overlay(const char *folder, const locator *l, const job *j, const carina_location *found,
@@ -149,8 +191,8 @@ static carina_status write_overlay(const char *folder, const locator *l, const j
                                .boxes = boxes,
                                .box_count = found->region_count,
                                .caption = caption};
-    char *path = overlay_path(folder, j->list, j->index);
-    if (!path) return error_memory(error, "the path of a picture", strlen(folder));
+    char *path;
+    TRY(overlay_path(&path, folder, j->list, j->index, error));
     carina_status status = draw_overlay(path, &drawing, 0, error);
     free(path);
     return status;

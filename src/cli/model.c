@@ -148,6 +148,7 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
                            ATLAS_LABEL_COUNT);
     if (status == CARINA_OK) status = apm_create_empty(&out->model, &config, error);
     if (status == CARINA_OK) status = model_file_copy_weights(out->model, &weights, path, error);
+    if (status == CARINA_OK) status = model_file_check_weights(out->model, path, error);
     if (status == CARINA_OK) status = model_file_copy_regions(&out->regions, regions, error);
     atlas_free(loaded);
     tensor_file_free(&weights);

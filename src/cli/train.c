@@ -1,8 +1,10 @@
 /* `carina train`: runs a training configuration to its end, or until interrupted, and resumes it. */
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "train/run_log.h"
@@ -69,6 +71,11 @@ static int run(const void *values, int count, char *const *arguments) {
     for (int i = 1; i < count; i++)
         if (!strchr(arguments[i], '=') || arguments[i][0] == '=')
             return command_usage("train: '%s' is not of the form KEY=VALUE; see `carina train --help`", arguments[i]);
+    uint8_t *start; /* hours of training are not for finding out that a file is missing */
+    uint64_t size;
+    if (v->check_losses && file_read_start(v->check_losses, 1, &start, &size, &error) != CARINA_OK)
+        return command_fail(&error);
+    if (v->check_losses) free(start);
     if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
         return command_fail(&error);
     trainer_options o = {.resume = v->resume,

@@ -240,6 +240,11 @@ static carina_status parser_error(const builder *b, const yaml_parser_t *parser)
 static carina_status build(builder *b, const void *data, uint64_t size) {
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser)) return error_memory(b->error, b->tree->name, sizeof parser);
+    /* The parser counts a byte order mark as a column, and then the first key stands deeper than the second. */
+    if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
+        data = (const uint8_t *)data + 3;
+        size -= 3;
+    }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, data ? data : (const unsigned char *)"", (size_t)size);
     carina_status status = CARINA_OK;

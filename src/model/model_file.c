@@ -199,9 +199,7 @@ static bool is_constant(const parameter *p) {
     return p->count > 1;
 }
 
-/* What a picture must pass on its way to a box, with no other way round. Where such weights are all the same number,
- * boxes come out that have nothing to do with the film: an export that went wrong, not a model. */
-static carina_status check_alive(const apm *m, const char *path, carina_error *error) {
+carina_status model_file_check_weights(const apm *m, const char *path, carina_error *error) {
     const parameter *const needed[] = {m->backbone.stem.weight, m->projection_weight,    m->queries,
                                        m->box_layers[0].weight, m->box_layers[1].weight, m->box_layers[2].weight};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
@@ -228,7 +226,7 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     apm_schema_finish(&config, m->regions->region_count, ATLAS_LABEL_COUNT);
     if (apm_create_empty(&m->model, &config, error) != CARINA_OK) return error_prefix(error, "%s: model", path);
     TRY(copy_weights(file, path, m->model->parameters, error));
-    TRY(check_alive(m->model, path, error));
+    TRY(model_file_check_weights(m->model, path, error));
     /* The texts outlive the mapping. */
     m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);
     if (!m->notes) return error_memory(error, path, file->metadata_count * sizeof *m->notes);

@@ -41,6 +41,10 @@ carina_status model_file_copy_weights(apm *model, const tensor_file *weights, co
 /* The same from a path. */
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
 
+/* What a picture must pass on its way to a box, with no other way round: where such weights are all the same number,
+ * boxes come out that have nothing to do with the film. Then the file was an export that went wrong, not a model. */
+carina_status model_file_check_weights(const apm *model, const char *path, carina_error *error);
+
 /* The tensor for a parameter's name: itself, or behind those prefixes; a checkpoint's average wins. NULL: none. */
 const named_tensor *model_file_find_weight(const tensor_file *file, const char *name);
 

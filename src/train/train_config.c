@@ -117,27 +117,32 @@ typedef struct source {
     int word_count;
 } source;
 
-/* "file.yaml: model.heads: ...", or "command line" for what was set there. */
+/* The file, or "command line" for what was set there. */
+static const char *place_of(const source *from, const char *key) {
+    size_t length = strlen(key);
+    for (int i = 0; i < from->word_count; i++)
+        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') return "command line";
+    return from->path;
+}
+
+/* "file.yaml: model.heads: ..." */
 static carina_status refuse(const source *from, const char *key, carina_error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 static carina_status refuse(const source *from, const char *key, carina_error *error, const char *format, ...) {
     char reason[400];
-    const char *place = from->path;
-    size_t length = strlen(key);
-    for (int i = 0; i < from->word_count; i++)
-        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') place = "command line";
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %s", place, key, reason);
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %s", place_of(from, key), key, reason);
 }
 
 static carina_status find_regions(train_config *c, const source *from, carina_error *error) {
     c->regions = atlas_builtin(c->atlas);
     if (c->regions) return CARINA_OK;
     if (*c->atlas && file_exists(c->atlas)) {
-        TRY(atlas_load(&c->own_regions, c->atlas, error));
+        if (atlas_load(&c->own_regions, c->atlas, error) != CARINA_OK)
+            return error_prefix(error, "%s: atlas", place_of(from, "atlas"));
         c->regions = c->own_regions;
         return CARINA_OK;
     }
@@ -196,7 +201,16 @@ static carina_status check_sets(const train_config *c, const source *from, carin
     return check_set(&c->monitor_set, "data.monitor", from, error);
 }
 
+static bool has_control_characters(const char *text) {
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) return true;
+    return false;
+}
+
 static carina_status finish(train_config *c, const source *from, carina_error *error) {
+    if (has_control_characters(c->name) || has_control_characters(c->runs))
+        return refuse(from, has_control_characters(c->name) ? "name" : "runs", error,
+                      "a folder's name has no line breaks or other control characters");
     if (!*c->name || strchr(c->name, '/') || c->name[0] == '.')
         return refuse(from, "name", error, "\"%.200s\": a run's name has no '/' and does not begin with '.'", c->name);
     if (!*c->runs) return refuse(from, "runs", error, "no folder is given");

@@ -150,7 +150,8 @@ static carina_status set_up(trainer *t, const char *folder, carina_error *error)
     const train_config *c = t->config;
     TRY(make_paths(t, folder, error));
     TRY(thread_pool_create(&t->pool, t->options->threads, error));
-    TRY(locate_task_create(&t->task, c, t->pool, error));
+    if (locate_task_create(&t->task, c, t->pool, error) != CARINA_OK)
+        return error_prefix(error, "%s: model, training.batch_size", c->path);
     if (*c->start && model_file_load_weights(t->task->model, c->start, error) != CARINA_OK)
         return error_prefix(error, "%s: start", c->path);
     optimizer_options settings = train_config_optimizer(c);
@@ -184,7 +185,7 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
     free(t->state.configuration);
     t->state.configuration = strdup(c->text);
     if (!t->state.configuration) return error_memory(error, "configuration", strlen(c->text));
-    TRY(file_make_folders(folder, error));
+    if (file_make_folders(folder, error) != CARINA_OK) return error_prefix(error, "%s: runs", c->path);
     if (!t->options->resume) { /* of the run that is overwritten */
         remove(t->best_path);
         remove(t->last_path);

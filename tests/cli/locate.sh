@@ -80,6 +80,15 @@ expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensor
 [ "$(find pictures/new -name '*.png' -size +10k | wc -l)" -eq 2 ] || fail "not two pictures: $(ls -l pictures/new)"
 expect 1 '' 'empty.png' "$CARINA" locate --overlay empty.png -m ./tiny.safetensors "$film"
 
+# ... nor the picture of a film whose own name ends in that number; and a picture never replaces a film.
+mkdir -p same other && cp "$film" same/a.jpg && cp "$film" other/a.jpg && cp "$film" other/a-2.jpg
+expect 0 'carina' - "$CARINA" locate --overlay numbered -m ./tiny.safetensors same/a.jpg other/a.jpg other/a-2.jpg
+[ "$(ls numbered | tr '\n' ' ')" = "a-2.png a-3.png a.png " ] || fail "pictures: $(ls numbered)"
+mkdir films && cp numbered/a.png films/film.png && cp "$film" films/
+expect 1 'carina' '^carina: films/film.png: is one of the films' "$CARINA" locate --overlay films -m ./tiny.safetensors films
+cmp -s numbered/a.png films/film.png || fail "a film was overwritten"
+[ "$(find films -name '*.png' | wc -l)" -eq 2 ] || fail "the other film has no picture: $(ls films)"
+
 # What cannot be written is reported with its reason, and nothing half-written stays.
 expect 1 'carina' '\.png: .*File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$@"' - \
     "$CARINA" locate --overlay full -m ./tiny.safetensors "$film"
@@ -89,7 +98,14 @@ expect 1 'carina' '\.png: .*File too large' bash -c 'trap "" XFSZ; ulimit -f 8; 
 cp "$film" "$(printf 'line\nbreak\033.jpg')"
 expect 0 '^line[?]break[?][.]jpg  ' - "$CARINA" locate -m ./tiny.safetensors line*
 
-# Models that are none.
+# Models that are none. Weights of one number are refused, whether as a model or to be made one.
+"$(dirname "$CARINA")/tests/make_model" flat.safetensors flat || fail "no flat model"
+expect 1 - 'flat.safetensors: tensor query_embed.weight holds nothing but the number 0' \
+    "$CARINA" locate -m ./flat.safetensors "$film"
+sed 's/carina-model-1/foreign-file-1/' flat.safetensors > foreign.safetensors
+expect 1 - 'foreign.safetensors: tensor query_embed.weight holds nothing but' \
+    "$CARINA" model import foreign.safetensors --heads 2 --image-size 96 --out imported.safetensors
+[ ! -e imported.safetensors ] || fail "a flat model was imported"
 expect 1 - 'no-such-model' "$CARINA" locate -m no-such-model "$film"
 expect 1 - "did you mean 'tiny'" env CARINA_MODELS="$work" "$CARINA" locate -m tinny "$film"
 expect 1 - 'nowhere/m.safetensors' "$CARINA" locate -m nowhere/m.safetensors "$film"

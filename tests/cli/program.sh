@@ -45,6 +45,9 @@ expect 2 - 'constant: "x": expected TYPE=PATH' "$CARINA" eval locate -m /nowhere
 expect 2 - 'split: unknown split "tset"' "$CARINA" eval locate -m /nowhere --split tset nih_boxes=x
 expect 2 - 'unknown option -x in -qx' "$CARINA" eval locate -qx nih_boxes=x
 
+expect 2 - 'split train=1,train=2: give shares' "$CARINA" data phantom --out nothing --split train=1,train=2
+expect 1 - '^carina: /nowhere: cannot open' "$CARINA" train "$ROOT/configs/smoke.yaml" --check-losses /nowhere
+
 # Completion: commands, options and choices come out of the sourced script.
 expect 0 '^doctor$' '' bash -c 'source <("$0" completion bash); COMP_WORDS=(carina doc); COMP_CWORD=1; _carina; echo "${COMPREPLY[@]}"' "$CARINA"
 expect 0 '^--json$' '' bash -c 'source <("$0" completion bash); COMP_WORDS=(carina doctor --js); COMP_CWORD=2; _carina; echo "${COMPREPLY[@]}"' "$CARINA"

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -143,12 +144,46 @@ static void writer_replaces_only_on_commit(void **state) {
     assert_int_equal(file_read("/dev/zero", 2, &bytes, &size, &error), CARINA_ERROR_IO);
 }
 
+/* A device, FIFO or folder would be replaced by a file; a link is followed. */
+static void writer_replaces_files_alone(void **state) {
+    (void)state;
+    carina_error error;
+    struct stat info;
+    file_writer *writer;
+    const char *pipe_path = TEST_TMP "/writer_pipe", *link_path = TEST_TMP "/writer_link";
+    unlink(pipe_path);
+    unlink(link_path);
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    assert_int_equal(file_write(pipe_path, "x", 1, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "writer_pipe: cannot write: it is not a regular file"));
+    assert_true(stat(pipe_path, &info) == 0 && S_ISFIFO(info.st_mode));
+    assert_int_equal(file_writer_open(&writer, TEST_TMP, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "it is a folder"));
+    assert_int_equal(file_write("", "x", 1, &error), CARINA_ERROR_IO);
+    assert_string_equal(error.message, "the name of a file is empty");
+
+    assert_int_equal(file_write(TEST_TMP "/writer_target", "old", 3, &error), CARINA_OK);
+    assert_int_equal(symlink("writer_target", link_path), 0);
+    assert_int_equal(file_write(link_path, "new!", 4, &error), CARINA_OK);
+    assert_true(lstat(link_path, &info) == 0 && S_ISLNK(info.st_mode));
+    assert_true(stat(TEST_TMP "/writer_target", &info) == 0 && info.st_size == 4);
+    assert_int_equal(unlink(TEST_TMP "/writer_target"), 0);
+    assert_int_equal(file_write(link_path, "x", 1, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "writer_link: cannot write through the link"));
+    unlink(pipe_path);
+    unlink(link_path);
+
+    assert_int_equal(file_write(TEST_TMP "/writer_file", "x", 1, &error), CARINA_OK);
+    assert_int_equal(file_make_folders(TEST_TMP "/writer_file/x", &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "writer_file: a file, where a folder should be"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(error_messages_are_one_line),      cmocka_unit_test(cursor_never_passes_the_end),
         cmocka_unit_test(random_streams_repeat_and_differ), cmocka_unit_test(pool_runs_every_shard_once),
         cmocka_unit_test(open_bytes_survive_a_cut_file),    cmocka_unit_test(the_start_of_a_file),
-        cmocka_unit_test(writer_replaces_only_on_commit),
+        cmocka_unit_test(writer_replaces_only_on_commit),   cmocka_unit_test(writer_replaces_files_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -297,6 +297,7 @@ static void configurations_that_make_no_run(void **state) {
         {"data.validation.split=tset", "command line: data.validation.split: unknown split \"tset\"; choose train"},
         {"atlas=nosuch", "command line: atlas: 'nosuch' is neither a region set that is built in (such as"},
         {"atlas=anatomix3", "(did you mean anatomix36)"},
+        {"runs=a\nb", "command line: runs: a folder's name has no line breaks"},
         {"runs=", "command line: runs: no folder is given"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

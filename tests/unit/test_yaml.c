@@ -51,6 +51,10 @@ static void tree_has_lines(void **state) {
     assert_null(yaml_get(root, "absent"));
     assert_null(yaml_get(name, "absent"));
     yaml_free(tree);
+    tree = parse("\xef\xbb\xbfname: x\r\nseed: 3\r\n"); /* a byte order mark, from other systems' editors */
+    assert_string_equal(yaml_get(yaml_root(tree), "name")->text, "x");
+    assert_string_equal(yaml_get(yaml_root(tree), "seed")->text, "3");
+    yaml_free(tree);
     const char *const empty[] = {"", "# only a comment\n", "---\n", "---\n...\n"};
     for (int i = 0; i < 4; i++) {
         tree = parse(empty[i]);
