@@ -13,6 +13,8 @@ static const command *const commands[] = {
     &command_model_info,
     &command_model_import,
     &command_data_phantom,
+    &command_text_encode,
+    &command_text_tokenize,
     &command_tensor_apm,
     &command_tensor_gradients,
     &command_doctor,

@@ -7,7 +7,7 @@ build=$(dirname "$CARINA")
 
 # What computes: these unit tests, where they exist.
 tests=$(find "$build/tests" -maxdepth 1 -type f -executable -name 'test_*' | LC_ALL=C sort |
-    grep -E '/test_(kernels|tensor|graph|ops?|gradients?|convolution|attention|dnnl|apm|model|resnet|detr|layers|locate)[a-z0-9_]*$')
+    grep -E '/test_(kernels|tensor|graph|ops?|gradients?|convolution|attention|dnnl|apm|bert|model|resnet|detr|layers|locate)[a-z0-9_]*$')
 
 film=$ROOT/demo/films/phantom-1.jpg
 "$build/tests/make_model" tiny.safetensors || fail "no model"
