@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/data_word.h"
 #include "data/dataset.h"
 #include "eval/report.h"
 #include "image/letterbox.h"
@@ -102,17 +103,11 @@ static carina_status predict(void *context, const image *films, int count, float
 /* "TYPE=PATH" to a configuration; *type is malloc'ed. */
 static carina_status set_of_word(dataset_config *out, char **type, const char *word, const eval_values *v,
                                  carina_error *error) {
-    const char *equals = strchr(word, '=');
-    if (!equals || equals == word || !equals[1])
-        return error_set(error, CARINA_ERROR_ARGUMENT, "\"%s\": expected TYPE=PATH, such as nih_boxes=FOLDER", word);
-    *type = strndup(word, (size_t)(equals - word));
-    if (!*type) return error_memory(error, word, strlen(word));
-    *out = (dataset_config){.type = *type,
-                            .annotations = equals + 1,
-                            .images = v->images,
-                            .split = v->split ? v->split : "test",
-                            .limit = (uint64_t)v->limit,
-                            .own_split_only = v->own_split_only};
+    TRY(data_word_parse(out, type, word, error));
+    out->images = v->images;
+    out->split = v->split ? v->split : "test";
+    out->limit = (uint64_t)v->limit;
+    out->own_split_only = v->own_split_only;
     return CARINA_OK;
 }
 
