@@ -8,6 +8,7 @@
 #     build/bench_apm forward|train type=f32|bf16  Carina (bench/bench_apm.c)
 #     bench/torch_peer.py MODE --repeat N --json   PyTorch (Debian: python3-torch python3-numpy libopenblas0-openmp)
 #     bench/onnx_peer.mjs FILE MODULES --repeat N  ONNX Runtime (npm), the same network exported from PyTorch
+#     build/bench_index MODE, bench/faiss_peer.py MODE   searches in the sentence database; FAISS (Debian: python3-faiss)
 # with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads.
 # Seconds are the least of all rounds: whatever else runs can only add to them. Memory is the peak of the whole process.
 # A peer that is not installed is skipped by name. Nothing fails on a slow figure; the column `ok` says it.
@@ -139,6 +140,29 @@ elif [ -n "$film" ] && "$build/carina" locate --json "$film" >/dev/null 2>&1; th
   limit "locate: start to first box (s)" "$best" "<=" 0.3
 else
   note "locate skipped: needs the default model and demo/films"
+fi
+
+# The sentence database, beside FAISS. Searches take less than a millisecond: run with real-time priority where allowed, so
+# that what else runs does not cut into them.
+alone=
+chrt -f 10 true 2>/dev/null && alone="chrt -f 10"
+if [[ index =~ $only ]] && [ -x "$build/bench_index" ]; then
+  faiss=
+  if "$python" bench/faiss_peer.py check 2>/dev/null; then faiss=yes; else note "FAISS skipped: apt-get install --no-install-recommends python3-faiss"; fi
+  rm -f "$work"/*.index-*.json
+  for ((round = 0; round < rounds; round++)); do
+    for mode in regions million load; do
+      line=$($alone "$build/bench_index" $mode threads=2 file="$work/bench.sentences") || { note "bench_index $mode failed"; continue; }
+      echo "$line" >>"$work/carina.index-$mode.json"
+      [ -n "$faiss" ] && [ $mode != load ] && $alone "$python" bench/faiss_peer.py $mode >>"$work/faiss.index-$mode.json"
+    done
+  done
+  note "index: regions $(results carina index-regions seconds_min | least) s, million $(results carina index-million seconds_min | least) s"
+  limit "sentences: 36 queries on 36 x 2000 x 16 (s)" "$(results carina index-regions seconds_min | least)" "<=" 0.0003
+  row "sentences: 36 queries on 36 x 2000 x 16 against FAISS flat (s)" "$(results carina index-regions seconds_min | least)" "$(results faiss index-regions seconds_min | least)" 1
+  row "sentences: 1 query on 1000000 x 16 against reading the bytes (s)" "$(results carina index-million seconds_min | least)" "$(results carina index-million read_seconds_min | least)" 1.5
+  row "sentences: 1 query on 1000000 x 16 against FAISS flat (s)" "$(results carina index-million seconds_min | least)" "$(results faiss index-million seconds_min | least)" 1
+  limit "sentences: opening a file of 1000000 (s)" "$(results carina index-load seconds_min | least)" "<=" 1
 fi
 
 column -s, -t "$csv" 2>/dev/null || cat "$csv"

@@ -148,7 +148,7 @@ static uint64_t chunk_rows(int width) {
 static carina_status write_schema(sqlite3 *db, const char *path, carina_error *error) {
     char pragmas[192];
     snprintf(pragmas, sizeof pragmas,
-             "PRAGMA page_size = 16384; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA application_id = "
+             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA application_id = "
              "%d; PRAGMA user_version = %d",
              INDEX_FILE_APPLICATION, INDEX_FILE_SCHEMA);
     TRY(run(db, path, pragmas, error));
