@@ -16,10 +16,13 @@
 #include "model/model_fingerprint.h"
 #include "pipeline/model_path.h"
 #include "train/index_build.h"
+#include "train/text_embedder.h"
 
 typedef struct build_values {
-    const char *out, *model, *split, *allow_split, *images, *embeddings, *sentences, *text_encoder;
+    const char *out, *model, *split, *allow_split, *images, *embeddings, *sentences, *encoder_name, *text_encoder,
+        *projector;
     int64_t limit, threads;
+    int dtype; /* 0 f32, 1 bf16 */
     bool own_split_only, plain, json, quiet;
 } build_values;
 
@@ -162,11 +165,25 @@ static int run_sentences(const void *values, int count, char *const *words) {
 /* ---- build ---- */
 
 /* What turns sentences into embeddings: the one place that knows which kinds there are. */
-static carina_status open_embedder(sentence_embedder *out, const build_values *v, carina_error *error) {
-    return imported_embeddings_open(out, v->embeddings, v->sentences, v->text_encoder, error);
+static carina_status open_embedder(sentence_embedder *out, const build_values *v, thread_pool *pool,
+                                   carina_error *error) {
+    if (!v->text_encoder) return imported_embeddings_open(out, v->embeddings, v->sentences, v->encoder_name, error);
+    const text_encoder_options options = {
+        .pool = pool, .type = v->dtype ? TENSOR_BF16 : TENSOR_F32, .projector = v->projector};
+    return text_embedder_open(out, v->text_encoder, &options, error);
 }
 
-static void close_embedder(sentence_embedder *embedder) { imported_embeddings_close(embedder); }
+static void close_embedder(sentence_embedder *embedder, const build_values *v) {
+    if (v->text_encoder)
+        text_embedder_close(embedder);
+    else
+        imported_embeddings_close(embedder);
+}
+
+static void warn_of_cut(const sentence_embedder *embedder, const build_values *v) {
+    uint64_t cut = v->text_encoder ? text_embedder_cut(embedder) : 0;
+    if (cut) fprintf(stderr, "carina: warning: %" PRIu64 " sentences are longer than the text encoder reads\n", cut);
+}
 
 static carina_status check_width(const sentence_embedder *embedder, const model_file *model, carina_error *error) {
     int wanted = model->model->config.feature_size;
@@ -237,13 +254,14 @@ static carina_status build(int count, char *const *words, const build_values *v,
     sentence_embedder embedder = {0};
     sentence_index *index = NULL;
     carina_status status = load_model(&model, v, error);
-    if (status == CARINA_OK) status = open_embedder(&embedder, v, error);
-    if (status == CARINA_OK) status = check_width(&embedder, &model, error);
     if (status == CARINA_OK) status = thread_pool_create(&pool, (int)v->threads, error);
+    if (status == CARINA_OK) status = open_embedder(&embedder, v, pool, error);
+    if (status == CARINA_OK) status = check_width(&embedder, &model, error);
     if (status == CARINA_OK) status = build_index(&index, count, words, v, &model, &embedder, pool, error);
+    if (status == CARINA_OK) warn_of_cut(&embedder, v);
     if (status == CARINA_OK) print_built(v, index);
     sentence_index_free(index);
-    close_embedder(&embedder);
+    close_embedder(&embedder, v);
     thread_pool_free(pool);
     model_file_free(&model);
     return status;
@@ -255,8 +273,9 @@ static int run_build(const void *values, int count, char *const *words) {
     int usage = check_usage("index build", count, words, v);
     if (usage != COMMAND_OK) return usage;
     if (!v->out) return command_usage("index build: --out FILE is required");
-    if (!v->embeddings || !v->sentences)
-        return command_usage("index build: --embeddings FILE.npy and --sentences FILE.txt are required");
+    if (!v->embeddings != !v->sentences || !v->text_encoder == !v->embeddings)
+        return command_usage(
+            "index build: either --text-encoder DIR, or --embeddings FILE.npy with --sentences FILE.txt");
     progress_catch_interrupts();
     return build(count, words, v, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
@@ -314,9 +333,14 @@ static const option build_options[] = {
      offsetof(build_values, embeddings), 0, 0},
     {"sentences", 0, OPTION_FILE, "FILE.txt", "the sentences that were embedded, one a line",
      offsetof(build_values, sentences), 0, 0},
-    {"text-encoder", 0, OPTION_TEXT, "TEXT",
-     "what to call the encoder that made them (default: a fingerprint of both files)",
+    {"text-encoder", 0, OPTION_FOLDER, "DIR", "Hugging Face directory of a BERT that embeds the sentences",
      offsetof(build_values, text_encoder), 0, 0},
+    {"projector", 0, OPTION_FILE, "FILE", "take the text encoder's projector from FILE, such as an AnatomiX checkpoint",
+     offsetof(build_values, projector), 0, 0},
+    {"dtype", 0, OPTION_CHOICE, "f32|bf16", "arithmetic of the text encoder", offsetof(build_values, dtype), 0, 0},
+    {"encoder-name", 0, OPTION_TEXT, "TEXT",
+     "what tells the encoder of --embeddings from others (default: a fingerprint of both files)",
+     offsetof(build_values, encoder_name), 0, 0},
     SET_OPTIONS,
     {0},
 };
@@ -349,6 +373,7 @@ const command command_index_build = {
         "knows the model and the text encoder that it was made with; opening it with others is an error. Validation\n"
         "and test films are not read unless --allow-split names them.\n",
     .examples =
+        "carina index build --out phantom.sentences --text-encoder models/text chest_imagenome=data/phantom\n"
         "carina index build --out phantom.sentences --embeddings vectors.npy --sentences sentences.txt \\\n"
         "    chest_imagenome=data/phantom\n",
     .options = build_options,

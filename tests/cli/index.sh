@@ -36,6 +36,19 @@ expect 0 "\"sentences\": $rows," '' $make --json -o again.db --embeddings vector
 cmp -s set.db again.db || fail "the same sentences make another file"
 [ "$(ls | grep -c tmp-)" -eq 0 ] || fail "temporary files are left: $(ls)"
 
+# With a text encoder: a sentence's own vector finds it, and the database is the encoder's and the model's alone.
+bert=$ROOT/tests/data/bert
+expect 0 "$rows sentences" '' $make -o bert.db --text-encoder "$bert" chest_imagenome=set
+cp bert.db first.db
+expect 0 "$rows sentences" '' $make -o bert.db --threads 1 --text-encoder "$bert" chest_imagenome=set
+cmp -s bert.db first.db || fail "the number of threads makes another file"
+sentence='Superior mediastinum is healthy.'
+echo "$sentence" | "$CARINA" text encode -m "$bert" --projected -o one.npy 2> /dev/null || fail "text encode"
+expect 0 "^   1   1\.00000 .* $sentence\$" '' "$CARINA" index query bert.db -r 'upper mediastinum' --vector one.npy
+expect 1 - 'no tensor project_head.proj.0.weight' $make -o no.db --text-encoder "$bert" --projector tiny.safetensors chest_imagenome=set
+expect 2 - 'either --text-encoder DIR, or --embeddings' $make -o no.db --text-encoder "$bert" --embeddings vectors.npy --sentences sentences.txt chest_imagenome=set
+expect 2 - 'either --text-encoder DIR, or --embeddings' $make -o no.db --embeddings vectors.npy chest_imagenome=set
+
 # ---- info and query
 expect 0 '^text encoder  imported-[0-9a-f]{16} vectors.npy$' '' "$CARINA" index info set.db
 expect 0 '"model_fingerprint": "[0-9a-f]{16}",' '' "$CARINA" index info --json -m ./tiny.safetensors set.db
