@@ -135,19 +135,22 @@ static int films_with_stem(const study_list *list, int count, const char *stem, 
 }
 
 /* NAME.png after the film's own name. The films of that name before it in the list, of other folders or endings, give
- * it a number, one that no film has in its own name. Malloc'ed, NULL when out of memory. */
+ * it a number, NAME-2; should a film be called that itself, NAME-2_. Malloc'ed, NULL when out of memory. */
 static char *overlay_name(const study_list *list, int index) {
     int length;
     const char *stem = stem_of(list->path[index], &length);
-    char *name = NULL;
     int before = films_with_stem(list, index, stem, length);
-    if (before == 0) return asprintf(&name, "%.*s.png", length, stem) < 0 ? NULL : name;
-    for (int number = 2; before > 0; number++) {
+    char *name = NULL, *longer;
+    if (asprintf(&name, before ? "%.*s-%d" : "%.*s", length, stem, before + 1) < 0) return NULL;
+    while (before && films_with_stem(list, list->count, name, (int)strlen(name)) > 0) {
+        if (asprintf(&longer, "%s_", name) < 0) longer = NULL;
         free(name);
-        if (asprintf(&name, "%.*s-%d.png", length, stem, number) < 0) return NULL;
-        before -= films_with_stem(list, list->count, name, (int)strlen(name) - 4) == 0;
+        if (!longer) return NULL;
+        name = longer;
     }
-    return name;
+    if (asprintf(&longer, "%s.png", name) < 0) longer = NULL;
+    free(name);
+    return longer;
 }
 
 /* A picture must never replace a film: DIR may be the folder that the films are in. */
@@ -250,7 +253,8 @@ static int run_all(const locate_values *v, locator *l, const study_list *list) {
     const film_options reading = {.frame = (int)v->frame};
     int batch = locator_batch(l) < MAX_BATCH ? locator_batch(l) : MAX_BATCH, status = COMMAND_OK;
     progress *p = list->count > 2 * batch ? progress_start("locate", "films", (uint64_t)list->count) : NULL;
-    for (int done = 0; done < list->count && !ferror(stdout);) {
+    int done = 0;
+    while (done < list->count && !ferror(stdout) && !progress_interrupted()) {
         int count = list->count - done < batch ? list->count - done : batch;
         memset(jobs, 0, (size_t)count * sizeof *jobs);
         for (int i = 0; i < count; i++) {
@@ -265,6 +269,10 @@ static int run_all(const locate_values *v, locator *l, const study_list *list) {
     }
     progress_finish(p);
     free(jobs);
+    if (done < list->count && progress_interrupted()) {
+        error_set(&error, CARINA_ERROR_CANCELLED, "interrupted after %d of %d films", done, list->count);
+        return command_fail(&error);
+    }
     return status;
 }
 
@@ -273,6 +281,7 @@ static int run(const void *values, int count, char *const *arguments) {
     carina_error error;
     int status = COMMAND_OK;
     study_list list = {0};
+    progress_catch_interrupts(); /* between batches: no line of results and no picture is cut in two */
     for (int i = 0; i < count; i++) {
         if (study_list_add(&list, arguments[i], &error) != CARINA_OK) status = command_fail(&error);
     }

@@ -83,7 +83,7 @@ expect 1 '' 'empty.png' "$CARINA" locate --overlay empty.png -m ./tiny.safetenso
 # ... nor the picture of a film whose own name ends in that number; and a picture never replaces a film.
 mkdir -p same other && cp "$film" same/a.jpg && cp "$film" other/a.jpg && cp "$film" other/a-2.jpg
 expect 0 'carina' - "$CARINA" locate --overlay numbered -m ./tiny.safetensors same/a.jpg other/a.jpg other/a-2.jpg
-[ "$(ls numbered | tr '\n' ' ')" = "a-2.png a-3.png a.png " ] || fail "pictures: $(ls numbered)"
+[ "$(ls numbered | LC_ALL=C sort | tr '\n' ' ')" = "a-2.png a-2_.png a.png " ] || fail "pictures: $(ls numbered)"
 mkdir films && cp numbered/a.png films/film.png && cp "$film" films/
 expect 1 'carina' '^carina: films/film.png: is one of the films' "$CARINA" locate --overlay films -m ./tiny.safetensors films
 cmp -s numbered/a.png films/film.png || fail "a film was overwritten"
@@ -93,6 +93,19 @@ cmp -s numbered/a.png films/film.png || fail "a film was overwritten"
 expect 1 'carina' '\.png: .*File too large' bash -c 'trap "" XFSZ; ulimit -f 8; exec "$@"' - \
     "$CARINA" locate --overlay full -m ./tiny.safetensors "$film"
 [ "$(wc -l < expect.err)" -eq 1 ] && [ -z "$(ls -A full)" ] || fail "full disk: $(cat expect.err; ls -A full)"
+
+# An interrupt ends the run between films: whole lines, no half pictures, and a word about it.
+mapfile -t lots < <(for ((i = 0; i < 4000; i++)); do echo "$film"; done)
+"$CARINA" locate --json --overlay cut -m ./tiny.safetensors "${lots[@]}" > cut.json 2> cut.err &
+while kill -0 $! 2> /dev/null && [ ! -s cut.json ]; do sleep 0.02; done
+kill -TERM $! # INT would be ignored: a shell's background command
+wait $!
+status=$?
+[ $status -eq 1 ] || fail "interrupted with status $status"
+grep -qE '^carina: interrupted after [0-9]+ of 4000 films$' cut.err || fail "interrupted: $(head -c 300 cut.err)"
+[ "$(tail -c 1 cut.json | od -An -c | tr -d ' ')" = '\n' ] || fail "a line was cut"
+[ "$(find cut -name '*.png' | wc -l)" -eq "$(wc -l < cut.json)" ] || fail "$(wc -l < cut.json) films, pictures: $(ls cut)"
+[ -z "$(find cut -name '*.tmp*')" ] || fail "half a picture was left: $(ls cut)"
 
 # A name with a line break or an escape stays on its line.
 cp "$film" "$(printf 'line\nbreak\033.jpg')"
