@@ -3,9 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "base/random.h"
 
 const double metrics_threshold[METRICS_THRESHOLDS] = {0.25, 0.50, 0.75, 0.95};
 
@@ -99,73 +96,34 @@ metrics_scores metrics_score(const metrics_film *films, uint64_t film_count, con
 
 /* ---- bootstrap ---- */
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+typedef struct scored_films {
+    const metrics_film *films;
+    uint64_t count;
+    const int *regions;
+    int region_count;
+} scored_films;
 
-/* Percentiles with linear interpolation; NaNs (resamples without a truth) are left out. */
-static metrics_interval interval_of(double *values, int count) {
-    int kept = 0;
-    for (int i = 0; i < count; i++)
-        if (!isnan(values[i])) values[kept++] = values[i];
-    if (kept == 0) return (metrics_interval){NAN, NAN};
-    qsort(values, (size_t)kept, sizeof *values, compare);
-    double at[2] = {0.025 * (kept - 1), 0.975 * (kept - 1)}, out[2];
-    for (int i = 0; i < 2; i++) {
-        int below = (int)at[i], above = below + 1 < kept ? below + 1 : below;
-        out[i] = values[below] + (values[above] - values[below]) * (at[i] - below);
-    }
-    return (metrics_interval){out[0], out[1]};
-}
-
-/* The patients of the kept films, each once, into patients[]; their number. used [patient_count] is scratch. */
-static uint64_t list_patients(uint32_t *patients, bool *used, const metrics_film *films, uint64_t film_count,
-                              const bool *keep) {
-    uint64_t count = 0;
-    for (uint64_t f = 0; f < film_count; f++) {
-        if ((keep && !keep[f]) || used[films[f].patient]) continue;
-        used[films[f].patient] = true;
-        patients[count++] = films[f].patient;
-    }
-    return count;
+static carina_status score_resample(void *context, const double *weights, double *values, carina_error *error) {
+    const scored_films *f = context;
+    (void)error;
+    metrics_scores s = metrics_score(f->films, f->count, weights, f->regions, f->region_count);
+    values[0] = s.iou;
+    values[1] = s.map;
+    values[2] = s.map_film;
+    return CARINA_OK;
 }
 
 carina_status metrics_bootstrap(metrics_intervals *out, const metrics_film *films, uint64_t film_count,
                                 const bool *keep, const int *regions, int region_count, int resamples, uint64_t seed,
                                 carina_error *error) {
-    uint64_t top = 0;
-    for (uint64_t f = 0; f < film_count; f++)
-        if (films[f].patient >= top) top = (uint64_t)films[f].patient + 1;
-    size_t rounds = resamples > 0 ? (size_t)resamples : 0;
-    double *values = calloc(3 * rounds + 1, sizeof *values), *weights = calloc((size_t)film_count + 1, sizeof *weights);
-    uint32_t *patients = calloc((size_t)top + 1, sizeof *patients), *drawn = calloc((size_t)top + 1, sizeof *drawn);
-    bool *used = calloc((size_t)top + 1, sizeof *used);
-    carina_status status = CARINA_OK;
-    if (!values || !weights || !patients || !drawn || !used) {
-        status = error_memory(error, "bootstrap", (3 * rounds + film_count + 3 * top) * sizeof *values);
-        goto done;
-    }
-    uint64_t count = list_patients(patients, used, films, film_count, keep);
-    for (size_t r = 0; count > 0 && r < rounds; r++) {
-        random_state random = random_stream(seed, r);
-        memset(drawn, 0, (size_t)top * sizeof *drawn);
-        for (uint64_t i = 0; i < count; i++) drawn[patients[random_below(&random, count)]]++;
-        for (uint64_t f = 0; f < film_count; f++) weights[f] = keep && !keep[f] ? 0 : drawn[films[f].patient];
-        metrics_scores s = metrics_score(films, film_count, weights, regions, region_count);
-        values[r] = s.iou;
-        values[rounds + r] = s.map;
-        values[2 * rounds + r] = s.map_film;
-    }
-    int used_rounds = count > 0 ? resamples : 0;
-    out->iou = interval_of(values, used_rounds);
-    out->map = interval_of(values + rounds, used_rounds);
-    out->map_film = interval_of(values + 2 * rounds, used_rounds);
-done:
-    free(values);
-    free(weights);
+    scored_films context = {films, film_count, regions, region_count};
+    metrics_interval intervals[3];
+    uint32_t *patients = malloc((size_t)(film_count + 1) * sizeof *patients);
+    if (!patients) return error_memory(error, "bootstrap", film_count * sizeof *patients);
+    for (uint64_t f = 0; f < film_count; f++) patients[f] = films[f].patient;
+    carina_status status =
+        bootstrap_patients(intervals, 3, patients, keep, film_count, score_resample, &context, resamples, seed, error);
     free(patients);
-    free(drawn);
-    free(used);
+    if (status == CARINA_OK) *out = (metrics_intervals){intervals[0], intervals[1], intervals[2]};
     return status;
 }

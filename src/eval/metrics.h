@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "eval/bootstrap.h"
 
 #define METRICS_THRESHOLDS 4
 extern const double metrics_threshold[METRICS_THRESHOLDS];
@@ -46,10 +46,6 @@ metrics_scores metrics_score(const metrics_film *films, uint64_t film_count, con
 
 /* AP of one operating point by COCO's 101 recalls. */
 double metrics_average_precision(double hits, double predictions, double truths);
-
-typedef struct metrics_interval {
-    double low, high; /* 2.5 % and 97.5 % percentiles; NaN when there is nothing to resample */
-} metrics_interval;
 
 typedef struct metrics_intervals {
     metrics_interval iou, map, map_film;

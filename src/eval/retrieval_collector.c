@@ -1,0 +1,149 @@
+/* Items of retrieval from region features, a database and the true sentences; see retrieval.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/region_sentence.h"
+#include "data/string_index.h"
+#include "eval/retrieval.h"
+
+struct retrieval_collector {
+    const sentence_index *index;
+    const atlas *regions;
+    retrieval_item *items;
+    uint64_t count, room;
+    string_index *patients, *sentences, *findings;
+    const char *finding_names[RETRIEVAL_MAX_FINDINGS]; /* borrowed from the index of findings */
+    float *similarities;                               /* of the region with the most rows */
+};
+
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, const atlas *regions,
+                                         carina_error *error) {
+    *out = NULL;
+    uint64_t most = 1;
+    for (int r = 0; r < sentence_index_regions(index); r++)
+        if (sentence_index_region(index, r)->count > most) most = sentence_index_region(index, r)->count;
+    retrieval_collector *c = calloc(1, sizeof *c);
+    if (!c) return error_memory(error, "retrieval", sizeof *c);
+    c->index = index;
+    c->regions = regions;
+    c->similarities = malloc((size_t)most * sizeof *c->similarities);
+    carina_status status = c->similarities ? CARINA_OK : error_memory(error, "retrieval", most * sizeof(float));
+    if (status == CARINA_OK)
+        status = sentence_index_check(index, "sentence database", &(sentence_index_use){.regions = regions}, error);
+    if (status == CARINA_OK) status = string_index_create(&c->patients, error);
+    if (status == CARINA_OK) status = string_index_create(&c->sentences, error);
+    if (status == CARINA_OK) status = string_index_create(&c->findings, error);
+    if (status != CARINA_OK) {
+        retrieval_collector_free(c);
+        return status;
+    }
+    *out = c;
+    return CARINA_OK;
+}
+
+void retrieval_collector_free(retrieval_collector *c) {
+    if (!c) return;
+    string_index_free(c->patients);
+    string_index_free(c->sentences);
+    string_index_free(c->findings);
+    free(c->similarities);
+    free(c->items);
+    free(c);
+}
+
+/* The text's number, a new one for a new text; *stored (may be NULL) is the index's copy. */
+static carina_status number_of(string_index *index, const char *text, uint32_t *out, const char **stored,
+                               carina_error *error) {
+    *out = (uint32_t)string_index_count(index);
+    if (string_index_find(index, text, out)) return CARINA_OK;
+    return string_index_add(index, text, *out, stored, NULL, error);
+}
+
+static carina_status add_finding(retrieval_collector *c, retrieval_findings *out, const region_finding *f,
+                                 carina_error *error) {
+    char name[REGION_SENTENCE_MAX + 1];
+    uint32_t number;
+    snprintf(name, sizeof name, "%.*s", (int)f->length, f->name);
+    if (string_index_count(c->findings) == RETRIEVAL_MAX_FINDINGS && !string_index_find(c->findings, name, &number))
+        return error_set(error, CARINA_ERROR_LIMIT, "sentences name more than %d findings", RETRIEVAL_MAX_FINDINGS);
+    const char *stored = NULL;
+    TRY(number_of(c->findings, name, &number, &stored, error));
+    if (stored) c->finding_names[number] = stored;
+    out->bits[number / 64] |= 1ull << (number % 64);
+    return CARINA_OK;
+}
+
+/* *count: how many there are, -1 when the text is no sentence about the region. */
+static carina_status findings_of(retrieval_collector *c, retrieval_findings *out, int *count, int region,
+                                 const char *sentence, carina_error *error) {
+    region_finding found[REGION_SENTENCE_FINDINGS];
+    *count = region_sentence_parse(found, sentence, c->regions->regions[region].display_name, c->regions);
+    for (int i = 0; i < *count; i++) TRY(add_finding(c, out, &found[i], error));
+    return CARINA_OK;
+}
+
+/* Ranks the region's sentences by the feature: the true one's rank, and the row that comes first. */
+static carina_status rank_sentences(retrieval_collector *c, int region, const float *feature, const char *truth,
+                                    uint32_t *rank, int64_t *best, carina_error *error) {
+    uint64_t rows = sentence_index_region(c->index, region)->count;
+    int64_t row = sentence_index_find(c->index, region, truth);
+    const float *s = c->similarities;
+    *rank = 0;
+    *best = -1;
+    if (rows == 0) return CARINA_OK;
+    TRY(sentence_index_similarities(c->index, region, feature, c->similarities, error));
+    *best = 0;
+    for (uint64_t i = 1; i < rows; i++)
+        if (s[i] > s[*best]) *best = (int64_t)i;
+    if (row < 0) return CARINA_OK;
+    *rank = 1;
+    for (uint64_t i = 0; i < rows; i++) *rank += s[i] > s[row] || (s[i] == s[row] && (int64_t)i < row);
+    return CARINA_OK;
+}
+
+static carina_status fill_item(retrieval_collector *c, retrieval_item *item, int region, const float *feature,
+                               const char *sentence, carina_error *error) {
+    int64_t best;
+    int count;
+    TRY(rank_sentences(c, region, feature, sentence, &item->rank, &best, error));
+    TRY(findings_of(c, &item->truth, &count, region, sentence, error));
+    if (count < 0)
+        return error_set(error, CARINA_ERROR_FORMAT, "\"%.120s\" is no sentence about %s", sentence,
+                         c->regions->regions[region].display_name);
+    item->healthy = count == 0;
+    if (best < 0) return CARINA_OK;
+    const char *retrieved = sentence_index_region(c->index, region)->entries[best].text;
+    return findings_of(c, &item->retrieved, &count, region, retrieved, error);
+}
+
+carina_status retrieval_collector_add(retrieval_collector *c, const char *patient, int region, const float *feature,
+                                      const char *sentence, carina_error *error) {
+    if (region < 0 || region >= c->regions->region_count)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "region %d of %d", region, c->regions->region_count);
+    if (c->count == c->room) {
+        uint64_t room = c->room ? c->room * 2 : 256;
+        retrieval_item *items = realloc(c->items, (size_t)room * sizeof *items);
+        if (!items) return error_memory(error, "retrieval", room * sizeof *items);
+        c->items = items;
+        c->room = room;
+    }
+    retrieval_item item = {.region = (uint32_t)region};
+    TRY(fill_item(c, &item, region, feature, sentence, error));
+    TRY(number_of(c->patients, patient, &item.patient, NULL, error));
+    size_t size = strlen(sentence) + 16;
+    char *key = malloc(size); /* the same words about another region are another sentence */
+    if (!key) return error_memory(error, "retrieval", size);
+    snprintf(key, size, "%d %s", region, sentence);
+    carina_status status = number_of(c->sentences, key, &item.sentence, NULL, error);
+    free(key);
+    if (status == CARINA_OK) c->items[c->count++] = item;
+    return status;
+}
+
+retrieval_set retrieval_collector_set(const retrieval_collector *c) {
+    return (retrieval_set){c->items, c->count, c->regions->region_count, (uint32_t)string_index_count(c->sentences),
+                           (int)string_index_count(c->findings)};
+}
+
+const char *retrieval_collector_finding(const retrieval_collector *c, int number) { return c->finding_names[number]; }
