@@ -181,6 +181,7 @@ static void find_loaded(const char *library, char out[256]) {
         {"libyaml", "libyaml-"},
         {"cairo", "libcairo."},
         {"zlib", "libz."},
+        {"SQLite", "libsqlite3."},
     };
     loaded_library wanted = {NULL, ""};
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
