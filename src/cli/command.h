@@ -50,6 +50,7 @@ extern const command command_completion;
 extern const command command_data_phantom;
 extern const command command_doctor;
 extern const command command_eval_locate;
+extern const command command_eval_retrieval;
 extern const command command_help;
 extern const command command_index_build;
 extern const command command_index_info;

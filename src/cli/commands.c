@@ -10,6 +10,7 @@ static const command *const commands[] = {
     &command_locate,
     &command_train,
     &command_eval_locate,
+    &command_eval_retrieval,
     &command_model_info,
     &command_model_import,
     &command_data_phantom,

@@ -156,34 +156,31 @@ void retrieval_score_findings(retrieval_finding_score *out, const retrieval_set 
 
 /* ---- bootstrap ---- */
 
-typedef struct resampled_set {
-    const retrieval_set *set;
-    int region;
-} resampled_set;
-
 static carina_status score_resample(void *context, const double *weights, double *values, carina_error *error) {
-    const resampled_set *r = context;
     retrieval_scores scores;
-    TRY(retrieval_score(&scores, r->set, weights, r->region, error));
+    TRY(retrieval_score(&scores, context, weights, -1, error));
     memcpy(values, scores.value, sizeof scores.value);
     return CARINA_OK;
 }
 
 carina_status retrieval_bootstrap(metrics_interval out[RETRIEVAL_METRIC_COUNT], const retrieval_set *set, int region,
                                   int resamples, uint64_t seed, carina_error *error) {
-    resampled_set context = {set, region};
     uint32_t *patients = malloc((size_t)(set->count + 1) * sizeof *patients);
-    bool *keep = malloc((size_t)(set->count + 1) * sizeof *keep);
+    retrieval_item *items = malloc((size_t)(set->count + 1) * sizeof *items); /* those asked for */
+    retrieval_set kept = *set;
     carina_status status = CARINA_OK;
-    if (!patients || !keep) status = error_memory(error, "bootstrap", set->count * sizeof *patients);
+    kept.items = items;
+    kept.count = 0;
+    if (!patients || !items) status = error_memory(error, "bootstrap", set->count * sizeof *items);
     for (uint64_t i = 0; i < set->count && status == CARINA_OK; i++) {
-        patients[i] = set->items[i].patient;
-        keep[i] = region < 0 || set->items[i].region == (uint32_t)region;
+        if (region >= 0 && set->items[i].region != (uint32_t)region) continue;
+        patients[kept.count] = set->items[i].patient;
+        items[kept.count++] = set->items[i];
     }
     if (status == CARINA_OK)
-        status = bootstrap_patients(out, RETRIEVAL_METRIC_COUNT, patients, keep, set->count, score_resample, &context,
+        status = bootstrap_patients(out, RETRIEVAL_METRIC_COUNT, patients, NULL, kept.count, score_resample, &kept,
                                     resamples, seed, error);
     free(patients);
-    free(keep);
+    free(items);
     return status;
 }

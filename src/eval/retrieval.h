@@ -89,7 +89,7 @@ void retrieval_score_findings(retrieval_finding_score *out, const retrieval_set 
 /* Gathers items against one database; ids of patients and sentences are numbered as they come. */
 typedef struct retrieval_collector retrieval_collector;
 
-/* index and regions (whose findings resolve names with " and ") are borrowed. */
+/* index (NULL when only add_ranked is called) and regions (whose findings resolve names with " and ") are borrowed. */
 carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, const atlas *regions,
                                          carina_error *error);
 void retrieval_collector_free(retrieval_collector *c); /* accepts NULL */
@@ -100,8 +100,22 @@ void retrieval_collector_free(retrieval_collector *c); /* accepts NULL */
 carina_status retrieval_collector_add(retrieval_collector *c, const char *patient, int region, const float *feature,
                                       const char *sentence, carina_error *error);
 
+/* What retrieving gave for an item: kept beside the figures, so that others can be made of it later. */
+typedef struct retrieval_answer {
+    uint32_t rank;         /* of the true sentence; 0: not in the database */
+    const char *retrieved; /* the sentence that came first, NULL: none */
+    float similarity;      /* of that one */
+} retrieval_answer;
+
+/* The same as add, split in two: what is retrieved, and counting it. Texts of the answer are the index's. */
+carina_status retrieval_collector_ask(retrieval_collector *c, int region, const float *feature, const char *sentence,
+                                      retrieval_answer *out, carina_error *error);
+carina_status retrieval_collector_add_ranked(retrieval_collector *c, const char *patient, int region,
+                                             const char *sentence, const retrieval_answer *answer, carina_error *error);
+
 /* Valid until the next add. */
 retrieval_set retrieval_collector_set(const retrieval_collector *c);
 const char *retrieval_collector_finding(const retrieval_collector *c, int number); /* its name */
+uint64_t retrieval_collector_patients(const retrieval_collector *c);
 
 #endif

@@ -21,7 +21,7 @@ carina_status retrieval_collector_create(retrieval_collector **out, const senten
                                          carina_error *error) {
     *out = NULL;
     uint64_t most = 1;
-    for (int r = 0; r < sentence_index_regions(index); r++)
+    for (int r = 0; index && r < sentence_index_regions(index); r++)
         if (sentence_index_region(index, r)->count > most) most = sentence_index_region(index, r)->count;
     retrieval_collector *c = calloc(1, sizeof *c);
     if (!c) return error_memory(error, "retrieval", sizeof *c);
@@ -29,7 +29,7 @@ carina_status retrieval_collector_create(retrieval_collector **out, const senten
     c->regions = regions;
     c->similarities = malloc((size_t)most * sizeof *c->similarities);
     carina_status status = c->similarities ? CARINA_OK : error_memory(error, "retrieval", most * sizeof(float));
-    if (status == CARINA_OK)
+    if (status == CARINA_OK && index)
         status = sentence_index_check(index, "sentence database", &(sentence_index_use){.regions = regions}, error);
     if (status == CARINA_OK) status = string_index_create(&c->patients, error);
     if (status == CARINA_OK) status = string_index_create(&c->sentences, error);
@@ -102,34 +102,49 @@ static carina_status rank_sentences(retrieval_collector *c, int region, const fl
     return CARINA_OK;
 }
 
-static carina_status fill_item(retrieval_collector *c, retrieval_item *item, int region, const float *feature,
-                               const char *sentence, carina_error *error) {
+carina_status retrieval_collector_ask(retrieval_collector *c, int region, const float *feature, const char *sentence,
+                                      retrieval_answer *out, carina_error *error) {
     int64_t best;
+    *out = (retrieval_answer){0};
+    if (region < 0 || region >= c->regions->region_count)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "region %d of %d", region, c->regions->region_count);
+    TRY(rank_sentences(c, region, feature, sentence, &out->rank, &best, error));
+    if (best < 0) return CARINA_OK;
+    out->retrieved = sentence_index_region(c->index, region)->entries[best].text;
+    out->similarity = c->similarities[best];
+    return CARINA_OK;
+}
+
+static carina_status fill_item(retrieval_collector *c, retrieval_item *item, int region, const char *sentence,
+                               const retrieval_answer *answer, carina_error *error) {
     int count;
-    TRY(rank_sentences(c, region, feature, sentence, &item->rank, &best, error));
+    *item = (retrieval_item){.region = (uint32_t)region, .rank = answer->rank};
     TRY(findings_of(c, &item->truth, &count, region, sentence, error));
     if (count < 0)
         return error_set(error, CARINA_ERROR_FORMAT, "\"%.120s\" is no sentence about %s", sentence,
                          c->regions->regions[region].display_name);
     item->healthy = count == 0;
-    if (best < 0) return CARINA_OK;
-    const char *retrieved = sentence_index_region(c->index, region)->entries[best].text;
-    return findings_of(c, &item->retrieved, &count, region, retrieved, error);
+    return answer->retrieved ? findings_of(c, &item->retrieved, &count, region, answer->retrieved, error) : CARINA_OK;
 }
 
-carina_status retrieval_collector_add(retrieval_collector *c, const char *patient, int region, const float *feature,
-                                      const char *sentence, carina_error *error) {
+static carina_status make_room(retrieval_collector *c, carina_error *error) {
+    if (c->count < c->room) return CARINA_OK;
+    uint64_t room = c->room ? c->room * 2 : 256;
+    retrieval_item *items = realloc(c->items, (size_t)room * sizeof *items);
+    if (!items) return error_memory(error, "retrieval", room * sizeof *items);
+    c->items = items;
+    c->room = room;
+    return CARINA_OK;
+}
+
+carina_status retrieval_collector_add_ranked(retrieval_collector *c, const char *patient, int region,
+                                             const char *sentence, const retrieval_answer *answer,
+                                             carina_error *error) {
     if (region < 0 || region >= c->regions->region_count)
         return error_set(error, CARINA_ERROR_ARGUMENT, "region %d of %d", region, c->regions->region_count);
-    if (c->count == c->room) {
-        uint64_t room = c->room ? c->room * 2 : 256;
-        retrieval_item *items = realloc(c->items, (size_t)room * sizeof *items);
-        if (!items) return error_memory(error, "retrieval", room * sizeof *items);
-        c->items = items;
-        c->room = room;
-    }
-    retrieval_item item = {.region = (uint32_t)region};
-    TRY(fill_item(c, &item, region, feature, sentence, error));
+    retrieval_item item;
+    TRY(make_room(c, error));
+    TRY(fill_item(c, &item, region, sentence, answer, error));
     TRY(number_of(c->patients, patient, &item.patient, NULL, error));
     size_t size = strlen(sentence) + 16;
     char *key = malloc(size); /* the same words about another region are another sentence */
@@ -141,9 +156,18 @@ carina_status retrieval_collector_add(retrieval_collector *c, const char *patien
     return status;
 }
 
+carina_status retrieval_collector_add(retrieval_collector *c, const char *patient, int region, const float *feature,
+                                      const char *sentence, carina_error *error) {
+    retrieval_answer answer;
+    TRY(retrieval_collector_ask(c, region, feature, sentence, &answer, error));
+    return retrieval_collector_add_ranked(c, patient, region, sentence, &answer, error);
+}
+
 retrieval_set retrieval_collector_set(const retrieval_collector *c) {
     return (retrieval_set){c->items, c->count, c->regions->region_count, (uint32_t)string_index_count(c->sentences),
                            (int)string_index_count(c->findings)};
 }
 
 const char *retrieval_collector_finding(const retrieval_collector *c, int number) { return c->finding_names[number]; }
+
+uint64_t retrieval_collector_patients(const retrieval_collector *c) { return string_index_count(c->patients); }

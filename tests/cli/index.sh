@@ -60,6 +60,24 @@ expect 0 '"similarity": (1|0\.99999[0-9]+|1\.0000001), "sentence": "Left lung is
 npy 36 0 '(36, 16)' > all.npy
 expect 0 '^right costophrenic angle$' '' "$CARINA" index query set.db --vector all.npy
 
+# ---- what a model finds in it; figures from kept predictions are the same
+eval="$CARINA eval retrieval -q --resamples 20"
+expect 0 '^exact, healthy regions ' '' $eval -m ./tiny.safetensors -d bert.db --own-split-only --predictions kept.jsonl --json run.json chest_imagenome=set
+sed 1d expect.out > run.txt
+expect 0 '^left lung .* [0-9]+ ' '' $eval --from kept.jsonl --json kept.json
+sed 1d expect.out | cmp -s run.txt - || fail "kept predictions give other figures"
+[ "$(sed 2d run.json)" = "$(sed 2d kept.json)" ] || fail "kept predictions give other JSON"
+expect 0 '' '' $eval -m ./tiny.safetensors -d bert.db --own-split-only --batch 3 --threads 1 --predictions again.jsonl chest_imagenome=set
+cmp -s kept.jsonl again.jsonl || fail "batch or threads change what is retrieved"
+expect 1 - 'made with another model' env CARINA_MODELS="$ROOT/models" $eval -d bert.db chest_imagenome=set
+expect 2 - 'needs --database FILE' $eval chest_imagenome=set
+expect 2 - '--from reads a file alone' $eval --from kept.jsonl chest_imagenome=set
+expect 1 - 'set.db:1' $eval --from set.db
+head -n 1 kept.jsonl > none.jsonl
+expect 1 - 'no predictions in it' $eval --from none.jsonl
+(cat none.jsonl; echo '{"film": "a", "patient": "b", "region": "elbow", "sentence": "x", "rank": 1}') > elbow.jsonl
+expect 1 - 'elbow.jsonl:2: region: no region "elbow"' $eval --from elbow.jsonl
+
 # ---- refused, with one line that says why
 for split in valid test all; do
     expect 2 - "--allow-split $split takes them" $make -o no.db --split $split --embeddings vectors.npy --sentences sentences.txt chest_imagenome=set
