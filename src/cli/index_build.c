@@ -282,44 +282,24 @@ static int run_build(const void *values, int count, char *const *words) {
 
 /* ---- options ---- */
 
-#define SET_OPTIONS                                                                                                      \
-    {"model", 'm', OPTION_TEXT, "NAME|PATH", "model whose regions these are", offsetof(build_values, model), 0, 0},      \
-        {"split",                                                                                                        \
-         0,                                                                                                              \
-         OPTION_TEXT,                                                                                                    \
-         "NAME",                                                                                                         \
-         "part of the sets to read (chest_imagenome; default train)",                                                    \
-         offsetof(build_values, split),                                                                                  \
-         0,                                                                                                              \
-         0},                                                                                                             \
-        {"allow-split",                                                                                                  \
-         0,                                                                                                              \
-         OPTION_TEXT,                                                                                                    \
-         "NAME",                                                                                                         \
-         "read this part although models are measured on it",                                                            \
-         offsetof(build_values, allow_split),                                                                            \
-         0,                                                                                                              \
-         0},                                                                                                             \
-        {"images",                                                                                                       \
-         0,                                                                                                              \
-         OPTION_FOLDER,                                                                                                  \
-         "FOLDER",                                                                                                       \
-         "films and CSV files, when they lie elsewhere than the annotations",                                            \
-         offsetof(build_values, images),                                                                                 \
-         0,                                                                                                              \
-         0},                                                                                                             \
-        {"own-split-only",                                                                                               \
-         0,                                                                                                              \
-         OPTION_FLAG,                                                                                                    \
-         NULL,                                                                                                           \
-         "do not ask that MIMIC-CXR's split agrees",                                                                     \
-         offsetof(build_values, own_split_only),                                                                         \
-         0,                                                                                                              \
-         0},                                                                                                             \
-        {"limit", 0,  OPTION_INTEGER, "N", "only the first N films of each set (0: all)", offsetof(build_values, limit), \
-         0,       1e9},                                                                                                  \
-        {"quiet", 'q', OPTION_FLAG, NULL, "no progress line", offsetof(build_values, quiet), 0, 0},                      \
-        OPTION_THREADS(build_values, threads), OPTION_JSON(build_values, json)
+/* What both commands have. */
+/* clang-format off */
+#define SET_OPTIONS                                                                                                  \
+    {"model", 'm', OPTION_TEXT, "NAME|PATH", "model whose regions these are", offsetof(build_values, model), 0, 0},  \
+    {"split", 0, OPTION_TEXT, "NAME", "part of the sets to read (chest_imagenome; default train)",                   \
+     offsetof(build_values, split), 0, 0},                                                                           \
+    {"allow-split", 0, OPTION_TEXT, "NAME", "read this part although models are measured on it",                     \
+     offsetof(build_values, allow_split), 0, 0},                                                                     \
+    {"images", 0, OPTION_FOLDER, "FOLDER", "films and CSV files, when they lie elsewhere than the annotations",      \
+     offsetof(build_values, images), 0, 0},                                                                          \
+    {"own-split-only", 0, OPTION_FLAG, NULL, "do not ask that MIMIC-CXR's split agrees",                             \
+     offsetof(build_values, own_split_only), 0, 0},                                                                  \
+    {"limit", 0, OPTION_INTEGER, "N", "only the first N films of each set (0: all)", offsetof(build_values, limit),  \
+     0, 1e9},                                                                                                        \
+    {"quiet", 'q', OPTION_FLAG, NULL, "no progress line", offsetof(build_values, quiet), 0, 0},                      \
+    OPTION_THREADS(build_values, threads),                                                                           \
+    OPTION_JSON(build_values, json)
+/* clang-format on */
 
 static const option sentences_options[] = {
     {"plain", 0, OPTION_FLAG, NULL, "print the sentences alone, one a line", offsetof(build_values, plain), 0, 0},
