@@ -5,11 +5,12 @@
 #     bench/run.sh [BUILD_FOLDER] [--rounds N] [--repeat N] [--only PATTERN]
 #
 # Every side is a command that prints one line of JSON {"name", "seconds_min", "seconds_median", "peak_rss_bytes"}:
-#     build/bench_apm forward|train type=f32|bf16  Carina (bench/bench_apm.c)
+#     build/bench_apm forward|train type=f32|bf16  Carina (bench/bench_apm.c); build/bench_bert type=f32|bf16
 #     bench/torch_peer.py MODE --repeat N --json   PyTorch (Debian: python3-torch python3-numpy libopenblas0-openmp)
 #     bench/onnx_peer.mjs FILE MODULES --repeat N  ONNX Runtime (npm), the same network exported from PyTorch
 #     build/bench_index MODE, bench/faiss_peer.py MODE   searches in the sentence database; FAISS (Debian: python3-faiss)
-# with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads.
+# with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads;
+# bert-f32, bert-bf16: BERT-base on 36 sentences of 32 tokens.
 # Seconds are the least of all rounds: whatever else runs can only add to them. Memory is the peak of the whole process.
 # A peer that is not installed is skipped by name. Nothing fails on a slow figure; the column `ok` says it.
 set -u
@@ -72,6 +73,7 @@ fi
 measure() {
   local line
   case $1 in
+    carina-bert) line=$("$build/bench_bert" "type=${2#*-}" "runs=$repeat" threads=2) ;;
     carina) line=$("$build/bench_apm" "${2%-*}" "type=${2#*-}" "runs=$repeat" threads=2) ;;
     torch) line=$("$python" bench/torch_peer.py "$2" --repeat "$repeat" --json) ;;
     onnx) line=$(node bench/onnx_peer.mjs "$network" "$work" --repeat "$repeat" 2>"$work/onnx.log") ;;
@@ -118,6 +120,18 @@ for mode in forward-f32 forward-bf16 train-f32 train-bf16; do
   row "APM $mode against PyTorch (s)" "$ours" "$(results torch "$mode" seconds_min | least)" "$required"
   [ "$mode" = forward-f32 ] && row "APM $mode against ONNX Runtime (s)" "$ours" "$(results onnx "$mode" seconds_min | least)" 0.95
   row "APM $mode peak memory against PyTorch (bytes)" "$memory" "$(results torch "$mode" peak_rss_bytes | most)" 0.6
+done
+
+for mode in bert-f32 bert-bf16; do
+  [[ $mode =~ $only ]] || continue
+  rm -f "$work"/*."$mode".json
+  for ((round = 0; round < rounds; round++)); do
+    [ -x "$build/bench_bert" ] && measure carina-bert "$mode"
+    [ -n "$torch" ] && measure torch "$mode"
+  done
+  required=0.8; [ "$mode" = bert-bf16 ] && required=0.7
+  row "text encoder $mode against PyTorch (s)" "$(results carina-bert "$mode" seconds_min | least)" \
+    "$(results torch "$mode" seconds_min | least)" "$required"
 done
 
 if [[ phantom =~ $only ]] && [ -x "$build/phantom_speed" ]; then

@@ -2,7 +2,8 @@
 """The same work in PyTorch, timed: the peer that Carina's speed is measured against (bench/run.sh).
 
     torch_peer.py MODE [--repeat N] [--warmup N] [--size PIXELS] [--layout L] [--json]
-    MODE: forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films)
+    MODE: forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films),
+          bert-f32, bert-bf16 (text encoder, 36 sentences of 32 tokens)
     torch_peer.py export FILE.onnx     the network for bench/onnx_peer.mjs
     torch_peer.py check                exit status 0 when this peer can run at its best
 
@@ -26,7 +27,9 @@ if any(os.environ.get(name) != value for name, value in SETTINGS.items()):  # th
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import torch
+import torch.utils.mkldnn
 import torch_apm
+import torch_bert
 
 
 def affine_norm(self, x):
@@ -69,23 +72,43 @@ def train_step(model, images, targets, low_precision):
     return step
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", choices=("forward-f32", "forward-bf16", "train-f32", "train-bf16", "export", "check"))
-    parser.add_argument("out", nargs="?")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--warmup", type=int, default=1)
-    parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last")
-    parser.add_argument("--norm", choices=("batch", "affine"))
-    parser.add_argument("--json", action="store_true", help="the only output there is; taken for symmetry with bench_apm")
-    a = parser.parse_args()
+def bert_step(low_precision, way):
+    """BERT-base without padding. way: plain, with weights packed once by oneDNN, as a frozen trace, or with all weights
+    cast to bf16 once instead of by autocast."""
+    model = torch_bert.random_encoder(torch_bert.BASE, 1).eval()
+    ids = torch.randint(0, torch_bert.BASE["vocab_size"], (36, 32), generator=torch.Generator().manual_seed(1))
+    if way == "cast":
+        model, low_precision = model.to(torch.bfloat16), False
+    if way == "packed":
+        pack_linears(model, torch.bfloat16 if low_precision else torch.float)
+    if way == "traced":
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=low_precision, cache_enabled=False):
+            model = torch.jit.freeze(torch.jit.trace(model, ids, check_trace=False))
 
-    if "openblas" not in open("/proc/self/maps").read():
-        raise SystemExit("the system's BLAS is not OpenBLAS: PyTorch would be several times slower than it can be")
-    if a.mode == "check":
-        return 0
-    torch.set_num_threads(2)
+    def step():
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=low_precision):
+            return model(ids)
+    return step
+
+
+def pack_linears(module, dtype):
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.Linear):
+            setattr(module, name, Packed(child, dtype))
+        else:
+            pack_linears(child, dtype)
+
+
+class Packed(torch.nn.Module):
+    def __init__(self, linear, dtype):
+        super().__init__()
+        self.dtype, self.linear = dtype, torch.utils.mkldnn.to_mkldnn(linear, dtype)
+
+    def forward(self, x):
+        return self.linear(x.to(self.dtype)).to(x.dtype)
+
+
+def apm_step(a):
     config = {**torch_apm.DEFAULTS, "image_height": a.size, "image_width": a.size}
     torch.manual_seed(1)
     model = torch_apm.APM(config)
@@ -100,7 +123,7 @@ def main():
     if a.mode == "export":
         torch.onnx.export(Exported(model.eval()), images, a.out, opset_version=14, input_names=["image"],
                           output_names=list(torch_apm.OUTPUTS))
-        return 0
+        return None
 
     low_precision = a.mode.endswith("bf16")
     if (a.norm or ("affine" if a.mode == "train-f32" else "batch")) == "affine":
@@ -108,9 +131,32 @@ def main():
     if a.layout == "channels-last":
         model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     if a.mode.startswith("forward"):
-        step = forward_step(model.eval(), images, low_precision)
-    else:
-        step = train_step(model.train(), images, targets, low_precision)
+        return forward_step(model.eval(), images, low_precision)
+    return train_step(model.train(), images, targets, low_precision)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=("forward-f32", "forward-bf16", "train-f32", "train-bf16", "bert-f32", "bert-bf16",
+                                         "export", "check"))
+    parser.add_argument("out", nargs="?")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--layout", choices=("channels-last", "contiguous"), default="channels-last")
+    parser.add_argument("--norm", choices=("batch", "affine"))
+    parser.add_argument("--way", choices=("plain", "packed", "traced", "cast"), help="how the text encoder is run")
+    parser.add_argument("--json", action="store_true", help="the only output there is; taken for symmetry with bench_apm")
+    a = parser.parse_args()
+
+    if "openblas" not in open("/proc/self/maps").read():
+        raise SystemExit("the system's BLAS is not OpenBLAS: PyTorch would be several times slower than it can be")
+    if a.mode == "check":
+        return 0
+    torch.set_num_threads(2)
+    step = bert_step(a.mode.endswith("bf16"), a.way or "plain") if a.mode.startswith("bert") else apm_step(a)
+    if step is None:
+        return 0
     for _ in range(a.warmup):
         step()
     seconds = []

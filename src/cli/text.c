@@ -5,7 +5,6 @@
 
 #include "base/cursor.h"
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/text_lines.h"
 #include "format/json_writer.h"
@@ -56,7 +55,6 @@ typedef struct encode_run {
     float *vectors;
     uint64_t total, vector_room, cut;
     int64_t width;
-    progress *shown;
 } encode_run;
 
 /* Room for `wanted` items; doubles. */
@@ -115,7 +113,6 @@ static carina_status encode_all(encode_run *r, carina_error *error) {
         if (v->json) print_round(r, vectors);
         r->total += (uint64_t)r->count;
         r->cut += cut;
-        progress_update(r->shown, r->total, NULL);
     }
 }
 
@@ -155,9 +152,7 @@ static int run_encode(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     if (!r) return error_memory(&error, "sentences", sizeof *r), command_fail(&error);
     r->values = v;
-    r->shown = v->out ? progress_start("encode", "lines", 0) : NULL;
     carina_status status = encode(r, &error);
-    progress_finish(r->shown);
     text_encoder_free(&r->encoder);
     thread_pool_free(r->pool);
     text_lines_free(&r->lines);
