@@ -10,6 +10,7 @@
 #include "tensor/ops.h"
 #include "tensor/patch_gradient.h"
 #include "tensor/span.h"
+#include "tensor/tile_convolution.h"
 #include "tensor/winograd.h"
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
@@ -36,10 +37,13 @@ typedef struct convolution_state {
     bool folds_norm;
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
     convolution_plan forward, data, weights;
-    linear_gradient pointwise; /* 1x1: instead of `weights`, and far faster */
-    patch_gradient stem;       /* few channels: likewise */
-    winograd *minimal;         /* f32 inference of 3x3: instead of `forward` */
-    void *packed;              /* inference: kept, with the folded bias */
+    linear_gradient pointwise;                      /* 1x1: instead of `weights`, and far faster */
+    patch_gradient stem;                            /* few channels: likewise */
+    winograd *minimal;                              /* f32 inference of 3x3: instead of `forward` */
+    bool on_tiles, data_on_tiles, weights_on_tiles; /* bf16 where the processor has tiles: instead of all of them */
+    tile_convolution tiles;
+    uint64_t packed_bytes; /* of the forward pass's weights */
+    void *packed;          /* inference: kept, with the folded bias */
     float *bias;
     uint64_t packed_version;
     bool sign_saved;
@@ -158,17 +162,34 @@ static uint64_t weights_scratch(const op *o) {
            plain_bytes(o);
 }
 
+static void need(uint64_t *bytes, uint64_t wanted) {
+    if (*bytes < wanted) *bytes = wanted;
+}
+
+/* A bias's gradient and a stem's have passes of their own. */
+static bool weights_on_tiles(const op *o) {
+    const convolution_state *s = o->state;
+    return s->on_tiles && !o->input[BIAS] && !s->tiles.stem;
+}
+
 static carina_status prepare_backward(op *o, carina_error *error) {
     convolution_state *s = o->state;
     tensor_type type = o->output->type;
-    if (op_wants_gradient(o, X)) {
+    if (op_wants_gradient(o, X) && s->on_tiles && tile_convolution_has_data(&s->tiles)) {
+        s->data_on_tiles = true;
+        need(&o->scratch_bytes, s->packed_bytes + plain_bytes(o));
+    } else if (op_wants_gradient(o, X)) {
         cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, type, MAX_SHARDS);
         TRY(create_primitives(&s->data, false, false, false, error));
         o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)(s->data.packed + plain_bytes(o)));
     }
     bool is_pointwise =
         s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0;
-    if (op_wants_gradient(o, WEIGHT) && is_pointwise) {
+    if (op_wants_gradient(o, WEIGHT) && weights_on_tiles(o)) {
+        s->weights_on_tiles = true;
+        need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
+        need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
+    } else if (op_wants_gradient(o, WEIGHT) && is_pointwise) {
         TRY(linear_gradient_create(&s->pointwise, type, s->batch * s->height * s->width, s->channels, s->outputs,
                                    !s->folds_norm, error));
         uint64_t bytes = plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise);
@@ -234,14 +255,25 @@ static carina_status convolution_prepare(op *o, carina_error *error) {
         o->worker_bytes = winograd_worker_bytes(s->minimal);
         return CARINA_OK;
     }
-    cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
-    TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
-    o->worker_bytes = s->forward.scratch;
-    if (o->owner->options.training) {
-        o->scratch_bytes += s->forward.packed;
+    tile_shape shape = {s->batch,        s->height,  s->width,         s->channels,       s->output_height,
+                        s->output_width, s->outputs, s->kernel_height, s->options.stride, s->options.padding};
+    s->on_tiles =
+        o->output->type == TENSOR_BF16 && s->kernel_height == s->kernel_width && tile_convolution_suits(&shape);
+    if (s->on_tiles) {
+        s->tiles = tile_convolution_make(&shape);
+        s->packed_bytes = (tile_convolution_packed_bytes(&s->tiles) + 63) / 64 * 64;
+        o->worker_bytes = tile_convolution_worker_bytes(&s->tiles);
     } else {
-        s->packed = aligned_alloc(64, s->forward.packed);
-        if (!s->packed) return error_memory(error, "packed weights", s->forward.packed);
+        cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
+        TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
+        s->packed_bytes = s->forward.packed;
+        o->worker_bytes = s->forward.scratch;
+    }
+    if (o->owner->options.training) {
+        o->scratch_bytes += s->packed_bytes;
+    } else {
+        s->packed = aligned_alloc(64, s->packed_bytes);
+        if (!s->packed) return error_memory(error, "packed weights", s->packed_bytes);
     }
     return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
 }
@@ -321,20 +353,26 @@ static void sign_shard(void *context, int shard, int worker) {
     if (r.end > r.begin) save_signs(context, r.begin, r.end - r.begin);
 }
 
+static void pack_plain(op *o, const float *plain, void *packed) {
+    convolution_state *s = o->state;
+    if (s->minimal)
+        winograd_pack(s->minimal, plain);
+    else if (s->on_tiles)
+        tile_convolution_pack(&s->tiles, o, plain, packed);
+    else
+        convolution_pack(s->forward.owned[0], plain, packed);
+}
+
 /* Weights to where the kernel wants them: anew in training, else when they have changed. */
 static void pack(op *o) {
     convolution_state *s = o->state;
     const parameter *p = o->input[WEIGHT]->param;
     if (o->owner->options.training) {
-        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->forward.packed);
-        convolution_pack(s->forward.owned[0], folded_weights(o, plain), op_scratch(o));
+        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->packed_bytes);
+        pack_plain(o, folded_weights(o, plain), op_scratch(o));
     } else {
         if (p && s->packed_version == p->version) return;
-        const float *plain = folded_weights(o, op_scratch(o));
-        if (s->minimal)
-            winograd_pack(s->minimal, plain);
-        else
-            convolution_pack(s->forward.owned[0], plain, s->packed);
+        pack_plain(o, folded_weights(o, op_scratch(o)), s->packed);
         s->packed_version = p ? p->version : 0;
     }
     fold_bias(o);
@@ -348,7 +386,12 @@ static void convolution_forward(op *o) {
         winograd_run(s->minimal, o, tensor_f32(o->input[X]), s->bias, residual, tensor_values(o->output));
         return;
     }
-    op_parallel(o, s->forward.shard_count, forward_shard, o);
+    if (s->on_tiles)
+        tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), s->packed ? s->packed : op_scratch(o),
+                                 s->bias, o->input[RESIDUAL] ? tensor_values(o->input[RESIDUAL]) : NULL,
+                                 s->options.relu, tensor_values(o->output));
+    else
+        op_parallel(o, s->forward.shard_count, forward_shard, o);
     if (s->sign_saved) op_parallel(o, SIGN_SHARDS, sign_shard, o);
 }
 
@@ -451,9 +494,26 @@ static void pointwise_gradient(op *o) {
     if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
+static void tile_weight_gradient(op *o) {
+    convolution_state *s = o->state;
+    float *sums = op_scratch(o), *scale = NULL;
+    if (s->folds_norm) {
+        scale = sums + tile_convolution_sum_bytes(&s->tiles) / sizeof *sums;
+        for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
+    }
+    tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), scale, sums,
+                             op_parameter_gradient(o, WEIGHT));
+}
+
 static void convolution_backward(op *o) {
     convolution_state *s = o->state;
     op_parallel(o, SIGN_SHARDS, gate_shard, o);
+    if (s->weights_on_tiles) tile_weight_gradient(o);
+    if (s->data_on_tiles) {
+        const float *plain = folded_weights(o, (float *)(void *)((uint8_t *)op_scratch(o) + s->packed_bytes));
+        tile_convolution_pack_data(&s->tiles, o, plain, op_scratch(o));
+        tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+    }
     if (s->weights.shard_count) weight_gradient(o);
     if (s->pointwise.full) pointwise_gradient(o);
     if (s->stem.full)
