@@ -62,6 +62,11 @@ typedef struct kernels {
     void (*softmax_again)(float *s, int64_t n, float scale, float lse);
     /* ds = p (dp - delta) scale, into dp */
     void (*softmax_gradient)(float *dp, const float *p, int64_t n, float delta, float scale);
+    /* p = exp(scale s - m) in bf16, not yet divided by their sum; returns scale s's maximum m */
+    float (*exponentials_bf16)(uint16_t *p, float *sum, const float *s, int64_t n, float scale);
+    /* p = exp(scale s - lse) and ds = p (dp - delta) scale, both in bf16 */
+    void (*softmax_gradient_bf16)(uint16_t *p, uint16_t *ds, const float *s, const float *dp, int64_t n, float scale,
+                                  float lse, float delta);
     float (*dot)(const float *a, const float *b, int64_t n);
 
     /* y[c] = x[c] a[c] + b[c] (+ residual[c]) (ReLU), one pixel's channels; in place allowed */

@@ -309,6 +309,40 @@ static void softmax_gradient(float *restrict dp, const float *restrict p, int64_
     for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * factor;
 }
 
+/* What lies between 0 and a finite number needs no care for NaN: round to nearest, ties to even. */
+static inline uint16_t narrow_finite(float x) {
+    uint32_t bits = half_bits_of(x);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static float exponentials_bf16(uint16_t *restrict p, float *sum, const float *restrict s, int64_t n, float factor) {
+    float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            float e = exp_f32(s[i + j] * factor - maximum_value);
+            lane[j] += e;
+            p[i + j] = narrow_finite(e);
+        }
+    for (int j = 0; i < n; i++, j++) {
+        float e = exp_f32(s[i] * factor - maximum_value);
+        lane[j] += e;
+        p[i] = narrow_finite(e);
+    }
+    *sum = sum_lanes(lane);
+    return maximum_value;
+}
+
+static void softmax_gradient_bf16(uint16_t *restrict p, uint16_t *restrict ds, const float *restrict s,
+                                  const float *restrict dp, int64_t n, float factor, float lse, float delta) {
+    for (int64_t i = 0; i < n; i++) {
+        float e = exp_f32(s[i] * factor - lse);
+        p[i] = narrow_finite(e);
+        ds[i] = narrow_finite(e * (dp[i] - delta) * factor);
+    }
+}
+
 /* ---- channels of a pixel ---- */
 
 static void affine(float *y, const float *x, const float *a, const float *b, const float *residual, int relu,
@@ -487,6 +521,8 @@ const kernels KERNELS_TABLE = {
     .softmax = softmax,
     .softmax_again = softmax_again,
     .softmax_gradient = softmax_gradient,
+    .exponentials_bf16 = exponentials_bf16,
+    .softmax_gradient_bf16 = softmax_gradient_bf16,
     .dot = dot,
     .affine = affine,
     .accumulate_moments = accumulate_moments,

@@ -7,6 +7,7 @@
 #include "tensor/dnnl.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
+#include "tensor/tile_attention.h"
 
 enum { Q, K, V, MASK };
 #define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
@@ -24,6 +25,8 @@ typedef struct attention_state {
     float factor; /* 1 / sqrt(d) */
     block_products full, tail;
     uint64_t product_scratch;
+    bool on_tiles; /* bf16 where the processor has tiles: instead of all products above */
+    tile_attention tiles;
 } attention_state;
 
 static void products_free(block_products *b) {
@@ -100,12 +103,19 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
 
 static carina_status attention_prepare(op *o, carina_error *error) {
     attention_state *s = o->state;
+    if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
+    s->on_tiles = o->output->type == TENSOR_BF16 && tile_attention_suits(s->head_width);
+    if (s->on_tiles) {
+        s->tiles = tile_attention_make(s->batch, s->queries, s->keys, s->width, (int)s->heads);
+        o->scratch_bytes = tile_attention_shared_bytes(&s->tiles);
+        o->worker_bytes = tile_attention_worker_bytes(&s->tiles, o->backward_active);
+        return CARINA_OK;
+    }
     s->block = min_i64(QUERY_BLOCK, s->queries);
     s->block_count = (s->queries + s->block - 1) / s->block;
     TRY(create_products(&s->full, o, s->block, error));
     if (s->queries % s->block) TRY(create_products(&s->tail, o, s->queries % s->block, error));
     o->worker_bytes = scratch_layout(s, NULL, NULL);
-    if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
     return CARINA_OK;
 }
 
@@ -160,7 +170,11 @@ static void forward_shard(void *context, int shard, int worker) {
 
 static void attention_forward(op *o) {
     attention_state *s = o->state;
-    op_parallel(o, (int)(s->batch * s->heads * s->block_count), forward_shard, o);
+    if (s->on_tiles)
+        tile_attention_forward(&s->tiles, o, tensor_values(o->input[Q]), tensor_values(o->input[K]),
+                               tensor_values(o->input[V]), tensor_values(o->output), o->saved[0].data);
+    else
+        op_parallel(o, (int)(s->batch * s->heads * s->block_count), forward_shard, o);
 }
 
 /* d softmax: ds = p (dp - delta) / sqrt(d) with delta_i = dO_i . O_i, row by row, into scratch->dp. */
@@ -232,7 +246,20 @@ static void backward_shard(void *context, int shard, int worker) {
 
 static void attention_backward(op *o) {
     attention_state *s = o->state;
-    op_parallel(o, (int)(s->batch * s->heads), backward_shard, o);
+    if (s->on_tiles) {
+        tile_attention_gradients g = {.q = tensor_values(o->input[Q]),
+                                      .k = tensor_values(o->input[K]),
+                                      .v = tensor_values(o->input[V]),
+                                      .y = tensor_values(o->output),
+                                      .dy = op_output_gradient(o),
+                                      .lse = o->saved[0].data,
+                                      .dq = op_input_gradient(o, Q),
+                                      .dk = op_input_gradient(o, K),
+                                      .dv = op_input_gradient(o, V)};
+        tile_attention_backward(&s->tiles, o, &g);
+    } else {
+        op_parallel(o, (int)(s->batch * s->heads), backward_shard, o);
+    }
 }
 
 static const op_type attention_type = {"attention", attention_prepare, attention_forward, attention_backward,

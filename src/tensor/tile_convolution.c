@@ -513,21 +513,35 @@ static void gradient_shard(void *context, int shard, int worker) {
     }
 }
 
-/* dw of 32 outputs from the groups' sums, in order. */
+#define ADD_CHANNELS 16
+
+/* dw of 32 outputs from the groups' sums, in order: some channels at a time, turned round in a buffer. */
 static void add_shard(void *context, int block, int worker) {
     (void)worker;
     const gradient_call *call = context;
     const tile_convolution *c = call->c;
+    const kernels *k = call->o->owner->kernels;
     int64_t channels = c->shape.channels, outputs = c->shape.outputs, taps = c->shape.kernel * c->shape.kernel;
     int64_t first = (int64_t)block * TILE_BLOCK, group_step = sum_values(c);
-    for (int64_t i = 0; i < channels * taps; i++) {
-        int64_t channel = i / taps, tap = i % taps;
-        for (int64_t o = first; o < first + TILE_BLOCK; o++) {
-            const float *sum = call->sums + (c->gradient.by_output ? o * channels + channel
-                                                                   : (tap * channels + channel) * outputs + o);
-            float total = sum[0];
-            for (int g = 1; g < c->gradient.groups; g++) total += sum[g * group_step];
-            call->dw[o * channels * taps + i] += call->scale ? call->scale[o] * total : total;
+    float turned[TILE_BLOCK][ADD_CHANNELS * TILE_MAX_TAPS], row[TILE_BLOCK];
+    for (int64_t begin = 0; begin < channels; begin += ADD_CHANNELS) {
+        for (int64_t i = 0; i < ADD_CHANNELS * taps; i++) {
+            int64_t channel = begin + i / taps, tap = i % taps;
+            if (c->gradient.by_output) {
+                for (int64_t o = 0; o < TILE_BLOCK; o++) turned[o][i] = call->sums[(first + o) * channels + channel];
+                for (int g = 1; g < c->gradient.groups; g++)
+                    for (int64_t o = 0; o < TILE_BLOCK; o++)
+                        turned[o][i] += call->sums[g * group_step + (first + o) * channels + channel];
+                continue;
+            }
+            const float *sum = call->sums + (tap * channels + channel) * outputs + first;
+            memcpy(row, sum, sizeof row);
+            for (int g = 1; g < c->gradient.groups; g++) k->add_into(row, sum + g * group_step, TILE_BLOCK);
+            for (int64_t o = 0; o < TILE_BLOCK; o++) turned[o][i] = row[o];
+        }
+        for (int64_t o = 0; o < TILE_BLOCK; o++) {
+            if (call->scale) k->scale(turned[o], turned[o], call->scale[first + o], ADD_CHANNELS * taps);
+            k->add_into(call->dw + ((first + o) * channels + begin) * taps, turned[o], ADD_CHANNELS * taps);
         }
     }
 }

@@ -68,9 +68,44 @@ void tile_weights_pack(const tile_weights *w, uint16_t *packed, const float *pla
             }
 }
 
-/* 32 x 32 sums into c: rows [row, row + 32) of a, one block of outputs. */
-static inline void multiply_block(const tile_product *p, int64_t row, const uint16_t *b, float *c) {
-    const size_t a_bytes = (size_t)p->a_step * sizeof(uint16_t);
+void tile_pack_rows(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs) {
+    uint16_t index[32];
+    for (int i = 0; i < 32; i++) index[i] = (uint16_t)(i / 2 + i % 2 * 32);
+    const __m512i low = _mm512_loadu_si512(index), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    const __mmask32 wanted = outputs >= 32 ? 0xffffffffu : (1u << outputs) - 1;
+    for (int64_t k = 0; k < inputs; k += TILE_BLOCK, packed += 2 * TILE_VALUES)
+        for (int64_t r = 0; r < 16; r++) {
+            int64_t row = k + 2 * r;
+            __m512i a = row < inputs ? _mm512_maskz_loadu_epi16(wanted, x + row * step) : _mm512_setzero_si512();
+            __m512i b =
+                row + 1 < inputs ? _mm512_maskz_loadu_epi16(wanted, x + (row + 1) * step) : _mm512_setzero_si512();
+            _mm512_storeu_si512(packed + r * 32, _mm512_permutex2var_epi16(a, low, b));
+            _mm512_storeu_si512(packed + TILE_VALUES + r * 32, _mm512_permutex2var_epi16(a, high, b));
+        }
+}
+
+/* A pair of inputs of one output lies together already: words of 32 bits, whose 16 x 16 squares are turned. */
+void tile_pack_across(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs) {
+    uint32_t words[16][16] __attribute__((aligned(64)));
+    for (int64_t k = 0; k < inputs; k += TILE_BLOCK)
+        for (int half = 0; half < 2; half++, packed += TILE_VALUES) {
+            int64_t wide = inputs - k < TILE_BLOCK ? inputs - k : TILE_BLOCK;
+            __mmask32 wanted = wide == TILE_BLOCK ? 0xffffffffu : (1u << wide) - 1;
+            for (int n = 0; n < 16; n++) {
+                int64_t output = half * 16 + n;
+                _mm512_store_si512(words[n], output < outputs ? _mm512_maskz_loadu_epi16(wanted, x + output * step + k)
+                                                              : _mm512_setzero_si512());
+            }
+            const __m512i lane =
+                _mm512_set_epi32(240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 16, 0);
+            for (int r = 0; r < 16; r++)
+                _mm512_storeu_si512(packed + r * 32, _mm512_i32gather_epi32(lane, &words[0][r], 4));
+        }
+}
+
+/* 32 x 32 sums into c, rows c_step apart: rows [row, row + 32) of a, one block of outputs. */
+static inline void multiply_block(const tile_product *p, int64_t row, const uint16_t *b, float *c, int64_t c_step) {
+    const size_t a_bytes = (size_t)p->a_step * sizeof(uint16_t), c_bytes = (size_t)c_step * sizeof(float);
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -88,10 +123,10 @@ static inline void multiply_block(const tile_product *p, int64_t row, const uint
             _tile_dpbf16ps(3, 5, 7);
         }
     }
-    _tile_stored(0, c, 128);
-    _tile_stored(1, c + 16, 128);
-    _tile_stored(2, c + 16 * 32, 128);
-    _tile_stored(3, c + 16 * 32 + 16, 128);
+    _tile_stored(0, c, c_bytes);
+    _tile_stored(1, c + 16, c_bytes);
+    _tile_stored(2, c + 16 * c_step, c_bytes);
+    _tile_stored(3, c + 16 * c_step + 16, c_bytes);
 }
 
 /* Bias, residual, ReLU, rounding: rows [first, 32) of c to row, row + 1, ... of y. */
@@ -135,8 +170,13 @@ void tile_product_run(const tile_product *p) {
         int64_t block = rows_outside ? i % output_blocks : i / row_blocks, n = block * TILE_BLOCK;
         /* Without `place` nothing behind the last row may be read: the last block reaches back instead. */
         int64_t from = p->place || row + TILE_BLOCK <= p->rows ? row : p->rows - TILE_BLOCK;
+        const uint16_t *b = p->packed + block * block_values;
+        if (p->sums) {
+            multiply_block(p, from, b, p->sums + from * p->sum_step + n, p->sum_step);
+            continue;
+        }
         if (p->residual) fetch_block(p, from, (int)(row - from), n);
-        multiply_block(p, from, p->packed + block * block_values, c);
+        multiply_block(p, from, b, c, TILE_BLOCK);
         finish_block(p, from, (int)(row - from), n, c);
     }
     _tile_release();
@@ -234,6 +274,12 @@ void tile_gradient_run(const tile_gradient *g) {
 /* Never reached: tiles_available() is false. */
 void tile_weights_pack(const tile_weights *w, uint16_t *packed, const float *plain, int64_t block) {
     (void)w, (void)packed, (void)plain, (void)block;
+}
+void tile_pack_rows(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs) {
+    (void)packed, (void)x, (void)step, (void)inputs, (void)outputs;
+}
+void tile_pack_across(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs) {
+    (void)packed, (void)x, (void)step, (void)inputs, (void)outputs;
 }
 void tile_product_run(const tile_product *p) { (void)p; }
 void tile_transpose(uint16_t *out, int64_t out_step, const uint16_t *x, int64_t x_step, int64_t pixels,

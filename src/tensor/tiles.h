@@ -31,6 +31,11 @@ uint64_t tile_weights_bytes(const tile_weights *w);
 int64_t tile_weights_blocks(const tile_weights *w); /* blocks of 32 outputs: units of parallel packing */
 void tile_weights_pack(const tile_weights *w, uint16_t *packed, const float *plain, int64_t block);
 
+/* The same from bf16 rows, for one block of 32 outputs: w[k][n] = x[k step + n], or x[n step + k] with `across`. Inputs
+ * and outputs that x does not have (from `inputs` to the next 32; from `outputs`) are zeros. */
+void tile_pack_rows(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs);
+void tile_pack_across(uint16_t *packed, const uint16_t *x, int64_t step, int64_t inputs, int64_t outputs);
+
 typedef struct tile_product {
     const uint16_t *a;
     int64_t a_step; /* from one row to the next */
@@ -43,6 +48,8 @@ typedef struct tile_product {
     const float *bias;        /* [outputs] or NULL */
     const uint16_t *residual; /* like y, or NULL; may be y itself */
     bool relu;
+    float *sums; /* not NULL: plain f32 sums here, rows sum_step apart, and neither y nor what is added to it */
+    int64_t sum_step;
     uint16_t *y;          /* row m at y + m * outputs, */
     const int32_t *place; /* or at y + place[m] * outputs, nowhere when negative; readable up to a multiple of 32 */
 } tile_product;

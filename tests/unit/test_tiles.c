@@ -1,6 +1,7 @@
-/* Convolutions in bf16, forward and both gradients, against the same graph in f32 (which test_gradients holds against
- * finite differences): every path of tensor/tile_convolution.h, strips and blocks that end in the middle, and the same
- * bits for one and two threads. On a processor without tiles the same cases run through oneDNN. */
+/* Convolutions and attention in bf16, forward and gradients, against the same graph in f32 (which test_gradients holds
+ * against finite differences): every path of tensor/tile_convolution.h and tile_attention.h, strips and blocks that end
+ * in the middle, and the same bits for one and two threads. On a processor without tiles the same cases run through
+ * oneDNN. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,10 +36,11 @@ static const test_case cases[] = {
     {"stem", 2, 70, 90, 1, 64, 7, 2, 3, true, false, true},
 };
 
-/* y, dx, dw of one graph; what the test compares. */
+/* Output and gradients of one graph (y, dx, dw, or y, dq, dk, dv); what the tests compare. */
+#define RESULTS 4
 typedef struct result {
-    float *values[3];
-    int64_t count[3];
+    float *values[RESULTS];
+    int64_t count[RESULTS];
 } result;
 
 static void keep(result *r, int slot, const float *values, int64_t count) {
@@ -47,7 +49,7 @@ static void keep(result *r, int slot, const float *values, int64_t count) {
     r->count[slot] = count;
 }
 static void result_free(result *r) {
-    for (int i = 0; i < 3; i++) free(r->values[i]);
+    for (int i = 0; i < RESULTS; i++) free(r->values[i]);
 }
 
 static parameter *vector(parameters *set, const char *name, int64_t count, random_state *random, double mean) {
@@ -57,7 +59,7 @@ static parameter *vector(parameters *set, const char *name, int64_t count, rando
     return p;
 }
 
-static result run(const test_case *c, tensor_type type, int threads) {
+static result run_convolution(const test_case *c, tensor_type type, int threads) {
     random_state random = random_seed(5);
     parameters *set;
     thread_pool *pool;
@@ -106,38 +108,86 @@ static result run(const test_case *c, tensor_type type, int threads) {
     return r;
 }
 
+typedef struct attention_case {
+    int64_t batch, queries, keys, width;
+    int heads;
+} attention_case;
+
+static const attention_case attention_cases[] = {{2, 36, 145, 128, 4}, {1, 300, 300, 128, 2}, {3, 5, 32, 64, 1}};
+
+static result run_attention(const attention_case *c, tensor_type type, int threads) {
+    random_state random = random_seed(6);
+    thread_pool *pool;
+    graph *g;
+    assert_int_equal(thread_pool_create(&pool, threads, NULL), CARINA_OK);
+    graph_options options = {.pool = pool, .training = true, .type = type};
+    assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
+    tensor *input[3], *narrow[3];
+    static const char *const names[3] = {"q", "k", "v"};
+    for (int i = 0; i < 3; i++) {
+        input[i] = graph_input(g, names[i], 3, (int64_t[]){c->batch, i ? c->keys : c->queries, c->width});
+        graph_require_gradient(g, input[i]);
+        narrow[i] = op_cast(g, input[i], type);
+    }
+    tensor *y = op_cast(g, op_attention(g, narrow[0], narrow[1], narrow[2], c->heads), TENSOR_F32);
+    int64_t count = tensor_count(y);
+    float *targets = malloc((size_t)count * sizeof *targets);
+    for (int64_t i = 0; i < count; i++) targets[i] = (float)random_uniform(&random);
+    graph_output(g, y);
+    tensor *loss = op_binary_cross_entropy(g, op_reshape(g, y, 1, &count), graph_constant(g, 1, &count, targets));
+    graph_loss(g, op_scale(g, loss, 1000));
+    assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+    for (int k = 0; k < 3; k++)
+        for (int64_t i = 0; i < tensor_count(input[k]); i++)
+            tensor_data(input[k])[i] = bf16_to_f32(bf16_from_f32((float)(1.5 * random_normal(&random))));
+    graph_forward(g);
+    graph_backward(g);
+    result r = {0};
+    keep(&r, 0, tensor_data(y), count);
+    for (int k = 0; k < 3; k++) keep(&r, k + 1, tensor_gradient(input[k]), tensor_count(input[k]));
+    free(targets);
+    graph_free(g);
+    thread_pool_free(pool);
+    return r;
+}
+
+/* Both are freed. */
+static void compare(const char *name, result exact, result narrow, double tolerance) {
+    for (int k = 0; k < RESULTS; k++) {
+        double difference = 0, scale = 0;
+        for (int64_t j = 0; j < exact.count[k]; j++) {
+            double a = (double)exact.values[k][j], d = (double)narrow.values[k][j] - a;
+            difference += d * d, scale += a * a;
+        }
+        if (!(sqrt(difference) <= tolerance * sqrt(scale)))
+            fail_msg("%s: result %d (output, then gradients) differs by %.3g of its norm", name, k,
+                     sqrt(difference / scale));
+    }
+    result_free(&exact);
+    result_free(&narrow);
+}
+
 static void bf16_is_near_f32(void **state) {
     (void)state;
-    static const char *const names[3] = {"output", "gradient of x", "gradient of w"};
     if (cpu_level_effective() < CPU_AVX512) skip();
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        result exact = run(&cases[i], TENSOR_F32, 1), narrow = run(&cases[i], TENSOR_BF16, 1);
-        for (int k = 0; k < 3; k++) {
-            double difference = 0, scale = 0;
-            for (int64_t j = 0; j < exact.count[k]; j++) {
-                double a = (double)exact.values[k][j], d = (double)narrow.values[k][j] - a;
-                difference += d * d, scale += a * a;
-            }
-            /* ReLU gates that flip by rounding weigh most; a wrong tap or edge would give far more. */
-            if (!(sqrt(difference) <= 0.05 * sqrt(scale)))
-                fail_msg("%s: %s differs by %.3g of its norm", cases[i].name, names[k], sqrt(difference / scale));
-        }
-        result_free(&exact);
-        result_free(&narrow);
-    }
+    /* ReLU gates that flip by rounding weigh most; a wrong tap or edge would give far more. */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        compare(cases[i].name, run_convolution(&cases[i], TENSOR_F32, 1), run_convolution(&cases[i], TENSOR_BF16, 1),
+                0.05);
+    for (size_t i = 0; i < sizeof attention_cases / sizeof *attention_cases; i++)
+        compare("attention", run_attention(&attention_cases[i], TENSOR_F32, 1),
+                run_attention(&attention_cases[i], TENSOR_BF16, 1), 0.02);
 }
 
 static void threads_change_nothing(void **state) {
     (void)state;
     if (cpu_level_effective() < CPU_AVX512) skip();
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        result one = run(&cases[i], TENSOR_BF16, 1), two = run(&cases[i], TENSOR_BF16, 2);
-        for (int k = 0; k < 3; k++)
-            if (memcmp(one.values[k], two.values[k], (size_t)one.count[k] * sizeof(float)) != 0)
-                fail_msg("%s: results of 1 and 2 threads differ", cases[i].name);
-        result_free(&one);
-        result_free(&two);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        compare(cases[i].name, run_convolution(&cases[i], TENSOR_BF16, 1), run_convolution(&cases[i], TENSOR_BF16, 2),
+                0);
+    for (size_t i = 0; i < sizeof attention_cases / sizeof *attention_cases; i++)
+        compare("attention", run_attention(&attention_cases[i], TENSOR_BF16, 1),
+                run_attention(&attention_cases[i], TENSOR_BF16, 2), 0);
 }
 
 int main(void) {
