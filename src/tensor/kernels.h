@@ -72,15 +72,25 @@ typedef struct kernels {
     /* y[c] = x[c] a[c] + b[c] (+ residual[c]) (ReLU), one pixel's channels; in place allowed */
     void (*affine)(float *y, const float *x, const float *a, const float *b, const float *residual, int relu,
                    int64_t n);
+    void (*affine_bf16)(uint16_t *y, const uint16_t *x, const float *a, const float *b, const uint16_t *residual,
+                        int relu, int64_t n);
     /* sum[c] += x[c], squares[c] += x[c]^2 */
     void (*accumulate_moments)(float *sum, float *squares, const float *x, int64_t n);
+    void (*accumulate_moments_bf16)(float *sum, float *squares, const uint16_t *x, int64_t n);
     /* dbeta[c] += g[c], dgamma[c] += g[c] (x[c] - mean[c]) rstd[c] */
     void (*accumulate_norm_gradient)(float *dgamma, float *dbeta, const float *g, const float *x, const float *mean,
                                      const float *rstd, int64_t n);
+    void (*accumulate_norm_gradient_bf16)(float *dgamma, float *dbeta, const uint16_t *g, const uint16_t *x,
+                                          const float *mean, const float *rstd, int64_t n);
     /* dx[c] = g[c] a[c] + x[c] b[c] + d[c] */
     void (*norm_gradient)(float *dx, const float *g, const float *x, const float *a, const float *b, const float *d,
                           int64_t n);
-    /* best[c] = max(best[c], x[c]), index[c] = tap where x is larger */
+    void (*norm_gradient_bf16)(uint16_t *dx, const uint16_t *g, const uint16_t *x, const float *a, const float *b,
+                               const float *d, int64_t n);
+    /* best[c] = max(best[c], x[c]) */
+    void (*larger)(float *best, const float *x, int64_t n);
+    void (*larger_bf16)(uint16_t *best, const uint16_t *x, int64_t n);
+    /* the same, and index[c] = tap where x is larger */
     void (*maximum)(float *best, uint8_t *index, const float *x, uint8_t tap, int64_t n);
     /* the same where x's own winning tap is x_index[c]: index[c] = x_index[c] + tap */
     void (*maximum_of_rows)(float *best, uint8_t *index, const float *x, const uint8_t *x_index, uint8_t tap,

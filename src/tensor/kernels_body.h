@@ -376,6 +376,55 @@ static void norm_gradient(float *dx, const float *g, const float *x, const float
     for (int64_t i = 0; i < n; i++) dx[i] = g[i] * a[i] + x[i] * b[i] + d[i];
 }
 
+/* The same on bf16: sums and coefficients stay f32. */
+
+static void affine_bf16(uint16_t *y, const uint16_t *x, const float *a, const float *b, const uint16_t *residual,
+                        int relu, int64_t n) {
+    float low = relu ? 0.0f : -INFINITY;
+    if (residual)
+        for (int64_t i = 0; i < n; i++) {
+            float v = bf16_to_f32(x[i]) * a[i] + b[i] + bf16_to_f32(residual[i]);
+            y[i] = bf16_from_f32(v < low ? low : v);
+        }
+    else
+        for (int64_t i = 0; i < n; i++) {
+            float v = bf16_to_f32(x[i]) * a[i] + b[i];
+            y[i] = bf16_from_f32(v < low ? low : v);
+        }
+}
+
+static void accumulate_moments_bf16(float *restrict sum, float *restrict squares, const uint16_t *restrict x,
+                                    int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float v = bf16_to_f32(x[i]);
+        sum[i] += v;
+        squares[i] += v * v;
+    }
+}
+
+static void accumulate_norm_gradient_bf16(float *restrict dgamma, float *restrict dbeta, const uint16_t *restrict g,
+                                          const uint16_t *restrict x, const float *restrict mean,
+                                          const float *restrict rstd, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float d = bf16_to_f32(g[i]);
+        dbeta[i] += d;
+        dgamma[i] += d * (bf16_to_f32(x[i]) - mean[i]) * rstd[i];
+    }
+}
+
+static void norm_gradient_bf16(uint16_t *dx, const uint16_t *g, const uint16_t *x, const float *a, const float *b,
+                               const float *d, int64_t n) {
+    for (int64_t i = 0; i < n; i++) dx[i] = bf16_from_f32(bf16_to_f32(g[i]) * a[i] + bf16_to_f32(x[i]) * b[i] + d[i]);
+}
+
+static void larger(float *restrict best, const float *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) best[i] = x[i] > best[i] ? x[i] : best[i];
+}
+
+static void larger_bf16(uint16_t *restrict best, const uint16_t *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) best[i] = bf16_to_f32(x[i]) > bf16_to_f32(best[i]) ? x[i] : best[i];
+}
+
 static void maximum(float *restrict best, uint8_t *restrict index, const float *restrict x, uint8_t tap, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         bool larger = x[i] > best[i];
@@ -528,6 +577,12 @@ const kernels KERNELS_TABLE = {
     .accumulate_moments = accumulate_moments,
     .accumulate_norm_gradient = accumulate_norm_gradient,
     .norm_gradient = norm_gradient,
+    .affine_bf16 = affine_bf16,
+    .accumulate_moments_bf16 = accumulate_moments_bf16,
+    .accumulate_norm_gradient_bf16 = accumulate_norm_gradient_bf16,
+    .norm_gradient_bf16 = norm_gradient_bf16,
+    .larger = larger,
+    .larger_bf16 = larger_bf16,
     .maximum = maximum,
     .maximum_of_rows = maximum_of_rows,
     .scatter_maximum = scatter_maximum,

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/graph_internal.h"
 #include "tensor/ops.h"
-#include "tensor/span.h"
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
@@ -61,9 +61,14 @@ static carina_status norm_prepare(op *o, carina_error *error) {
     s->tile = max_i64(1, TILE_VALUES / s->channels);
     uint64_t tile = (uint64_t)s->tile * channels;
     o->scratch_bytes = sets * (uint64_t)s->shards * 2 * channels * sizeof(double) + sets * 3 * tile * sizeof(float);
-    o->worker_bytes = 5 * tile * sizeof(float); /* two sums, and one tile of x, dy and residual */
+    o->worker_bytes = 2 * tile * sizeof(float); /* two sums */
     if (o->backward_active && s->relu) o->backward_reads |= READS_OUTPUT;
     return CARINA_OK;
+}
+
+/* The address of value i. */
+static void *value_at(const void *values, tensor_type type, int64_t i) {
+    return (uint8_t *)(uintptr_t)values + (size_t)i * type_bytes(type);
 }
 
 #define FLUSH_TILES 64 /* f32 sums this long lose nothing that matters; then they go to double */
@@ -83,7 +88,7 @@ static void moments_shard(void *context, int shard, int worker) {
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
     int64_t tile = s->tile * s->channels;
-    float *sums = op_worker_scratch(o, worker), *pixels = sums + 2 * tile;
+    float *sums = op_worker_scratch(o, worker);
     double *total = partial_sums(o, shard);
     memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
     memset(sums, 0, 2 * (size_t)tile * sizeof *sums);
@@ -91,8 +96,11 @@ static void moments_shard(void *context, int shard, int worker) {
     int calls = 0;
     for (int64_t p = r.begin; p < r.end; p += s->tile) {
         int64_t n = min_i64(s->tile, r.end - p) * s->channels;
-        const float *x = span_read(k, tensor_values(o->input[X]), o->input[X]->type, p * s->channels, n, pixels);
-        k->accumulate_moments(sums, sums + tile, x, n);
+        const void *x = value_at(tensor_values(o->input[X]), o->input[X]->type, p * s->channels);
+        if (o->input[X]->type == TENSOR_BF16)
+            k->accumulate_moments_bf16(sums, sums + tile, x, n);
+        else
+            k->accumulate_moments(sums, sums + tile, x, n);
         if (++calls % FLUSH_TILES == 0) flush(s, total, sums);
     }
     flush(s, total, sums);
@@ -152,21 +160,23 @@ static void group_moments(op *o, int64_t set) {
 }
 
 static void affine_shard(void *context, int shard, int worker) {
+    (void)worker;
     op *o = context;
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
     int64_t tile = s->tile * s->channels;
     const float *a = coefficients(o, shard / s->shards), *b = a + tile;
     const tensor *x = o->input[X], *residual = o->input[RESIDUAL];
-    float *pixels = (float *)op_worker_scratch(o, worker) + 2 * tile, *other = pixels + tile;
     range r = shard_pixels(s, shard);
     for (int64_t p = r.begin; p < r.end; p += s->tile) {
         int64_t offset = p * s->channels, n = min_i64(s->tile, r.end - p) * s->channels;
-        const float *in = span_read(k, tensor_values(x), x->type, offset, n, pixels);
-        const float *add = residual ? span_read(k, tensor_values(residual), x->type, offset, n, other) : NULL;
-        float *y = span_target(tensor_values(o->output), x->type, offset, pixels);
-        k->affine(y, in, a, b, add, s->relu, n);
-        span_flush(k, tensor_values(o->output), x->type, offset, n, y);
+        const void *in = value_at(tensor_values(x), x->type, offset);
+        const void *add = residual ? value_at(tensor_values(residual), x->type, offset) : NULL;
+        void *y = value_at(tensor_values(o->output), x->type, offset);
+        if (x->type == TENSOR_BF16)
+            k->affine_bf16(y, in, a, b, add, s->relu, n);
+        else
+            k->affine(y, in, a, b, add, s->relu, n);
     }
 }
 
@@ -202,7 +212,7 @@ static void gradient_sums_shard(void *context, int shard, int worker) {
     tensor_type type = x->type;
     int64_t tile = s->tile * s->channels;
     const float *mean = coefficients(o, shard / s->shards), *rstd = mean + tile;
-    float *sums = op_worker_scratch(o, worker), *pixels = sums + 2 * tile, *g_buffer = pixels + tile;
+    float *sums = op_worker_scratch(o, worker);
     double *total = partial_sums(o, shard);
     memset(total, 0, 2 * (size_t)s->channels * sizeof *total);
     memset(sums, 0, 2 * (size_t)tile * sizeof *sums);
@@ -222,8 +232,11 @@ static void gradient_sums_shard(void *context, int shard, int worker) {
                 k->relu_gate_bf16(g, y, n);
         }
         if (residual) memcpy((uint8_t *)residual + (size_t)offset * bytes, g, (size_t)n * bytes);
-        k->accumulate_norm_gradient(sums, sums + tile, span_read(k, dy, type, offset, n, g_buffer),
-                                    span_read(k, tensor_values(x), type, offset, n, pixels), mean, rstd, n);
+        const void *in = value_at(tensor_values(x), type, offset);
+        if (type == TENSOR_BF16)
+            k->accumulate_norm_gradient_bf16(sums, sums + tile, g, in, mean, rstd, n);
+        else
+            k->accumulate_norm_gradient(sums, sums + tile, g, in, mean, rstd, n);
         if (++calls % FLUSH_TILES == 0) flush(s, total, sums);
     }
     flush(s, total, sums);
@@ -255,6 +268,7 @@ static void gradient_coefficients(op *o, int64_t set, const double *sum_gx, cons
 }
 
 static void gradient_shard(void *context, int shard, int worker) {
+    (void)worker;
     op *o = context;
     norm_state *s = o->state;
     const kernels *k = o->owner->kernels;
@@ -262,16 +276,16 @@ static void gradient_shard(void *context, int shard, int worker) {
     tensor_type type = x->type;
     int64_t tile = s->tile * s->channels;
     const float *a = coefficients(o, shard / s->shards), *b = a + tile, *d = b + tile;
-    float *pixels = (float *)op_worker_scratch(o, worker) + 2 * tile, *g_buffer = pixels + tile;
-    void *dx_values = op_input_gradient(o, X);
     range r = shard_pixels(s, shard);
     for (int64_t p = r.begin; p < r.end; p += s->tile) {
         int64_t offset = p * s->channels, n = min_i64(s->tile, r.end - p) * s->channels;
-        const float *g = span_read(k, op_output_gradient(o), type, offset, n, g_buffer);
-        const float *in = span_read(k, tensor_values(x), type, offset, n, pixels);
-        float *dx = span_target(dx_values, type, offset, g_buffer);
-        k->norm_gradient(dx, g, in, a, b, d, n);
-        span_flush(k, dx_values, type, offset, n, dx);
+        const void *g = value_at(op_output_gradient(o), type, offset);
+        const void *in = value_at(tensor_values(x), type, offset);
+        void *dx = value_at(op_input_gradient(o, X), type, offset);
+        if (type == TENSOR_BF16)
+            k->norm_gradient_bf16(dx, g, in, a, b, d, n);
+        else
+            k->norm_gradient(dx, g, in, a, b, d, n);
     }
 }
 

@@ -18,7 +18,7 @@ static int input_shards(const pool_state *s) { return shard_count_for(s->batch *
 static carina_status max_pool_prepare(op *o, carina_error *error) {
     (void)error;
     pool_state *s = o->state;
-    op_save(o, 0, (uint64_t)o->output->count); /* which tap of the window won, one byte a value */
+    if (o->backward_active) op_save(o, 0, (uint64_t)o->output->count); /* which tap won, one byte a value */
     /* forward: one row's maximum over the window's rows, the same by index, a row of x; backward: a row of dx, a pixel
      */
     o->worker_bytes = (uint64_t)(s->width + 2) * (uint64_t)s->channels * (2 * sizeof(float) + 1);
@@ -71,7 +71,47 @@ static void max_pool_shard(void *context, int shard, int worker) {
     }
 }
 
-static void max_pool_forward(op *o) { op_parallel(o, output_shards(o->state), max_pool_shard, o); }
+/* No gradient wanted: maxima alone, in the picture's own type. First down the window's rows, then across. */
+static void plain_max_pool_shard(void *context, int shard, int worker) {
+    op *o = context;
+    pool_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    bool narrow = o->output->type == TENSOR_BF16;
+    size_t bytes = type_bytes(o->output->type), pixel = (size_t)s->channels * bytes,
+           row_bytes = (size_t)s->width * pixel;
+    uint8_t *best = op_worker_scratch(o, worker);
+    range r = shard_range(s->batch * s->output_height, output_shards(s), shard);
+    for (int64_t row = r.begin; row < r.end; row++) {
+        int64_t top = row % s->output_height * s->stride - s->padding;
+        int64_t first = max_i64(top, 0), last = min_i64(top + s->window, s->height);
+        const uint8_t *x =
+            (const uint8_t *)tensor_values(o->input[0]) + (size_t)(row / s->output_height * s->height) * row_bytes;
+        memcpy(best, x + (size_t)first * row_bytes, row_bytes);
+        for (int64_t y = first + 1; y < last; y++) {
+            const void *line = x + (size_t)y * row_bytes;
+            if (narrow)
+                k->larger_bf16((uint16_t *)(void *)best, line, s->width * s->channels);
+            else
+                k->larger((float *)(void *)best, line, s->width * s->channels);
+        }
+        for (int64_t column = 0; column < s->output_width; column++) {
+            int64_t left = column * s->stride - s->padding, from = max_i64(left, 0);
+            uint8_t *y = (uint8_t *)tensor_values(o->output) + (size_t)(row * s->output_width + column) * pixel;
+            memcpy(y, best + (size_t)from * pixel, pixel);
+            for (int64_t z = from + 1; z < min_i64(left + s->window, s->width); z++) {
+                const void *other = best + (size_t)z * pixel;
+                if (narrow)
+                    k->larger_bf16((uint16_t *)(void *)y, other, s->channels);
+                else
+                    k->larger((float *)(void *)y, other, s->channels);
+            }
+        }
+    }
+}
+
+static void max_pool_forward(op *o) {
+    op_parallel(o, output_shards(o->state), o->backward_active ? max_pool_shard : plain_max_pool_shard, o);
+}
 
 /* One row of dx at a time gathers from the windows that contain it, so that shards never write the same row. */
 static void gather_row(op *o, int64_t picture, int64_t y, float *row, float *pixel) {

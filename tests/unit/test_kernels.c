@@ -173,10 +173,71 @@ static void functions_are_what_they_are_called(void **state) {
     for (int i = 0; i < 200; i++) assert_true(fabs((double)y[i] - exp(2 * (double)x[i]) / sum) < 1e-6);
 }
 
+/* Kernels on bf16 against their f32 twins on the widened values: one rounding apart. */
+static bool near_bf16(const uint16_t *narrow, const float *wide, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)bf16_to_f32(narrow[i]) - (double)wide[i]) <= 0.005 * fabs((double)wide[i]) + 1e-6))
+            return false;
+    return true;
+}
+
+static void bf16_kernels_follow_their_f32_twins(void **state) {
+    (void)state;
+    enum { N = 133 };
+    const kernels *all[4];
+    int count = kernels_all(all);
+    random_state random = random_seed(3);
+    uint16_t x16[N], r16[N], y16[N], z16[N];
+    float x[N], r[N], a[N], b[N], d[N], y[N], z[N], sums[4][N];
+    for (int i = 0; i < N; i++) {
+        x16[i] = bf16_from_f32((float)random_normal(&random)), x[i] = bf16_to_f32(x16[i]);
+        r16[i] = bf16_from_f32((float)random_normal(&random)), r[i] = bf16_to_f32(r16[i]);
+        a[i] = (float)random_normal(&random), b[i] = (float)random_normal(&random),
+        d[i] = (float)random_normal(&random);
+    }
+    for (int t = 0; t < count; t++) {
+        const kernels *k = all[t];
+        for (int relu = 0; relu < 2; relu++)
+            for (int add = 0; add < 2; add++) {
+                k->affine_bf16(y16, x16, a, b, add ? r16 : NULL, relu, N);
+                k->affine(y, x, a, b, add ? r : NULL, relu, N);
+                assert_true(near_bf16(y16, y, N));
+            }
+        k->norm_gradient_bf16(y16, r16, x16, a, b, d, N);
+        k->norm_gradient(y, r, x, a, b, d, N);
+        assert_true(near_bf16(y16, y, N));
+        memset(sums, 0, sizeof sums);
+        k->accumulate_moments_bf16(sums[0], sums[1], x16, N);
+        k->accumulate_moments(sums[2], sums[3], x, N);
+        assert_true(near_all(sums[0], sums[2], N) && near_all(sums[1], sums[3], N));
+        k->accumulate_norm_gradient_bf16(sums[0], sums[1], r16, x16, a, b, N);
+        k->accumulate_norm_gradient(sums[2], sums[3], r, x, a, b, N);
+        assert_true(near_all(sums[0], sums[2], N) && near_all(sums[1], sums[3], N));
+        memcpy(y16, x16, sizeof y16), memcpy(y, x, sizeof y);
+        k->larger_bf16(y16, r16, N);
+        k->larger(y, r, N);
+        for (int i = 0; i < N; i++) assert_true(bf16_to_f32(y16[i]) == y[i] && y[i] == fmaxf(x[i], r[i]));
+
+        float sum, lse;
+        memcpy(y, x, sizeof y);
+        lse = k->softmax(y, N, 0.7f);
+        float most = k->exponentials_bf16(y16, &sum, x, N, 0.7f);
+        assert_true(fabsf(most + logf(sum) - lse) < 1e-4f);
+        for (int i = 0; i < N; i++) z[i] = y[i] * sum;
+        assert_true(near_bf16(y16, z, N));
+        k->softmax_gradient_bf16(y16, z16, x, r, N, 0.7f, lse, 0.1f);
+        assert_true(near_bf16(y16, y, N));
+        memcpy(z, r, sizeof z);
+        k->softmax_gradient(z, y, N, 0.1f, 0.7f);
+        assert_true(near_bf16(z16, z, N));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_agree_with_plain_c),
         cmocka_unit_test(functions_are_what_they_are_called),
+        cmocka_unit_test(bf16_kernels_follow_their_f32_twins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
