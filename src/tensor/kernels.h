@@ -104,6 +104,8 @@ typedef struct kernels {
     /* Output: the 2x2 pixels of A^T m A, plus bias or NULL, plus residual[i] or NULL, ReLU; y[i] NULL: not wanted */
     void (*winograd_output)(float *const y[4], const float *m, int64_t stride, const float *bias,
                             const float *const residual[4], int relu, int64_t n);
+    /* Gradient of the output: m[k * stride] [n] = (A dy A^T)_k of the 2x2 pixels dy */
+    void (*winograd_spread)(float *m, int64_t stride, const float *const dy[4], int64_t n);
 
     void (*adamw)(float *value, float *first, float *second, const float *gradient, int64_t n, const adamw_step *step);
     void (*lerp)(float *average, const float *x, float weight, int64_t n); /* average += weight (x - average) */

@@ -484,6 +484,25 @@ static inline void winograd_input_lanes(float *v, int64_t stride, const float *c
     }
 }
 
+static inline void winograd_spread_lanes(float *m, int64_t stride, const float *const dy[4], int64_t c, int64_t n) {
+    lanes y0 = load_lanes(dy[0] + c, n), y1 = load_lanes(dy[1] + c, n), y2 = load_lanes(dy[2] + c, n),
+          y3 = load_lanes(dy[3] + c, n);
+    lanes rows[4][2] = {{y0, y1}, {y0 + y2, y1 + y3}, {y0 - y2, y1 - y3}, {-y2, -y3}}; /* A dy */
+    for (int i = 0; i < 4; i++) {                                                      /* ... A^T */
+        lanes left = rows[i][0], right = rows[i][1];
+        store_lanes(m + (4 * i) * stride + c, left, n);
+        store_lanes(m + (4 * i + 1) * stride + c, left + right, n);
+        store_lanes(m + (4 * i + 2) * stride + c, left - right, n);
+        store_lanes(m + (4 * i + 3) * stride + c, -right, n);
+    }
+}
+
+static void winograd_spread(float *m, int64_t stride, const float *const dy[4], int64_t n) {
+    int64_t c = 0;
+    for (; c + LANES <= n; c += LANES) winograd_spread_lanes(m, stride, dy, c, LANES);
+    if (c < n) winograd_spread_lanes(m, stride, dy, c, n - c);
+}
+
 static void winograd_input(float *v, int64_t stride, const float *const pixels[16], int64_t n) {
     int64_t c = 0;
     for (; c + LANES <= n; c += LANES) winograd_input_lanes(v, stride, pixels, c, LANES);
@@ -588,6 +607,7 @@ const kernels KERNELS_TABLE = {
     .scatter_maximum = scatter_maximum,
     .winograd_input = winograd_input,
     .winograd_output = winograd_output,
+    .winograd_spread = winograd_spread,
     .adamw = adamw,
     .lerp = lerp,
 };

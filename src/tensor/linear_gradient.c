@@ -5,14 +5,28 @@
 
 #include "tensor/span.h"
 
+#define LEAST_SIDE 64 /* of a shard of dW: below, copying the panels costs too much */
+
 carina_status linear_gradient_create(linear_gradient *out, tensor_type type, int64_t rows, int64_t inputs,
                                      int64_t outputs, bool add, carina_error *error) {
-    *out = (linear_gradient){.type = type, .rows = rows, .inputs = inputs, .outputs = outputs};
+    *out = (linear_gradient){.type = type, .rows = rows, .inputs = inputs, .outputs = outputs, .add = add};
     int64_t by_work = rows * inputs * outputs / (1 << 20);
+    out->bias_shards = shard_count_for(rows, outputs);
+    if (type == TENSOR_F32) {
+        int64_t along = 1, across = 1;
+        while (along * across < min_i64(by_work, 16) && max_i64(outputs / along, inputs / across) >= 2 * LEAST_SIDE)
+            if (outputs / along > inputs / across)
+                along *= 2;
+            else
+                across *= 2;
+        out->kernel = outer_kernel_best();
+        out->across = (int)across;
+        out->shards = (int)(along * across);
+        return CARINA_OK;
+    }
     int64_t shards = max_i64(1, min_i64(min_i64(by_work, outputs / 16), 16));
     out->block = (outputs + shards - 1) / shards;
     out->shards = (int)((outputs + out->block - 1) / out->block);
-    out->bias_shards = shard_count_for(rows, outputs);
     product_shape shape = {.m = out->block,
                            .n = inputs,
                            .k = rows,
@@ -37,6 +51,7 @@ void linear_gradient_free(linear_gradient *g) {
 }
 
 uint64_t linear_gradient_worker_bytes(const linear_gradient *g) {
+    if (g->type == TENSOR_F32) return outer_product_scratch_bytes();
     uint64_t full = product_scratch_bytes(g->full), tail = g->tail ? product_scratch_bytes(g->tail) : 0;
     return full > tail ? full : tail;
 }
@@ -52,6 +67,25 @@ typedef struct gradient_call {
     float *dw;
 } gradient_call;
 
+static void outer_shard(void *context, int shard, int worker) {
+    const gradient_call *call = context;
+    const linear_gradient *g = call->g;
+    range row = shard_range(g->outputs, g->shards / g->across, shard / g->across);
+    range column = shard_range(g->inputs, g->across, shard % g->across);
+    outer_product p = {.kernel = g->kernel,
+                       .a = (const float *)call->dy + row.begin,
+                       .b = (const float *)call->x + column.begin,
+                       .a_step = g->outputs,
+                       .b_step = g->inputs,
+                       .count = g->rows,
+                       .m = row.end - row.begin,
+                       .n = column.end - column.begin,
+                       .sum = call->dw + row.begin * g->inputs + column.begin,
+                       .sum_step = g->inputs};
+    for (int64_t i = 0; !g->add && i < p.m; i++) memset(p.sum + i * p.sum_step, 0, (size_t)p.n * sizeof *p.sum);
+    outer_product_add(&p, op_worker_scratch(call->o, worker));
+}
+
 static void weights_shard(void *context, int shard, int worker) {
     const gradient_call *call = context;
     const linear_gradient *g = call->g;
@@ -63,7 +97,7 @@ static void weights_shard(void *context, int shard, int worker) {
 
 void linear_gradient_weights(const linear_gradient *g, op *o, const void *dy, const void *x, float *dw) {
     gradient_call call = {g, o, dy, x, dw};
-    op_parallel(o, g->shards, weights_shard, &call);
+    op_parallel(o, g->shards, g->type == TENSOR_F32 ? outer_shard : weights_shard, &call);
 }
 
 static void bias_shard(void *context, int shard, int worker) {

@@ -1,17 +1,22 @@
 /* Gradients of y = x W^T + b by W and b, for linear layers and 1x1 convolutions: dW [O, I] = dy^T x, db = sum of dy.
- * dW is cut along its own rows, so no partial sums are needed; db is summed per shard of rows, then in shard order. */
+ * dW is cut along its own sides, so no partial sums are needed; db is summed per shard of rows, then in shard order.
+ * f32 by outer products, bf16 by oneDNN. */
 #ifndef TENSOR_LINEAR_GRADIENT_H
 #define TENSOR_LINEAR_GRADIENT_H
 
 #include "tensor/dnnl.h"
 #include "tensor/graph_internal.h"
+#include "tensor/outer_product.h"
 
 typedef struct linear_gradient {
     tensor_type type; /* of x and dy */
     int64_t rows, inputs, outputs;
-    int64_t block; /* rows of dW per shard */
+    bool add;
+    const outer_kernel *kernel; /* f32 */
+    int64_t block;              /* bf16: rows of dW per shard */
+    int across;                 /* f32: shards along I; the rest along O */
     int shards, bias_shards;
-    product *full, *tail; /* the last shard may be shorter */
+    product *full, *tail; /* bf16; the last shard may be shorter */
 } linear_gradient;
 
 /* add: run adds to dw instead of overwriting it. */

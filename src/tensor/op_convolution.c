@@ -37,9 +37,10 @@ typedef struct convolution_state {
     bool folds_norm;
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
     convolution_plan forward, data, weights;
-    linear_gradient pointwise;                      /* 1x1: instead of `weights`, and far faster */
-    patch_gradient stem;                            /* few channels: likewise */
-    winograd *minimal;                              /* f32 inference of 3x3: instead of `forward` */
+    linear_gradient pointwise;        /* 1x1: instead of `weights`, and far faster */
+    patch_gradient stem;              /* few channels: likewise */
+    winograd *minimal, *minimal_data; /* 3x3 in f32: instead of `forward`, and of the others */
+    bool minimal_weights;
     bool on_tiles, data_on_tiles, weights_on_tiles; /* bf16 where the processor has tiles: instead of all of them */
     tile_convolution tiles;
     uint64_t packed_bytes; /* of the forward pass's weights */
@@ -61,6 +62,7 @@ static void convolution_state_free(void *state) {
     linear_gradient_free(&s->pointwise);
     patch_gradient_free(&s->stem);
     winograd_free(s->minimal);
+    winograd_free(s->minimal_data);
     free(s->packed);
     free(s->bias);
 }
@@ -178,6 +180,12 @@ static carina_status prepare_backward(op *o, carina_error *error) {
     if (op_wants_gradient(o, X) && s->on_tiles && tile_convolution_has_data(&s->tiles)) {
         s->data_on_tiles = true;
         need(&o->scratch_bytes, s->packed_bytes + plain_bytes(o));
+    } else if (op_wants_gradient(o, X) && s->minimal) {
+        TRY(winograd_create(&s->minimal_data,
+                            &(winograd_shape){s->batch, s->height, s->width, s->outputs, s->channels, true, false},
+                            error));
+        need(&o->scratch_bytes, winograd_packed_bytes(s->minimal_data) + plain_bytes(o));
+        need(&o->worker_bytes, winograd_worker_bytes(s->minimal_data));
     } else if (op_wants_gradient(o, X)) {
         cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, type, MAX_SHARDS);
         TRY(create_primitives(&s->data, false, false, false, error));
@@ -189,6 +197,10 @@ static carina_status prepare_backward(op *o, carina_error *error) {
         s->weights_on_tiles = true;
         need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
         need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
+    } else if (op_wants_gradient(o, WEIGHT) && s->minimal && !o->input[BIAS]) {
+        s->minimal_weights = true;
+        need(&o->scratch_bytes, winograd_sum_bytes(s->minimal) + (uint64_t)s->outputs * sizeof(float));
+        need(&o->worker_bytes, winograd_gradient_worker_bytes(s->minimal));
     } else if (op_wants_gradient(o, WEIGHT) && is_pointwise) {
         TRY(linear_gradient_create(&s->pointwise, type, s->batch * s->height * s->width, s->channels, s->outputs,
                                    !s->folds_norm, error));
@@ -239,9 +251,8 @@ static carina_status prepare_bias(convolution_state *s, bool has_bias, carina_er
 
 static bool is_minimal(const op *o) {
     const convolution_state *s = o->state;
-    return !o->owner->options.training && o->output->type == TENSOR_F32 && s->kernel_height == 3 &&
-           s->kernel_width == 3 && s->options.stride == 1 && s->options.padding == 1 &&
-           winograd_suits(s->height, s->width, s->channels, s->outputs);
+    return o->output->type == TENSOR_F32 && s->kernel_height == 3 && s->kernel_width == 3 && s->options.stride == 1 &&
+           s->options.padding == 1 && winograd_suits(s->height, s->width, s->channels, s->outputs);
 }
 
 static carina_status convolution_prepare(op *o, carina_error *error) {
@@ -250,10 +261,10 @@ static carina_status convolution_prepare(op *o, carina_error *error) {
     TRY(prepare_bias(s, has_bias, error));
     o->scratch_bytes = plain_bytes(o);
     if (is_minimal(o)) {
-        TRY(winograd_create(&s->minimal, s->batch, s->height, s->width, s->channels, s->outputs, s->options.relu,
-                            error));
+        winograd_shape minimal = {s->batch, s->height, s->width, s->channels, s->outputs, false, s->options.relu};
+        TRY(winograd_create(&s->minimal, &minimal, error));
+        s->packed_bytes = winograd_packed_bytes(s->minimal);
         o->worker_bytes = winograd_worker_bytes(s->minimal);
-        return CARINA_OK;
     }
     tile_shape shape = {s->batch,        s->height,  s->width,         s->channels,       s->output_height,
                         s->output_width, s->outputs, s->kernel_height, s->options.stride, s->options.padding};
@@ -263,7 +274,7 @@ static carina_status convolution_prepare(op *o, carina_error *error) {
         s->tiles = tile_convolution_make(&shape);
         s->packed_bytes = (tile_convolution_packed_bytes(&s->tiles) + 63) / 64 * 64;
         o->worker_bytes = tile_convolution_worker_bytes(&s->tiles);
-    } else {
+    } else if (!s->minimal) {
         cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
         TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
         s->packed_bytes = s->forward.packed;
@@ -356,7 +367,7 @@ static void sign_shard(void *context, int shard, int worker) {
 static void pack_plain(op *o, const float *plain, void *packed) {
     convolution_state *s = o->state;
     if (s->minimal)
-        winograd_pack(s->minimal, plain);
+        winograd_pack(s->minimal, o, plain, packed);
     else if (s->on_tiles)
         tile_convolution_pack(&s->tiles, o, plain, packed);
     else
@@ -383,10 +394,9 @@ static void convolution_forward(op *o) {
     pack(o);
     if (s->minimal) {
         const float *residual = o->input[RESIDUAL] ? tensor_f32(o->input[RESIDUAL]) : NULL;
-        winograd_run(s->minimal, o, tensor_f32(o->input[X]), s->bias, residual, tensor_values(o->output));
-        return;
-    }
-    if (s->on_tiles)
+        winograd_run(s->minimal, o, tensor_f32(o->input[X]), s->packed ? s->packed : op_scratch(o), s->bias, residual,
+                     tensor_values(o->output));
+    } else if (s->on_tiles)
         tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), s->packed ? s->packed : op_scratch(o),
                                  s->bias, o->input[RESIDUAL] ? tensor_values(o->input[RESIDUAL]) : NULL,
                                  s->options.relu, tensor_values(o->output));
@@ -494,13 +504,32 @@ static void pointwise_gradient(op *o) {
     if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
+/* A folded norm's scales, which stand in front of dW, behind `bytes` of sums; NULL when there is none. */
+static float *norm_scales(op *o, uint64_t bytes) {
+    convolution_state *s = o->state;
+    if (!s->folds_norm) return NULL;
+    float *scale = (float *)op_scratch(o) + bytes / sizeof *scale;
+    for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
+    return scale;
+}
+
+static void minimal_gradients(op *o) {
+    convolution_state *s = o->state;
+    const float *dy = op_output_gradient(o);
+    if (s->minimal_weights)
+        winograd_weights(s->minimal, o, tensor_f32(o->input[X]), dy, norm_scales(o, winograd_sum_bytes(s->minimal)),
+                         op_scratch(o), op_parameter_gradient(o, WEIGHT));
+    if (s->minimal_data) {
+        uint8_t *packed = op_scratch(o);
+        float *plain = (float *)(void *)(packed + winograd_packed_bytes(s->minimal_data));
+        winograd_pack(s->minimal_data, o, folded_weights(o, plain), packed);
+        winograd_run(s->minimal_data, o, dy, packed, NULL, NULL, op_input_gradient(o, X));
+    }
+}
+
 static void tile_weight_gradient(op *o) {
     convolution_state *s = o->state;
-    float *sums = op_scratch(o), *scale = NULL;
-    if (s->folds_norm) {
-        scale = sums + tile_convolution_sum_bytes(&s->tiles) / sizeof *sums;
-        for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
-    }
+    float *sums = op_scratch(o), *scale = norm_scales(o, tile_convolution_sum_bytes(&s->tiles));
     tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), scale, sums,
                              op_parameter_gradient(o, WEIGHT));
 }
@@ -508,6 +537,7 @@ static void tile_weight_gradient(op *o) {
 static void convolution_backward(op *o) {
     convolution_state *s = o->state;
     op_parallel(o, SIGN_SHARDS, gate_shard, o);
+    minimal_gradients(o);
     if (s->weights_on_tiles) tile_weight_gradient(o);
     if (s->data_on_tiles) {
         const float *plain = folded_weights(o, (float *)(void *)((uint8_t *)op_scratch(o) + s->packed_bytes));
@@ -515,7 +545,7 @@ static void convolution_backward(op *o) {
         tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
     }
     if (s->weights.shard_count) weight_gradient(o);
-    if (s->pointwise.full) pointwise_gradient(o);
+    if (s->pointwise.shards) pointwise_gradient(o);
     if (s->stem.full)
         add_weight_gradient(o, patch_gradient_run(&s->stem, o, tensor_values(o->input[X]), op_output_gradient(o)));
     if (s->data.shard_count) {

@@ -167,7 +167,7 @@ static void linear_backward(op *o) {
     linear_state *s = o->state;
     if (s->function != FUNCTION_NONE) op_parallel(o, shard_count_for(s->rows, s->outputs), gate_shard, o);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
-    if (s->gradient.full) {
+    if (s->gradient.shards) {
         linear_gradient_weights(&s->gradient, o, op_output_gradient(o), tensor_values(o->input[X]),
                                 op_parameter_gradient(o, WEIGHT));
         if (dbias) linear_gradient_bias(&s->gradient, o, op_output_gradient(o), dbias);

@@ -8,17 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/outer_product.h"
+
 #define POSITIONS 16
 
 struct winograd {
     int64_t batch, height, width, channels, outputs;
     int64_t tile_rows, tile_columns; /* of one picture */
     int64_t block, block_count;      /* tiles per block; blocks over all pictures */
-    bool relu;
+    int groups;                      /* partial sums of the gradient by the kernels */
+    bool is_gradient, relu;
     product *full, *tail;
-    uint64_t packed_bytes; /* of one position's U */
-    uint8_t *packed;       /* [16] */
-    float *transformed;    /* [O, C]: one position's U before packing */
+    const outer_kernel *outer;
+    uint64_t packed_bytes; /* of one position's U; they lie one after another */
 };
 
 bool winograd_suits(int64_t height, int64_t width, int64_t channels, int64_t outputs) {
@@ -33,8 +35,8 @@ static carina_status create_products(winograd *w, carina_error *error) {
                            .k = w->channels,
                            .a_row = w->channels,
                            .a_column = 1,
-                           .b_row = 1,
-                           .b_column = w->channels,
+                           .b_row = w->is_gradient ? w->outputs : 1,
+                           .b_column = w->is_gradient ? 1 : w->channels,
                            .c_row = w->outputs,
                            .b_packed = true};
     TRY(product_create(&w->full, &shape, NULL, error));
@@ -44,28 +46,26 @@ static carina_status create_products(winograd *w, carina_error *error) {
     return product_create(&w->tail, &shape, w->full, error);
 }
 
-carina_status winograd_create(winograd **out, int64_t batch, int64_t height, int64_t width, int64_t channels,
-                              int64_t outputs, bool relu, carina_error *error) {
+carina_status winograd_create(winograd **out, const winograd_shape *s, carina_error *error) {
     winograd *w = calloc(1, sizeof *w);
     *out = w;
     if (!w) return error_memory(error, "winograd", sizeof *w);
-    *w = (winograd){.batch = batch,
-                    .height = height,
-                    .width = width,
-                    .channels = channels,
-                    .outputs = outputs,
-                    .tile_rows = (height + 1) / 2,
-                    .tile_columns = (width + 1) / 2,
-                    .relu = relu};
+    *w = (winograd){.batch = s->batch,
+                    .height = s->height,
+                    .width = s->width,
+                    .channels = s->channels,
+                    .outputs = s->outputs,
+                    .tile_rows = (s->height + 1) / 2,
+                    .tile_columns = (s->width + 1) / 2,
+                    .is_gradient = s->is_gradient,
+                    .relu = s->relu};
     /* a block's V and M should stay in the L2 cache, but its products must not be too flat */
-    w->block = min_i64(channels <= 64 ? 192 : 128, tile_count(w));
+    w->block = min_i64(s->channels <= 64 ? 192 : 128, tile_count(w));
     w->block_count = (tile_count(w) + w->block - 1) / w->block;
+    w->outer = outer_kernel_best();
+    bool small = POSITIONS * s->channels * s->outputs <= 1 << 20;
+    w->groups = (int)min_i64(w->block_count, small ? 8 : 2);
     carina_status status = create_products(w, error);
-    if (status == CARINA_OK) {
-        w->packed = aligned_alloc(64, POSITIONS * w->packed_bytes);
-        w->transformed = malloc((size_t)(outputs * channels) * sizeof *w->transformed);
-        if (!w->packed || !w->transformed) status = error_memory(error, "packed weights", POSITIONS * w->packed_bytes);
-    }
     if (status != CARINA_OK) {
         winograd_free(w);
         *out = NULL;
@@ -77,46 +77,64 @@ void winograd_free(winograd *w) {
     if (!w) return;
     product_free(w->full);
     product_free(w->tail);
-    free(w->packed);
-    free(w->transformed);
     free(w);
 }
+
+uint64_t winograd_packed_bytes(const winograd *w) { return POSITIONS * w->packed_bytes; }
 
 /* Per worker: V [16][T][C], M [16][T][O], one span of zeros, oneDNN's scratch. */
 static uint64_t v_bytes(const winograd *w) { return (uint64_t)(POSITIONS * w->block * w->channels) * sizeof(float); }
 static uint64_t m_bytes(const winograd *w) { return (uint64_t)(POSITIONS * w->block * w->outputs) * sizeof(float); }
 static uint64_t zero_bytes(const winograd *w) { return ((uint64_t)w->channels * sizeof(float) + 63) / 64 * 64; }
 
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint64_t kernel_bytes(const winograd *w) { return (uint64_t)(w->outputs * w->channels) * sizeof(float); }
+
 uint64_t winograd_worker_bytes(const winograd *w) {
     uint64_t full = product_scratch_bytes(w->full), tail = w->tail ? product_scratch_bytes(w->tail) : 0;
-    return v_bytes(w) + m_bytes(w) + zero_bytes(w) + (full > tail ? full : tail);
+    return larger(v_bytes(w) + m_bytes(w) + zero_bytes(w) + larger(full, tail), kernel_bytes(w));
 }
 
-/* Position (i, j) of G g G^T for every kernel g: the outer product of G's rows i and j, summed against g. */
-static void transform_kernels(const float *plain, float *out, int64_t pairs, int position) {
-    static const float rows[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
-    float factor[9];
-    for (int a = 0; a < 9; a++) factor[a] = rows[position / 4][a / 3] * rows[position % 4][a % 3];
-    for (int64_t i = 0; i < pairs; i++) {
-        const float *g = plain + 9 * i;
-        float sum = 0;
-        for (int a = 0; a < 9; a++) sum += factor[a] * g[a];
-        out[i] = sum;
+/* ---- kernels ---- */
+
+static const float G[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
+
+typedef struct pack_call {
+    const winograd *w;
+    op *o;
+    const float *plain;
+    uint8_t *packed;
+} pack_call;
+
+/* One position of G g G^T for every kernel g: the outer product of G's rows i and j, summed against g. */
+static void pack_position(void *context, int position, int worker) {
+    const pack_call *call = context;
+    const winograd *w = call->w;
+    float factor[9], *out = op_worker_scratch(call->o, worker);
+    for (int a = 0; a < 9; a++) factor[w->is_gradient ? 8 - a : a] = G[position / 4][a / 3] * G[position % 4][a % 3];
+    for (int64_t i = 0; i < w->outputs * w->channels; i++) {
+        const float *g = call->plain + 9 * i;
+        out[i] = ((factor[0] * g[0] + factor[1] * g[1]) + (factor[2] * g[2] + factor[3] * g[3])) +
+                 ((factor[4] * g[4] + factor[5] * g[5]) + (factor[6] * g[6] + factor[7] * g[7])) + factor[8] * g[8];
     }
+    product_pack(w->full, out, call->packed + (uint64_t)position * w->packed_bytes);
 }
 
-void winograd_pack(winograd *w, const float *plain) {
-    for (int k = 0; k < POSITIONS; k++) { /* one position at a time: no sixteen copies of the weights in memory */
-        transform_kernels(plain, w->transformed, w->outputs * w->channels, k);
-        product_pack(w->full, w->transformed, w->packed + (uint64_t)k * w->packed_bytes);
-    }
+void winograd_pack(const winograd *w, op *o, const float *plain, void *packed) {
+    pack_call call = {w, o, plain, packed};
+    op_parallel(o, POSITIONS, pack_position, &call);
 }
+
+/* ---- pictures ---- */
 
 typedef struct winograd_call {
     const winograd *w;
     op *o;
     const float *x, *bias, *residual;
+    const uint8_t *packed;
     float *y;
+    const float *dy, *scale; /* the gradient by the kernels */
+    float *sums, *dw;
 } winograd_call;
 
 typedef struct tile_place {
@@ -174,12 +192,105 @@ static void block_shard(void *context, int shard, int worker) {
     const product *p = count < w->block ? w->tail : w->full;
     transform_inputs(call, first, count, v, zeros);
     for (int k = 0; k < POSITIONS; k++)
-        product_run(p, v + k * w->block * w->channels, w->packed + (uint64_t)k * w->packed_bytes, NULL,
+        product_run(p, v + k * w->block * w->channels, call->packed + (uint64_t)k * w->packed_bytes, NULL,
                     m + k * w->block * w->outputs, product_scratch);
     transform_outputs(call, first, count, m);
 }
 
-void winograd_run(const winograd *w, op *o, const float *x, const float *bias, const float *residual, float *y) {
-    winograd_call call = {w, o, x, bias, residual, y};
+void winograd_run(const winograd *w, op *o, const float *x, const void *packed, const float *bias,
+                  const float *residual, float *y) {
+    winograd_call call = {.w = w, .o = o, .x = x, .bias = bias, .residual = residual, .packed = packed, .y = y};
     op_parallel(o, (int)w->block_count, block_shard, &call);
+}
+
+/* ---- the gradient by the kernels ---- */
+
+static int64_t sum_values(const winograd *w) { return POSITIONS * w->outputs * w->channels; }
+uint64_t winograd_sum_bytes(const winograd *w) { return (uint64_t)w->groups * (uint64_t)sum_values(w) * sizeof(float); }
+static uint64_t gradient_zero_bytes(const winograd *w) {
+    return ((uint64_t)max_i64(w->channels, w->outputs) * sizeof(float) + 63) / 64 * 64;
+}
+uint64_t winograd_gradient_worker_bytes(const winograd *w) {
+    return v_bytes(w) + m_bytes(w) + gradient_zero_bytes(w) + outer_product_scratch_bytes();
+}
+
+/* A dY A^T of every tile; pixels past the picture's edge are zeros. */
+static void spread_gradients(const winograd_call *call, int64_t first, int64_t count, float *m, const float *zeros) {
+    const winograd *w = call->w;
+    for (int64_t t = 0; t < count; t++) {
+        tile_place p = place_of(w, first + t);
+        const float *pixels[4];
+        for (int i = 0; i < 4; i++) {
+            int64_t y = p.row + i / 2, x = p.column + i % 2;
+            bool inside = y < w->height && x < w->width;
+            pixels[i] = inside ? call->dy + ((p.picture * w->height + y) * w->width + x) * w->outputs : zeros;
+        }
+        call->o->owner->kernels->winograd_spread(m + t * w->outputs, w->block * w->outputs, pixels, w->outputs);
+    }
+}
+
+static void gradient_shard(void *context, int group, int worker) {
+    const winograd_call *call = context;
+    const winograd *w = call->w;
+    uint8_t *scratch = op_worker_scratch(call->o, worker);
+    float *v = (float *)(void *)scratch, *m = (float *)(void *)(scratch + v_bytes(w));
+    float *zeros = (float *)(void *)(scratch + v_bytes(w) + m_bytes(w));
+    memset(zeros, 0, gradient_zero_bytes(w));
+    float *sums = call->sums + group * sum_values(w);
+    memset(sums, 0, (size_t)sum_values(w) * sizeof *sums);
+    range mine = shard_range(w->block_count, w->groups, group);
+    for (int64_t block = mine.begin; block < mine.end; block++) {
+        int64_t first = block * w->block, count = min_i64(w->block, tile_count(w) - first);
+        transform_inputs(call, first, count, v, zeros);
+        spread_gradients(call, first, count, m, zeros);
+        for (int k = 0; k < POSITIONS; k++) {
+            outer_product p = {.kernel = w->outer,
+                               .a = m + k * w->block * w->outputs,
+                               .b = v + k * w->block * w->channels,
+                               .a_step = w->outputs,
+                               .b_step = w->channels,
+                               .count = count,
+                               .m = w->outputs,
+                               .n = w->channels,
+                               .sum = sums + k * w->outputs * w->channels,
+                               .sum_step = w->channels};
+            outer_product_add(&p, scratch + v_bytes(w) + m_bytes(w) + gradient_zero_bytes(w));
+        }
+    }
+}
+
+#define ADD_CHANNELS 16
+/* One output's kernels: G^T dU G, the groups' sums in order. */
+static void add_kernels(void *context, int output, int worker) {
+    (void)worker;
+    const winograd_call *call = context;
+    const winograd *w = call->w;
+    float scale = call->scale ? call->scale[output] : 1.0f;
+    for (int64_t first = 0; first < w->channels; first += ADD_CHANNELS) {
+        int64_t count = min_i64(ADD_CHANNELS, w->channels - first);
+        float u[POSITIONS][ADD_CHANNELS] = {{0}}, half[3][4][ADD_CHANNELS] = {{{0}}};
+        for (int k = 0; k < POSITIONS; k++)
+            for (int g = 0; g < w->groups; g++) {
+                const float *sum = call->sums + g * sum_values(w) + (k * w->outputs + output) * w->channels + first;
+                for (int64_t c = 0; c < count; c++) u[k][c] += sum[c];
+            }
+        for (int a = 0; a < 3; a++)
+            for (int j = 0; j < 4; j++)
+                for (int i = 0; i < 4; i++)
+                    for (int c = 0; c < ADD_CHANNELS; c++) half[a][j][c] += G[i][a] * u[4 * i + j][c];
+        float *dw = call->dw + (output * w->channels + first) * 9;
+        for (int a = 0; a < 9; a++)
+            for (int64_t c = 0; c < count; c++) {
+                float total = 0;
+                for (int j = 0; j < 4; j++) total += half[a / 3][j][c] * G[j][a % 3];
+                dw[9 * c + a] += scale * total;
+            }
+    }
+}
+
+void winograd_weights(const winograd *w, op *o, const float *x, const float *dy, const float *scale, float *sums,
+                      float *dw) {
+    winograd_call call = {.w = w, .o = o, .x = x, .dy = dy, .scale = scale, .sums = sums, .dw = dw};
+    op_parallel(o, w->groups, gradient_shard, &call);
+    op_parallel(o, (int)w->outputs, add_kernels, &call);
 }

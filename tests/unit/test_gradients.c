@@ -152,6 +152,12 @@ static tensor *convolve(bench *b, int64_t batch, int64_t side, int64_t in, int64
     return op_convolution(b->g, x, graph_parameter(b->g, w), graph_parameter(b->g, VECTOR(b, out, 0)), NULL, &options);
 }
 static tensor *build_convolution(bench *b) { return convolve(b, 2, 9, 5, 6, 3, 1, 1, false); }
+static tensor *build_convolution_minimal(bench *b) { /* Winograd's: enough channels and pixels, odd sides */
+    tensor *x = INPUT(b, 2, 17, 19, 48);
+    norm_parameters n = norm_of(b, 52, true);
+    convolution_options options = {.stride = 1, .padding = 1, .frozen_norm = &n};
+    return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 52, 48, 3, 3)), NULL, NULL, &options);
+}
 static tensor *build_convolution_stride(bench *b) { return convolve(b, 3, 10, 4, 7, 3, 2, 1, false); }
 static tensor *build_convolution_pointwise(bench *b) { return convolve(b, 2, 8, 20, 33, 1, 1, 0, false); }
 static tensor *build_convolution_pointwise_stride(bench *b) { return convolve(b, 2, 9, 20, 33, 1, 2, 0, false); }
@@ -228,6 +234,7 @@ static const struct gradient_case {
     {"shapes", build_shapes, 3e-3},
     {"mean", build_mean, 2e-3},
     {"convolution 3x3", build_convolution, 3e-3},
+    {"convolution 3x3 minimal", build_convolution_minimal, 3e-3},
     {"convolution 3x3 stride 2", build_convolution_stride, 3e-3},
     {"convolution 1x1", build_convolution_pointwise, 3e-3},
     {"convolution 1x1 stride 2", build_convolution_pointwise_stride, 3e-3},
