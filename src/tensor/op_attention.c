@@ -172,7 +172,8 @@ static void attention_forward(op *o) {
     attention_state *s = o->state;
     if (s->on_tiles)
         tile_attention_forward(&s->tiles, o, tensor_values(o->input[Q]), tensor_values(o->input[K]),
-                               tensor_values(o->input[V]), tensor_values(o->output), o->saved[0].data);
+                               tensor_values(o->input[V]), o->input[MASK] ? tensor_f32(o->input[MASK]) : NULL,
+                               tensor_values(o->output), o->saved[0].data);
     else
         op_parallel(o, (int)(s->batch * s->heads * s->block_count), forward_shard, o);
 }
@@ -253,6 +254,7 @@ static void attention_backward(op *o) {
                                       .y = tensor_values(o->output),
                                       .dy = op_output_gradient(o),
                                       .lse = o->saved[0].data,
+                                      .mask = o->input[MASK] ? tensor_f32(o->input[MASK]) : NULL,
                                       .dq = op_input_gradient(o, Q),
                                       .dk = op_input_gradient(o, K),
                                       .dv = op_input_gradient(o, V)};

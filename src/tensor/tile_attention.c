@@ -100,12 +100,22 @@ static void multiply(const uint16_t *x, int64_t rows, int64_t inputs, const uint
     tile_product_run(&p);
 }
 
+/* Scores of keys that are masked out become so low that their probability is none. */
+static void mask_scores(const tile_attention *a, const float *mask, int64_t sample, float *scores, int64_t rows) {
+    if (!mask) return;
+    mask += sample * a->keys;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < a->keys; j++)
+            if (!(mask[j] > 0)) scores[i * a->padded_keys + j] = -1e30f;
+}
+
 /* ---- forward ---- */
 
 typedef struct forward_call {
     const tile_attention *a;
     op *o;
     const uint16_t *q, *k, *v;
+    const float *mask;
     uint16_t *y;
     float *lse;
 } forward_call;
@@ -135,6 +145,7 @@ static void forward_shard(void *context, int shard, int worker) {
     const uint16_t *packed = packed_head(call, head);
     copy_rows(a, m.q, call->q + at, rows);
     multiply(m.q, rows, a->head_width, packed, a->padded_keys, m.scores);
+    mask_scores(a, call->mask, head / a->heads, m.scores, rows);
     float inverse[QUERY_BLOCK];
     for (int64_t i = 0; i < rows; i++) {
         float sum;
@@ -153,8 +164,8 @@ static void forward_shard(void *context, int shard, int worker) {
 }
 
 void tile_attention_forward(const tile_attention *a, op *o, const uint16_t *q, const uint16_t *k, const uint16_t *v,
-                            uint16_t *y, float *lse) {
-    forward_call call = {a, o, q, k, v, y, lse};
+                            const float *mask, uint16_t *y, float *lse) {
+    forward_call call = {a, o, q, k, v, mask, y, lse};
     op_parallel(o, (int)(a->batch * a->heads), pack_shard, &call);
     op_parallel(o, (int)(a->batch * a->heads * a->blocks), forward_shard, &call);
 }
@@ -234,6 +245,7 @@ static void backward_shard(void *context, int head, int worker) {
         copy_rows(a, m.dy, g->dy + at, rows);
         multiply(m.q, rows, d, m.k_across, a->padded_keys, m.scores);
         multiply(m.dy, rows, d, m.v_across, a->padded_keys, m.dp);
+        mask_scores(a, g->mask, sample, m.scores, rows);
         score_gradients(call, &m, head, first, at, rows);
         if (g->dv) gather(a, &m, m.p, m.dy, round_up(rows), m.dv);
         if (g->dk) gather(a, &m, m.ds, m.q, round_up(rows), m.dk);

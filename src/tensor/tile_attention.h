@@ -25,13 +25,14 @@ tile_attention tile_attention_make(int64_t batch, int64_t queries, int64_t keys,
 uint64_t tile_attention_shared_bytes(const tile_attention *a); /* of the op's shared scratch, forward */
 uint64_t tile_attention_worker_bytes(const tile_attention *a, bool backward);
 
-/* q [B, N, D], k and v [B, M, D] -> y [B, N, D]; lse [B, H, N] log-sum-exp of every row, or NULL. */
+/* q [B, N, D], k and v [B, M, D] -> y [B, N, D]; lse [B, H, N] log-sum-exp of every row, or NULL; mask [B, M] as in
+ * op_attention_masked, or NULL. */
 void tile_attention_forward(const tile_attention *a, op *o, const uint16_t *q, const uint16_t *k, const uint16_t *v,
-                            uint16_t *y, float *lse);
+                            const float *mask, uint16_t *y, float *lse);
 
 typedef struct tile_attention_gradients {
     const uint16_t *q, *k, *v, *y, *dy;
-    const float *lse;
+    const float *lse, *mask;
     uint16_t *dq, *dk, *dv; /* overwritten; NULL: not wanted */
 } tile_attention_gradients;
 void tile_attention_backward(const tile_attention *a, op *o, const tile_attention_gradients *g);

@@ -111,9 +111,11 @@ static result run_convolution(const test_case *c, tensor_type type, int threads)
 typedef struct attention_case {
     int64_t batch, queries, keys, width;
     int heads;
+    bool masked;
 } attention_case;
 
-static const attention_case attention_cases[] = {{2, 36, 145, 128, 4}, {1, 300, 300, 128, 2}, {3, 5, 32, 64, 1}};
+static const attention_case attention_cases[] = {
+    {2, 36, 145, 128, 4, false}, {1, 300, 300, 128, 2, false}, {3, 5, 33, 64, 1, true}};
 
 static result run_attention(const attention_case *c, tensor_type type, int threads) {
     random_state random = random_seed(6);
@@ -129,7 +131,11 @@ static result run_attention(const attention_case *c, tensor_type type, int threa
         graph_require_gradient(g, input[i]);
         narrow[i] = op_cast(g, input[i], type);
     }
-    tensor *y = op_cast(g, op_attention(g, narrow[0], narrow[1], narrow[2], c->heads), TENSOR_F32);
+    float *ones = malloc((size_t)(c->batch * c->keys) * sizeof *ones);
+    for (int64_t i = 0; i < c->batch * c->keys; i++) ones[i] = !c->masked || i % 3 ? 1 : 0;
+    tensor *mask = c->masked ? graph_constant(g, 2, (int64_t[]){c->batch, c->keys}, ones) : NULL;
+    tensor *y = op_cast(g, op_attention_masked(g, narrow[0], narrow[1], narrow[2], mask, c->heads), TENSOR_F32);
+    free(ones);
     int64_t count = tensor_count(y);
     float *targets = malloc((size_t)count * sizeof *targets);
     for (int64_t i = 0; i < count; i++) targets[i] = (float)random_uniform(&random);
