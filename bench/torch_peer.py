@@ -74,7 +74,7 @@ def train_step(model, images, targets, low_precision):
 
 def bert_step(low_precision, way):
     """BERT-base without padding. way: plain, with weights packed once by oneDNN, as a frozen trace, or with all weights
-    cast to bf16 once instead of by autocast."""
+    cast to bf16 once instead of by autocast. Found fastest: the trace in f32 (by 2 %), plain in bf16."""
     model = torch_bert.random_encoder(torch_bert.BASE, 1).eval()
     ids = torch.randint(0, torch_bert.BASE["vocab_size"], (36, 32), generator=torch.Generator().manual_seed(1))
     if way == "cast":
@@ -154,7 +154,11 @@ def main():
     if a.mode == "check":
         return 0
     torch.set_num_threads(2)
-    step = bert_step(a.mode.endswith("bf16"), a.way or "plain") if a.mode.startswith("bert") else apm_step(a)
+    if a.mode.startswith("bert"):
+        low_precision = a.mode.endswith("bf16")
+        step = bert_step(low_precision, a.way or ("plain" if low_precision else "traced"))
+    else:
+        step = apm_step(a)
     if step is None:
         return 0
     for _ in range(a.warmup):
