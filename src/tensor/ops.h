@@ -97,6 +97,23 @@ typedef struct box_loss_options {
 tensor *op_box_loss(graph *g, tensor *predicted, tensor *target, tensor *present, const box_loss_options *options);
 /* Mean of binary cross-entropy with logits over the entries whose target is 0..1; others (negative, NaN) are masked. */
 tensor *op_binary_cross_entropy(graph *g, tensor *logits, tensor *target);
+/* Mean over the tokens whose target is 0 .. V - 1 of -log softmax(logits)[target]: logits [..., V], target [...] whole
+ * numbers, no gradient; tokens with any other target take no part. No such token: 0. */
+tensor *op_token_cross_entropy(graph *g, tensor *logits, tensor *target);
+
+typedef struct alignment_options {
+    float tau;        /* of the similarities z t^T: 0.01 in AnatomiX */
+    float target_tau; /* of the target's similarities e e^T; 0: tau */
+    bool identity;    /* the target is the identity: CLIP's symmetric cross-entropy; e is not read, may be NULL */
+} alignment_options;
+
+/* AnatomiX's soft contrastive loss over the V rows whose mask is above 0 (both as rows and as columns):
+ *     A = z t^T / tau,  S = softmax_rows(e e^T / target_tau)
+ *     L = 1 / (2 V) (KL(S || softmax_rows(A)) + KL(S^T || softmax_rows(A^T)))
+ * z and t [M, d], e [M, k], each row first brought to unit length here; mask [M] or NULL for all. Gradients to z and t
+ * only: e is a constant target. S^T's rows need not sum to 1, the divergence is taken as it is written, sum of
+ * s (log s - log p). No valid row: 0. All f32; a row of zeros stays zeros and gets no gradient. */
+tensor *op_alignment_loss(graph *g, tensor *z, tensor *t, const alignment_options *options, tensor *e, tensor *mask);
 /* sum(a b): a linear functional of a tensor, for gradients from outside. */
 tensor *op_dot(graph *g, tensor *a, tensor *b);
 /* Weighted sum of `count` scalars. */
