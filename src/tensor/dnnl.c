@@ -377,7 +377,7 @@ void convolution_run(const convolution *c, void *x, void *w, float *bias, const 
     const int *name = names[c->direction];
     /* Added where the sum already lies: oneDNN's way of adding another tensor is slower, and wrong in its SSE4.1
      * kernels. */
-    if (c->has_residual) memcpy(y, residual, descriptor_bytes(&c->base.target));
+    if (c->has_residual && residual != y) memcpy(y, residual, descriptor_bytes(&c->base.target));
     execute(c->base.handle, 5, (int[]){name[0], name[1], name[2], name[3], DNNL_ARG_SCRATCHPAD},
             (const dnnl_memory_desc_t *[]){&c->base.source, &c->base.weights, &c->base.target, &c->base.bias,
                                            &c->base.scratch},

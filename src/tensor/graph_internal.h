@@ -26,6 +26,7 @@ typedef struct placement {
     int first, last;
     uint64_t offset;
     void *data;
+    struct placement *root; /* lies where this one lies, and lives on in it; NULL: on its own */
 } placement;
 
 typedef struct op op;
@@ -66,8 +67,9 @@ struct op {
     tensor *input[OP_MAX_INPUTS]; /* optional ones may be NULL */
     int input_count;
     tensor *output;
-    unsigned backward_reads;            /* READS_... */
-    bool backward_active;               /* the loss depends on the output and something below wants a gradient */
+    int takes_over;          /* the input in whose place the output may be written if nobody reads it later; 0: none */
+    unsigned backward_reads; /* READS_... */
+    bool backward_active;    /* the loss depends on the output and something below wants a gradient */
     placement saved[OP_MAX_SAVED];      /* written by forward, read by backward: op_save in prepare */
     placement temporary[OP_MAX_INPUTS]; /* gradients to be added by the executor */
     bool accumulate[OP_MAX_INPUTS];

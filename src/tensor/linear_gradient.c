@@ -45,6 +45,11 @@ carina_status linear_gradient_create(linear_gradient *out, tensor_type type, int
     return product_create(&out->tail, &shape, NULL, error);
 }
 
+void linear_gradient_bias_only(linear_gradient *out, tensor_type type, int64_t rows, int64_t outputs) {
+    *out = (linear_gradient){.type = type, .rows = rows, .outputs = outputs};
+    out->bias_shards = shard_count_for(rows, outputs);
+}
+
 void linear_gradient_free(linear_gradient *g) {
     product_free(g->full);
     product_free(g->tail);

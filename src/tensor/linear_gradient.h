@@ -22,6 +22,8 @@ typedef struct linear_gradient {
 /* add: run adds to dw instead of overwriting it. */
 carina_status linear_gradient_create(linear_gradient *out, tensor_type type, int64_t rows, int64_t inputs,
                                      int64_t outputs, bool add, carina_error *error);
+/* For db alone, where dW is made elsewhere. */
+void linear_gradient_bias_only(linear_gradient *out, tensor_type type, int64_t rows, int64_t outputs);
 void linear_gradient_free(linear_gradient *g);
 uint64_t linear_gradient_worker_bytes(const linear_gradient *g);
 uint64_t linear_gradient_bias_bytes(const linear_gradient *g); /* of shared scratch */

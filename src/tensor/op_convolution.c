@@ -168,12 +168,6 @@ static void need(uint64_t *bytes, uint64_t wanted) {
     if (*bytes < wanted) *bytes = wanted;
 }
 
-/* A bias's gradient and a stem's have passes of their own. */
-static bool weights_on_tiles(const op *o) {
-    const convolution_state *s = o->state;
-    return s->on_tiles && !o->input[BIAS] && !s->tiles.stem;
-}
-
 static carina_status prepare_backward(op *o, carina_error *error) {
     convolution_state *s = o->state;
     tensor_type type = o->output->type;
@@ -193,8 +187,10 @@ static carina_status prepare_backward(op *o, carina_error *error) {
     }
     bool is_pointwise =
         s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0;
-    if (op_wants_gradient(o, WEIGHT) && weights_on_tiles(o)) {
+    if (op_wants_gradient(o, WEIGHT) && s->on_tiles && !s->tiles.stem) { /* a stem's has a pass of its own */
         s->weights_on_tiles = true;
+        linear_gradient_bias_only(&s->pointwise, type, s->batch * s->output_height * s->output_width, s->outputs);
+        if (o->input[BIAS]) need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->pointwise));
         need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
         need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
     } else if (op_wants_gradient(o, WEIGHT) && s->minimal && !o->input[BIAS]) {
@@ -532,6 +528,8 @@ static void tile_weight_gradient(op *o) {
     float *sums = op_scratch(o), *scale = norm_scales(o, tile_convolution_sum_bytes(&s->tiles));
     tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), scale, sums,
                              op_parameter_gradient(o, WEIGHT));
+    float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
+    if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
 static void convolution_backward(op *o) {
@@ -581,6 +579,7 @@ tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor
     op *o = graph_record(g, &convolution_type, 4, (tensor *[]){x, weight, bias, residual}, x->type, 4, size,
                          sizeof(convolution_state));
     if (!o) return NULL;
+    o->takes_over = RESIDUAL;
     convolution_state *s = o->state;
     s->options = *options;
     s->options.frozen_norm = NULL;

@@ -1,11 +1,14 @@
 /* y = f(x W^T + b): the product of every projection and feed-forward layer. Rows are cut into shards; the gradient of
- * W is cut along its own rows, so that no partial sums are needed. */
+ * W is cut along its own sides, so that no partial sums are needed. f32 reads the weights as they lie; bf16 packs them,
+ * for AMX tiles where the processor has them (a linear layer is a 1x1 convolution of a picture one row high), else for
+ * oneDNN. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
+#include "tensor/tile_convolution.h"
 
 enum { X, WEIGHT, BIAS };
 
@@ -17,7 +20,10 @@ typedef struct linear_state {
     product *forward, *forward_tail; /* the last shard may be shorter */
     product *dx, *dx_tail;
     linear_gradient gradient;
-    void *packed; /* inference: kept */
+    bool on_tiles, dx_on_tiles, gradient_on_tiles;
+    tile_convolution tiles;
+    uint64_t packed_bytes; /* bf16 */
+    void *packed;          /* bf16 inference: kept */
     uint64_t packed_version;
     uint64_t dx_packed_bytes;
 } linear_state;
@@ -54,7 +60,10 @@ static carina_status create_pair(product **full, product **tail, product_shape s
 static carina_status prepare_backward(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
-    if (op_wants_gradient(o, X)) {
+    if (op_wants_gradient(o, X) && s->on_tiles) {
+        s->dx_on_tiles = true;
+        s->dx_packed_bytes = s->packed_bytes;
+    } else if (op_wants_gradient(o, X)) {
         product_shape dx = {.n = s->inputs,
                             .k = s->outputs,
                             .a_type = type,
@@ -65,12 +74,21 @@ static carina_status prepare_backward(op *o, carina_error *error) {
                             .b_row = s->inputs,
                             .b_column = 1,
                             .c_row = s->inputs,
-                            .b_packed = true};
+                            .b_packed = type != TENSOR_F32};
         TRY(create_pair(&s->dx, &s->dx_tail, dx, s->rows, s->row_block, &o->worker_bytes, error));
-        s->dx_packed_bytes = product_packed_bytes(s->dx);
+        if (dx.b_packed) s->dx_packed_bytes = product_packed_bytes(s->dx);
     }
     o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)s->dx_packed_bytes);
-    if (op_wants_gradient(o, WEIGHT)) {
+    if (op_wants_gradient(o, WEIGHT) && s->on_tiles) {
+        s->gradient_on_tiles = true;
+        linear_gradient_bias_only(&s->gradient, type, s->rows, s->outputs);
+        uint64_t bytes = tile_convolution_sum_bytes(&s->tiles);
+        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)bytes);
+        o->scratch_bytes =
+            (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)linear_gradient_bias_bytes(&s->gradient));
+        bytes = tile_convolution_gradient_worker_bytes(&s->tiles);
+        o->worker_bytes = (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)bytes);
+    } else if (op_wants_gradient(o, WEIGHT)) {
         TRY(linear_gradient_create(&s->gradient, type, s->rows, s->inputs, s->outputs, true, error));
         o->worker_bytes =
             (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->gradient));
@@ -86,28 +104,51 @@ static carina_status linear_prepare(op *o, carina_error *error) {
     s->row_shards = product_shards(s->rows, s->inputs, s->outputs);
     s->row_block = (s->rows + s->row_shards - 1) / s->row_shards;
     s->row_shards = (int)((s->rows + s->row_block - 1) / s->row_block);
-    product_shape forward = {.n = s->outputs,
-                             .k = s->inputs,
-                             .a_type = type,
-                             .b_type = type,
-                             .c_type = type,
-                             .a_row = s->inputs,
-                             .a_column = 1,
-                             .b_row = 1,
-                             .b_column = s->inputs,
-                             .c_row = s->outputs,
-                             .b_packed = true,
-                             .has_bias = o->input[BIAS] != NULL,
-                             .function = s->function};
-    TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
-    uint64_t packed = product_packed_bytes(s->forward);
-    if (o->owner->options.training) {
-        o->scratch_bytes = packed; /* the weights change with every step: packed anew, nothing kept */
+    tile_shape shape = {.batch = 1,
+                        .height = 1,
+                        .width = s->rows,
+                        .channels = s->inputs,
+                        .output_height = 1,
+                        .output_width = s->rows,
+                        .outputs = s->outputs,
+                        .kernel = 1,
+                        .stride = 1};
+    bool simple = s->function == FUNCTION_NONE || s->function == FUNCTION_RELU;
+    s->on_tiles = type == TENSOR_BF16 && simple && s->inputs > 1 && tile_convolution_suits(&shape);
+    if (s->on_tiles) {
+        s->tiles = tile_convolution_make(&shape);
+        s->packed_bytes = tile_convolution_packed_bytes(&s->tiles);
     } else {
-        s->packed = aligned_alloc(64, (packed + 63) / 64 * 64);
-        if (!s->packed) return error_memory(error, "packed weights", packed);
+        product_shape forward = {.n = s->outputs,
+                                 .k = s->inputs,
+                                 .a_type = type,
+                                 .b_type = type,
+                                 .c_type = type,
+                                 .a_row = s->inputs,
+                                 .a_column = 1,
+                                 .b_row = 1,
+                                 .b_column = s->inputs,
+                                 .c_row = s->outputs,
+                                 .b_packed = type != TENSOR_F32,
+                                 .has_bias = o->input[BIAS] != NULL,
+                                 .function = s->function};
+        TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
+        s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
+    }
+    if (o->owner->options.training) {
+        o->scratch_bytes = s->packed_bytes; /* the weights change with every step: packed anew, nothing kept */
+    } else if (s->packed_bytes) {
+        s->packed = aligned_alloc(64, (s->packed_bytes + 63) / 64 * 64);
+        if (!s->packed) return error_memory(error, "packed weights", s->packed_bytes);
     }
     return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
+}
+
+/* What the product reads: the weights themselves in f32, else their packed copy. */
+static const void *weights_of(const op *o) {
+    const linear_state *s = o->state;
+    if (!s->packed_bytes) return tensor_f32(o->input[WEIGHT]);
+    return s->packed ? s->packed : op_scratch(o);
 }
 
 static void forward_shard(void *context, int shard, int worker) {
@@ -116,22 +157,35 @@ static void forward_shard(void *context, int shard, int worker) {
     size_t bytes = type_bytes(o->output->type);
     int64_t begin = shard * s->row_block;
     const product *p = begin + s->row_block > s->rows && s->forward_tail ? s->forward_tail : s->forward;
-    product_run(p, (const uint8_t *)tensor_values(o->input[X]) + (size_t)(begin * s->inputs) * bytes,
-                s->packed ? s->packed : op_scratch(o), o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL,
+    product_run(p, (const uint8_t *)tensor_values(o->input[X]) + (size_t)(begin * s->inputs) * bytes, weights_of(o),
+                o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL,
                 (uint8_t *)tensor_values(o->output) + (size_t)(begin * s->outputs) * bytes,
                 op_worker_scratch(o, worker));
+}
+
+static void pack(op *o, void *packed) {
+    linear_state *s = o->state;
+    if (s->on_tiles)
+        tile_convolution_pack(&s->tiles, o, tensor_f32(o->input[WEIGHT]), packed);
+    else
+        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), packed);
 }
 
 static void linear_forward(op *o) {
     linear_state *s = o->state;
     const parameter *p = o->input[WEIGHT]->param;
-    if (!s->packed) {
-        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), op_scratch(o));
-    } else if (!p || s->packed_version != p->version) {
-        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), s->packed);
+    if (s->packed_bytes && !s->packed) {
+        pack(o, op_scratch(o));
+    } else if (s->packed && (!p || s->packed_version != p->version)) {
+        pack(o, s->packed);
         s->packed_version = p ? p->version : 0;
     }
-    op_parallel(o, s->row_shards, forward_shard, o);
+    if (s->on_tiles)
+        tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), weights_of(o),
+                                 o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL, NULL, s->function == FUNCTION_RELU,
+                                 tensor_values(o->output));
+    else
+        op_parallel(o, s->row_shards, forward_shard, o);
 }
 
 /* dy becomes dz = dy f'(z), in place. */
@@ -159,7 +213,8 @@ static void dx_shard(void *context, int shard, int worker) {
     size_t bytes = type_bytes(o->output->type);
     int64_t begin = shard * s->row_block;
     const product *p = begin + s->row_block > s->rows && s->dx_tail ? s->dx_tail : s->dx;
-    product_run(p, (const uint8_t *)op_output_gradient(o) + (size_t)(begin * s->outputs) * bytes, op_scratch(o), NULL,
+    const void *weights = s->dx_packed_bytes ? op_scratch(o) : tensor_f32(o->input[WEIGHT]);
+    product_run(p, (const uint8_t *)op_output_gradient(o) + (size_t)(begin * s->outputs) * bytes, weights, NULL,
                 (uint8_t *)op_input_gradient(o, X) + (size_t)(begin * s->inputs) * bytes, op_worker_scratch(o, worker));
 }
 
@@ -167,13 +222,18 @@ static void linear_backward(op *o) {
     linear_state *s = o->state;
     if (s->function != FUNCTION_NONE) op_parallel(o, shard_count_for(s->rows, s->outputs), gate_shard, o);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
-    if (s->gradient.shards) {
-        linear_gradient_weights(&s->gradient, o, op_output_gradient(o), tensor_values(o->input[X]),
-                                op_parameter_gradient(o, WEIGHT));
-        if (dbias) linear_gradient_bias(&s->gradient, o, op_output_gradient(o), dbias);
-    }
-    if (s->dx) {
-        product_pack(s->dx, tensor_f32(o->input[WEIGHT]), op_scratch(o));
+    float *dw = op_parameter_gradient(o, WEIGHT);
+    if (s->gradient_on_tiles)
+        tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), NULL, op_scratch(o),
+                                 dw);
+    else if (s->gradient.shards)
+        linear_gradient_weights(&s->gradient, o, op_output_gradient(o), tensor_values(o->input[X]), dw);
+    if (dbias && s->gradient.bias_shards) linear_gradient_bias(&s->gradient, o, op_output_gradient(o), dbias);
+    if (s->dx_on_tiles) {
+        tile_convolution_pack_data(&s->tiles, o, tensor_f32(o->input[WEIGHT]), op_scratch(o));
+        tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+    } else if (s->dx) {
+        if (s->dx_packed_bytes) product_pack(s->dx, tensor_f32(o->input[WEIGHT]), op_scratch(o));
         op_parallel(o, s->row_shards, dx_shard, o);
     }
 }

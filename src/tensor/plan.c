@@ -65,6 +65,27 @@ static void plan_value_lives(graph *g) {
     }
 }
 
+/* May the output of o be written over input j? Each value of the output depends on the same value of that input alone;
+ * nobody else may read it, now or later. */
+static bool can_take_over(const op *o, int j) {
+    const tensor *in = o->input[j] ? o->input[j]->base : NULL, *out = o->output;
+    if (!in || !is_placed(in) || !is_placed(out) || !in->producer || in->is_output) return false;
+    if (in->value.last != forward_step(o) || in->value.bytes != out->value.bytes) return false;
+    for (int i = 0; i < o->input_count; i++)
+        if (i != j && o->input[i] && o->input[i]->base == in) return false;
+    return true;
+}
+
+static void share_places(graph *g) {
+    for (int i = 0; i < g->op_count; i++) {
+        op *o = g->ops[i];
+        if (!o->takes_over || !can_take_over(o, o->takes_over)) continue;
+        placement *in = &o->input[o->takes_over]->base->value, *root = in->root ? in->root : in;
+        o->output->value.root = root;
+        extend(root, o->output->value.last);
+    }
+}
+
 static void plan_gradient_lives(graph *g) {
     int end = 2 * g->op_count;
     for (int i = 0; i < g->tensor_count; i++) g->tensors[i]->gradient_written = false;
@@ -129,7 +150,7 @@ static uint64_t place(placement_list *list) {
 }
 
 static void collect(placement_list *list, placement *b) {
-    if (b->bytes) list->items[list->count++] = b;
+    if (b->bytes && !b->root) list->items[list->count++] = b;
 }
 
 static carina_status place_all(graph *g, carina_error *error) {
@@ -149,6 +170,10 @@ static carina_status place_all(graph *g, carina_error *error) {
     g->arena = aligned_alloc(ALIGNMENT, g->arena_bytes ? g->arena_bytes : ALIGNMENT);
     if (g->arena)
         for (int i = 0; i < list.count; i++) list.items[i]->data = g->arena + list.items[i]->offset;
+    for (int i = 0; i < g->tensor_count; i++) {
+        placement *value = &g->tensors[i]->value;
+        if (value->root) value->data = value->root->data;
+    }
     free(list.items);
     return g->arena ? CARINA_OK : error_memory(error, "the graph's values", g->arena_bytes);
 }
@@ -182,6 +207,7 @@ carina_status graph_plan(graph *g, carina_error *error) {
             }
         }
     plan_value_lives(g);
+    share_places(g);
     plan_gradient_lives(g);
     TRY(place_all(g, error));
     return allocate_scratch(g, error);
