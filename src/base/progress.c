@@ -12,7 +12,7 @@ struct progress {
     char title[64];
     char unit[32];
     uint64_t total;
-    uint64_t done;
+    uint64_t done, begun; /* begun: what was done already when this run of the program started */
     bool terminal;
     double started;
     double shown;
@@ -44,12 +44,13 @@ double clock_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-progress *progress_start(const char *title, const char *unit, uint64_t total) {
+progress *progress_start(const char *title, const char *unit, uint64_t begun, uint64_t total) {
     progress *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     snprintf(p->title, sizeof p->title, "%s", title);
     snprintf(p->unit, sizeof p->unit, "%s", unit);
     p->total = total;
+    p->begun = p->done = begun;
     p->terminal = isatty(STDERR_FILENO) == 1;
     p->started = p->shown = clock_seconds();
     return p;
@@ -67,7 +68,7 @@ static void format_duration(char *out, size_t size, double seconds) {
 
 static void show(const progress *p, double now, const char *end) {
     double elapsed = now - p->started;
-    double rate = elapsed > 0 ? (double)p->done / elapsed : 0;
+    double rate = elapsed > 0 && p->done > p->begun ? (double)(p->done - p->begun) / elapsed : 0;
     char left[32] = "?", bar[25];
     if (rate > 0 && p->total >= p->done) format_duration(left, sizeof left, (double)(p->total - p->done) / rate);
     size_t filled = p->total ? (size_t)((double)(sizeof bar - 1) * (double)p->done / (double)p->total) : 0;

@@ -77,7 +77,7 @@ static carina_status make_set(const data_phantom_values *v, phantom_writer_optio
                               carina_error *error) {
     TRY(thread_pool_create(&o->pool, (int)v->threads, error));
     progress_catch_interrupts();
-    o->progress = progress_start("phantoms", "films", o->count);
+    o->progress = progress_start("phantoms", "films", 0, o->count);
     carina_status status = phantom_writer_run(o, result, error);
     progress_finish(o->progress);
     thread_pool_free(o->pool);

@@ -186,7 +186,7 @@ static carina_status run_films(run *r, carina_error *error) {
     r->statuses = calloc((size_t)batch, sizeof *r->statuses);
     r->errors = calloc((size_t)batch, sizeof *r->errors);
     if (!r->samples || !r->statuses || !r->errors) return error_memory(error, "films", batch * sizeof *r->samples);
-    progress *line = r->v->quiet ? NULL : progress_start("retrieving", "films", count);
+    progress *line = r->v->quiet ? NULL : progress_start("retrieving", "films", 0, count);
     for (r->first = 0; r->first < count && status == CARINA_OK; r->first += batch) {
         uint64_t films = count - r->first < batch ? count - r->first : batch;
         status = run_batch(r, (int)films, error);

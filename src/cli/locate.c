@@ -252,7 +252,7 @@ static int run_all(const locate_values *v, locator *l, const study_list *list) {
     }
     const film_options reading = {.frame = (int)v->frame};
     int batch = locator_batch(l) < MAX_BATCH ? locator_batch(l) : MAX_BATCH, status = COMMAND_OK;
-    progress *p = list->count > 2 * batch ? progress_start("locate", "films", (uint64_t)list->count) : NULL;
+    progress *p = list->count > 2 * batch ? progress_start("locate", "films", 0, (uint64_t)list->count) : NULL;
     int done = 0;
     while (done < list->count && !ferror(stdout) && !progress_interrupted()) {
         int count = list->count - done < batch ? list->count - done : batch;

@@ -137,7 +137,7 @@ carina_status sentence_table_read(sentence_table *table, const dataset *set, con
     sample *samples = calloc(CHUNK, sizeof *samples);
     carina_status status = CARINA_OK;
     if (!r || !samples) status = error_memory(error, "films", CHUNK * sizeof *samples);
-    progress *line = title ? progress_start(title, "films", count) : NULL;
+    progress *line = title ? progress_start(title, "films", 0, count) : NULL;
     for (uint64_t first = 0; first < count && status == CARINA_OK; first += CHUNK) {
         r->set = set;
         r->samples = samples;

@@ -155,7 +155,7 @@ static carina_status run_all(runner *r, carina_error *error) {
     uint32_t patients = 0;
     char(*names)[32] = calloc((size_t)count + 1, sizeof *names);
     if (!names) return error_memory(error, "patients", count * 32);
-    progress *bar = r->options->progress ? progress_start(r->options->progress, "films", count) : NULL;
+    progress *bar = r->options->progress ? progress_start(r->options->progress, "films", 0, count) : NULL;
     carina_status status = CARINA_OK;
     for (uint64_t begin = 0; begin < count && status == CARINA_OK; begin += (uint64_t)r->batch) {
         uint64_t left = count - begin;

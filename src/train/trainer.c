@@ -419,7 +419,8 @@ carina_status trainer_run(const train_config *config, const trainer_options *opt
     t.session_start = t.last_save = t.window.since = clock_seconds();
     t.session_base = t.state.seconds;
     if (status == CARINA_OK && !result->finished_before) {
-        t.bar = options->show_progress ? progress_start("training", "steps", (uint64_t)config->steps) : NULL;
+        t.bar =
+            options->show_progress ? progress_start("training", "steps", t.state.step, (uint64_t)config->steps) : NULL;
         status = loop(&t, result, error);
         if (status != CARINA_OK && error)
             run_log_text(t.log, "stopped: %s", error->message);
