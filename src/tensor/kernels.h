@@ -101,7 +101,8 @@ typedef struct kernels {
     /* Winograd F(2x2, 3x3), n channels of one tile. Input: v[k * stride] [n] = (B^T d B)_k of the 16 pixels d, row by
      * row */
     void (*winograd_input)(float *v, int64_t stride, const float *const pixels[16], int64_t n);
-    /* Output: the 2x2 pixels of A^T m A, plus bias or NULL, plus residual[i] or NULL, ReLU; y[i] NULL: not wanted */
+    /* Output: the 2x2 pixels of A^T m A, plus bias or NULL, plus residual[i] or NULL, ReLU; y[i] NULL: not wanted,
+     * y[i] may be residual[i] */
     void (*winograd_output)(float *const y[4], const float *m, int64_t stride, const float *bias,
                             const float *const residual[4], int relu, int64_t n);
     /* Gradient of the output: m[k * stride] [n] = (A dy A^T)_k of the 2x2 pixels dy */

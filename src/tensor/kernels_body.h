@@ -532,14 +532,14 @@ static void winograd_output(float *const y[4], const float *restrict m, int64_t 
         }
         for (int i = 0; i < 4; i++) {
             if (!y[i]) continue;
-            float *restrict target = y[i] + first;
-            for (int64_t c = 0; c < count; c++) target[c] = out[i][c];
+            float *sum = out[i], *target = y[i] + first; /* which may be the residual's own place */
             if (bias)
-                for (int64_t c = 0; c < count; c++) target[c] += bias[first + c];
+                for (int64_t c = 0; c < count; c++) sum[c] += bias[first + c];
             if (residual[i])
-                for (int64_t c = 0; c < count; c++) target[c] += residual[i][first + c];
+                for (int64_t c = 0; c < count; c++) sum[c] += residual[i][first + c];
             if (relu)
-                for (int64_t c = 0; c < count; c++) target[c] = target[c] > 0 ? target[c] : 0.0f;
+                for (int64_t c = 0; c < count; c++) sum[c] = sum[c] > 0 ? sum[c] : 0.0f;
+            memcpy(target, sum, (size_t)count * sizeof *target);
         }
     }
 }

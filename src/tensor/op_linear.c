@@ -38,10 +38,10 @@ static void linear_free(void *state) {
     free(s->packed);
 }
 
-/* Shards of at least 16 rows and about 2 MFLOP, at most 16. */
+/* Shards of about 256 rows, below which products run slower; but two if there is work for two, and at most 16. */
 static int product_shards(int64_t rows, int64_t inputs, int64_t outputs) {
-    int64_t by_work = rows * inputs * outputs / (1 << 20);
-    return (int)max_i64(1, min_i64(min_i64(by_work, rows / 16), 16));
+    int64_t by_work = rows * inputs * outputs / (1 << 20), by_rows = min_i64(max_i64(rows / 256, 2), rows / 16);
+    return (int)max_i64(1, min_i64(min_i64(by_work, by_rows), 16));
 }
 
 /* A product for the full block and, when the rows do not divide, one for the last. */
