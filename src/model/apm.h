@@ -27,7 +27,7 @@ typedef struct apm_config {
     int label_count; /* 14 */
     int image_height,
         image_width; /* pixels of the letterboxed film; each divisible by 32 or rounded up by the strides */
-    float dropout;   /* of sublayers' outputs and inside the FFN; PyTorch's DETR also drops attention probabilities */
+    float dropout;   /* of sublayers' outputs, inside the FFN and of attention probabilities, as PyTorch's DETR */
 } apm_config;
 
 /* The published shape: ResNet-50, D 256, 4 + 4 layers, FFN 1024, 36 regions, 1024 x 1024. */

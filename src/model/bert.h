@@ -22,7 +22,7 @@ typedef struct bert_config {
     int types;
     activation function; /* of the feed-forward part: GELU with erf in the original */
     float epsilon;       /* of every LayerNorm: 1e-12 */
-    float dropout;       /* of embeddings and sublayers' outputs; the original also drops attention probabilities */
+    float dropout;       /* of embeddings, sublayers' outputs and attention probabilities */
     int projector_width; /* 512; 0: no projector */
     int feature_size;    /* R, 16; 0: no projector */
 } bert_config;

@@ -41,7 +41,8 @@ tensor *detr_encode(graph *g, const detr_stack *stack, tensor *x, tensor *positi
     for (int i = 0; i < stack->count; i++) {
         const detr_layer *layer = &stack->layers[i];
         tensor *query = op_add(g, x, position);
-        x = add_and_norm(g, stack, &layer->norms[0], x, attention_record(g, &layer->self_attention, query, query, x));
+        x = add_and_norm(g, stack, &layer->norms[0], x,
+                         attention_record(g, &layer->self_attention, query, query, x, stack->dropout));
         x = add_and_norm(g, stack, &layer->norms[1], x, feed_forward(g, stack, layer, x));
     }
     return x;
@@ -53,10 +54,11 @@ void detr_decode(graph *g, const detr_stack *stack, tensor *targets, tensor *que
     for (int i = 0; i < stack->count; i++) {
         const detr_layer *layer = &stack->layers[i];
         tensor *query = op_add(g, x, query_position);
-        x = add_and_norm(g, stack, &layer->norms[0], x, attention_record(g, &layer->self_attention, query, query, x));
+        x = add_and_norm(g, stack, &layer->norms[0], x,
+                         attention_record(g, &layer->self_attention, query, query, x, stack->dropout));
         query = op_add(g, x, query_position);
         x = add_and_norm(g, stack, &layer->norms[1], x,
-                         attention_record(g, &layer->cross_attention, query, key, memory));
+                         attention_record(g, &layer->cross_attention, query, key, memory, stack->dropout));
         x = add_and_norm(g, stack, &layer->norms[2], x, feed_forward(g, stack, layer, x));
         outputs[i] = layer_norm_record(g, final_norm, x, NULL);
     }

@@ -61,7 +61,9 @@ static tensor *project(graph *g, const attention_layer *layer, tensor *x, int pa
                      graph_parameter_rows(g, layer->in_bias, begin, layer->width), ACTIVATION_NONE);
 }
 
-tensor *attention_record(graph *g, const attention_layer *layer, tensor *query, tensor *key, tensor *value) {
+tensor *attention_record(graph *g, const attention_layer *layer, tensor *query, tensor *key, tensor *value,
+                         float dropout) {
+    attention_options options = {.heads = layer->heads, .dropout = dropout};
     tensor *q = project(g, layer, query, 0), *k = project(g, layer, key, 1), *v = project(g, layer, value, 2);
-    return linear_record(g, &layer->out, op_attention(g, q, k, v, layer->heads), ACTIVATION_NONE);
+    return linear_record(g, &layer->out, op_attention(g, q, k, v, &options), ACTIVATION_NONE);
 }

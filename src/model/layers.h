@@ -43,6 +43,8 @@ typedef struct attention_layer {
     int heads;
 } attention_layer;
 attention_layer attention_create(model_builder *b, const char *prefix, int64_t width, int heads);
-tensor *attention_record(graph *g, const attention_layer *layer, tensor *query, tensor *key, tensor *value);
+/* dropout: of the attention probabilities */
+tensor *attention_record(graph *g, const attention_layer *layer, tensor *query, tensor *key, tensor *value,
+                         float dropout);
 
 #endif

@@ -23,6 +23,7 @@ typedef struct attention_state {
     int64_t batch, queries, keys, width, heads, head_width; /* B, N, M, D, H, d */
     int64_t block, block_count;
     float factor; /* 1 / sqrt(d) */
+    float dropout;
     block_products full, tail;
     uint64_t product_scratch;
     bool on_tiles; /* bf16 where the processor has tiles: instead of all products above */
@@ -104,7 +105,7 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
 static carina_status attention_prepare(op *o, carina_error *error) {
     attention_state *s = o->state;
     if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
-    s->on_tiles = o->output->type == TENSOR_BF16 && tile_attention_suits(s->head_width);
+    s->on_tiles = o->output->type == TENSOR_BF16 && s->dropout <= 0 && tile_attention_suits(s->head_width);
     if (s->on_tiles) {
         s->tiles = tile_attention_make(s->batch, s->queries, s->keys, s->width, (int)s->heads);
         o->scratch_bytes = tile_attention_shared_bytes(&s->tiles);
@@ -145,6 +146,25 @@ static void mask_scores(const op *o, int64_t b, float *scores, int64_t rows) {
         for (int64_t j = 0; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
 }
 
+/* Drops probabilities (or their gradients) of one query: zero at the rate, else scaled up. The same at every call in a
+ * step, from (seed, step, op, row). */
+static void drop_row(const op *o, int64_t row, float *p) {
+    const attention_state *s = o->state;
+    uint64_t seed = o->owner->options.seed ^ (o->owner->step * 0x9e3779b97f4a7c15u) ^ ((uint64_t)o->index << 48);
+    random_state random = random_stream(seed, (uint64_t)row);
+    uint64_t limit = (uint64_t)(s->dropout * 65536), bits = 0; /* 16 bits a number decide */
+    float scale = 1.0f / (1.0f - s->dropout);
+    for (int64_t j = 0; j < s->keys; j++, bits >>= 16) {
+        if (j % 4 == 0) bits = random_u64(&random);
+        p[j] = (bits & 0xffff) < limit ? 0.0f : p[j] * scale;
+    }
+}
+
+static void drop_rows(const op *o, int64_t row, int64_t rows, float *p) {
+    const attention_state *s = o->state;
+    for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->keys);
+}
+
 static void forward_shard(void *context, int shard, int worker) {
     op *o = context;
     attention_state *s = o->state;
@@ -163,6 +183,7 @@ static void forward_shard(void *context, int shard, int worker) {
         float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
         if (lse) lse[bh * s->queries + first + i] = row_lse;
     }
+    drop_rows(o, bh * s->queries + first, rows, scratch.scores);
     product_run(p->weighted, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
                 v + at(s, t, b, s->keys, 0, h), NULL,
                 (uint8_t *)tensor_values(o->output) + at(s, t, b, s->queries, first, h), scratch.product);
@@ -234,7 +255,10 @@ static void backward_shard(void *context, int shard, int worker) {
         product_run(p->across, q + offset, k, NULL, scratch.scores, scratch.product);
         mask_scores(o, b, scratch.scores, rows);
         product_run(p->across, dy + offset, v, NULL, scratch.dp, scratch.product);
+        int64_t row = (b * s->heads + h) * s->queries + first;
+        drop_rows(o, row, rows, scratch.dp);
         score_gradients(o, &scratch, b, h, first, rows);
+        drop_rows(o, row, rows, scratch.scores);
         const void *probabilities = narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys);
         const void *ds = narrowed(o, scratch.dp, scratch.narrow_ds, rows * s->keys);
         product_run(p->gathered, probabilities, dy + offset, NULL, scratch.dv, scratch.product);
@@ -267,11 +291,9 @@ static void attention_backward(op *o) {
 static const op_type attention_type = {"attention", attention_prepare, attention_forward, attention_backward,
                                        attention_free};
 
-tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads) {
-    return op_attention_masked(g, q, k, v, NULL, heads);
-}
-
-tensor *op_attention_masked(graph *g, tensor *q, tensor *k, tensor *v, tensor *mask, int heads) {
+tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options) {
+    int heads = options->heads;
+    tensor *mask = options->mask;
     if (!q || !k || !v) return NULL;
     if (q->rank != 3 || k->rank != 3 || v->rank != 3 || k->count != v->count || k->size[0] != q->size[0] ||
         k->size[1] != v->size[1] || k->size[2] != q->size[2] || heads < 1 || q->size[2] % heads || k->type != q->type ||
@@ -292,6 +314,7 @@ tensor *op_attention_masked(graph *g, tensor *q, tensor *k, tensor *v, tensor *m
                            .heads = heads,
                            .head_width = q->size[2] / heads};
     s->factor = 1.0f / sqrtf((float)s->head_width);
+    s->dropout = g->options.training ? options->dropout : 0;
     o->backward_reads = READS_INPUT(Q) | READS_INPUT(K) | READS_INPUT(V) | READS_INPUT(MASK) | READS_OUTPUT;
     return o->output;
 }

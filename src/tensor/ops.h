@@ -56,9 +56,13 @@ typedef enum activation {
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
 /* softmax(q k^T / sqrt(D / heads)) v for every head: q [B, N, D], k and v [B, M, D] -> [B, N, D]. No N x M matrix is
  * kept: backward recomputes it from the row's log-sum-exp (Dao et al. 2022). */
-tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, int heads);
-/* The same over the keys whose mask [B, M] is above 0 (f32, no gradient; NULL: all). Each sample needs one such key. */
-tensor *op_attention_masked(graph *g, tensor *q, tensor *k, tensor *v, tensor *mask, int heads);
+typedef struct attention_options {
+    int heads;
+    tensor
+        *mask; /* [B, M] f32, no gradient: only keys where it is above 0, of which each sample needs one; NULL: all */
+    float dropout; /* of probabilities, in training */
+} attention_options;
+tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options);
 /* Rows of a table: ids [...] hold whole numbers, weight [V, D] is a parameter -> [..., D], f32. An id outside 0 .. V -
  * 1 gives zeros. */
 tensor *op_embedding(graph *g, tensor *ids, tensor *weight);

@@ -26,7 +26,7 @@ uint64_t tile_attention_shared_bytes(const tile_attention *a); /* of the op's sh
 uint64_t tile_attention_worker_bytes(const tile_attention *a, bool backward);
 
 /* q [B, N, D], k and v [B, M, D] -> y [B, N, D]; lse [B, H, N] log-sum-exp of every row, or NULL; mask [B, M] as in
- * op_attention_masked, or NULL. */
+ * attention_options, or NULL. */
 void tile_attention_forward(const tile_attention *a, op *o, const uint16_t *q, const uint16_t *k, const uint16_t *v,
                             const float *mask, uint16_t *y, float *lse);
 

@@ -93,16 +93,21 @@ static tensor *build_linear_rows(bench *b) {
 }
 static tensor *build_attention(bench *b) {
     tensor *q = INPUT(b, 2, 5, 12);
-    return op_attention(b->g, q, INPUT(b, 2, 9, 12), INPUT(b, 2, 9, 12), 3);
+    return op_attention(b->g, q, INPUT(b, 2, 9, 12), INPUT(b, 2, 9, 12), &(attention_options){.heads = 3});
 }
 static tensor *build_attention_blocks(bench *b) {
     tensor *x = INPUT(b, 1, 301, 8); /* more than two query blocks; one tensor as q, k and v */
-    return op_attention(b->g, x, x, x, 2);
+    return op_attention(b->g, x, x, x, &(attention_options){.heads = 2});
+}
+static tensor *build_attention_dropout(bench *b) {
+    tensor *q = INPUT(b, 2, 140, 12);
+    return op_attention(b->g, q, INPUT(b, 2, 9, 12), INPUT(b, 2, 9, 12),
+                        &(attention_options){.heads = 3, .dropout = 0.3f});
 }
 static tensor *build_attention_masked(bench *b) { /* padding at the end, in the middle, and none */
     static const float mask[3 * 7] = {1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     tensor *q = INPUT(b, 3, 5, 12), *k = INPUT(b, 3, 7, 12), *v = INPUT(b, 3, 7, 12);
-    return op_attention_masked(b->g, q, k, v, graph_constant(b->g, 2, (int64_t[]){3, 7}, mask), 2);
+    return op_attention(b->g, q, k, v, &(attention_options){2, graph_constant(b->g, 2, (int64_t[]){3, 7}, mask), 0});
 }
 static tensor *build_embedding(bench *b) { /* rows that come often, and numbers that are no row's */
     static const float ids[2 * 6] = {3, 0, 3, 8, 2, 3, 8, -1, 9, 1, 3, 0};
@@ -230,6 +235,7 @@ static const struct gradient_case {
     {"add", build_add_broadcast, 2e-3},
     {"multiply", build_multiply, 3e-3},
     {"activations", build_activations, 5e-3},
+    {"attention with dropout", build_attention_dropout, 3e-3},
     {"dropout", build_dropout, 3e-3},
     {"shapes", build_shapes, 3e-3},
     {"mean", build_mean, 2e-3},
@@ -454,7 +460,7 @@ static void padding_is_without_effect(void **state) {
     assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
     tensor *x = graph_input(g, "x", 3, (int64_t[]){2, 4, 8}), *m = graph_constant(g, 2, (int64_t[]){2, 4}, mask);
     graph_require_gradient(g, x);
-    tensor *y = op_masked_mean(g, op_attention_masked(g, x, x, x, m, 2), m);
+    tensor *y = op_masked_mean(g, op_attention(g, x, x, x, &(attention_options){2, m, 0}), m);
     graph_output(g, y);
     float targets[16] = {0};
     graph_loss(g, op_binary_cross_entropy(g, y, graph_constant(g, 1, (int64_t[]){16}, targets)));
