@@ -40,8 +40,9 @@ static void print_result(const trainer_result *r, uint64_t steps) {
                                            : "paused";
     printf("%s at step %llu of %llu", state, (unsigned long long)r->step, (unsigned long long)steps);
     if (!isnan(r->loss)) printf(", loss %.4f", r->loss);
-    if (r->best >= 0) printf(", best validation IoU %.4f at step %llu", r->best, (unsigned long long)r->best_step);
-    if (r->monitor >= 0) printf(", monitor IoU %.4f (only watched)", r->monitor);
+    if (r->best >= 0)
+        printf(", best validation %s %.4f at step %llu", r->score, r->best, (unsigned long long)r->best_step);
+    if (r->monitor >= 0) printf(", monitor %s %.4f (only watched)", r->score, r->monitor);
     printf("\n%s\n", r->folder);
 }
 

@@ -27,6 +27,15 @@ carina_status bert_from_tensors(bert **out, const bert_config *config, const ten
  * replaced by a model that has it. */
 carina_status bert_load_projector(bert **model, const char *path, carina_error *error);
 
+typedef struct bert_save_options {
+    tensor_dtype type;                 /* of the weights: DTYPE_F32 or DTYPE_BF16 (rounded to nearest even) */
+    const tensor_file_entry *metadata; /* of model.safetensors, e.g. where it comes from */
+    uint64_t metadata_count;
+} bert_save_options;
+
+/* Writes FOLDER/config.json and FOLDER/model.safetensors, each atomically. */
+carina_status bert_save_as(const bert *model, const char *folder, const bert_save_options *options,
+                           carina_error *error);
 /* Writes FOLDER/config.json and FOLDER/model.safetensors (f32), each atomically; vocabulary_write makes the third. */
 carina_status bert_save(const bert *model, const char *folder, carina_error *error);
 

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/nearest.h"
 #include "format/config.h"
+#include "format/yaml.h"
 #include "model/apm_schema.h"
 
 static const char *const type_names[] = {"f32", "bf16", NULL};
@@ -20,27 +21,19 @@ static const char *const label_names[] = {"0", "1", "mask", NULL};
 #define CHOICE(member, key, ...)          CONFIG_CHOICE_KEY(train_config, member, key, __VA_ARGS__)
 #define AUGMENT(member, text, high, help) KEY(augment.member, "augment." #member, text, 0, high, help, 0)
 
+static const char *const task_names[] = {"locate", "text", NULL};
+
+/* Of every task. */
 static const config_field fields[] = {
+    CHOICE(task, "task", "locate", task_names, "what is trained: boxes and labels of films, or a text encoder", 0),
     KEY(name, "name", NULL, CONFIG_ANY, "the run's name: its folder is RUNS/NAME", CONFIG_NOT_HASHED),
     KEY(runs, "runs", "runs", CONFIG_ANY, "folder of the runs", CONFIG_NOT_HASHED),
-    KEY(start, "start", "", CONFIG_ANY, "model, checkpoint or .pth whose weights begin the run", 0),
     KEY(atlas, "atlas", "anatomix36", CONFIG_ANY, "region set: a built-in one's name or a YAML file", 0),
     KEY(seed, "seed", "1", 0, 0x1p53, "of weights, data order, augmentation and dropout", 0),
 
-    KEY(cache, "data.cache", "true", CONFIG_ANY, "keep letterboxed films in memory", CONFIG_NOT_HASHED),
-    KEY(cache_size, "data.cache_size", "0", 0, 4096, "side of kept films in pixels; 0: model.image_size", 0),
-    KEY(loader_threads, "data.threads", "1", 1, 64, "threads that prepare films", CONFIG_NOT_HASHED),
-
-    KEY(box_loss.l1_weight, "loss.box_l1", "5", 0, 1000, "of |b - t| within the box loss", 0),
-    KEY(box_loss.giou_weight, "loss.box_giou", "2", 0, 1000, "of 1 - GIoU within the box loss", 0),
-    KEY(auxiliary, "loss.auxiliary", "true", CONFIG_ANY, "box loss on every decoder layer, summed", 0),
-    KEY(label_weight, "loss.labels", "2", 0, 1000, "weight of the image labels' cross-entropy", 0),
-    CHOICE(uncertain, "loss.uncertain", "0", label_names, "target of a label marked uncertain", 0),
-    CHOICE(not_mentioned, "loss.not_mentioned", "0", label_names, "target of a label that is not mentioned", 0),
-
     KEY(steps, "training.steps", "10000", 1, 1e9, "optimizer steps", 0),
     KEY(minutes, "training.minutes", "0", 0, 1e6, "stop after so much training; 0: no limit", 0),
-    KEY(batch_size, "training.batch_size", "16", 1, 4096, "films in a batch", 0),
+    KEY(batch_size, "training.batch_size", "16", 1, 4096, "films, or rows of text, in a batch", 0),
     KEY(accumulate, "training.accumulate", "1", 1, 4096, "batches that make one step", 0),
     CHOICE(type, "training.dtype", "f32", type_names, "type of activations", 0),
     KEY(validate_every, "training.validate_every", "500", 0, 1e9, "steps; 0: only at the end", 0),
@@ -62,6 +55,22 @@ static const config_field fields[] = {
     KEY(epsilon, "optimizer.epsilon", "1e-8", 1e-20, 1, "added to the root of the second moment", 0),
     KEY(clip_norm, "optimizer.clip_norm", "0.1", 0, 1e6, "largest gradient norm; 0: any", 0),
     KEY(ema_decay, "optimizer.ema_decay", "0", 0, 0.999999, "of the averaged weights; 0: none", 0),
+};
+static const config_schema schema = {fields, sizeof fields / sizeof *fields};
+
+static const config_field locate_fields[] = {
+    KEY(start, "start", "", CONFIG_ANY, "model, checkpoint or .pth whose weights begin the run", 0),
+
+    KEY(cache, "data.cache", "true", CONFIG_ANY, "keep letterboxed films in memory", CONFIG_NOT_HASHED),
+    KEY(cache_size, "data.cache_size", "0", 0, 4096, "side of kept films in pixels; 0: model.image_size", 0),
+    KEY(loader_threads, "data.threads", "1", 1, 64, "threads that prepare films", CONFIG_NOT_HASHED),
+
+    KEY(box_loss.l1_weight, "loss.box_l1", "5", 0, 1000, "of |b - t| within the box loss", 0),
+    KEY(box_loss.giou_weight, "loss.box_giou", "2", 0, 1000, "of 1 - GIoU within the box loss", 0),
+    KEY(auxiliary, "loss.auxiliary", "true", CONFIG_ANY, "box loss on every decoder layer, summed", 0),
+    KEY(label_weight, "loss.labels", "2", 0, 1000, "weight of the image labels' cross-entropy", 0),
+    CHOICE(uncertain, "loss.uncertain", "0", label_names, "target of a label marked uncertain", 0),
+    CHOICE(not_mentioned, "loss.not_mentioned", "0", label_names, "target of a label that is not mentioned", 0),
 
     AUGMENT(rotation, "15", 45, "degrees, +-"),
     AUGMENT(translation, "0.1", 0.5, "fraction of the side, +-"),
@@ -81,7 +90,7 @@ static const config_field fields[] = {
     AUGMENT(blocks, "0", 0.5, "rounding within 8 x 8 blocks, at most"),
     AUGMENT(cutout, "0", 0.5, "sides of painted-over rectangles, at most"),
 };
-static const config_schema schema = {fields, sizeof fields / sizeof *fields};
+static const config_schema locate_schema = {locate_fields, sizeof locate_fields / sizeof *locate_fields};
 
 static const config_field set_fields[] = {
     CONFIG_FIELD(train_config_set, type, "", CONFIG_ANY, "chest_imagenome, nih_boxes, ...; empty: no such set"),
@@ -94,19 +103,43 @@ static const config_field set_fields[] = {
 };
 static const config_schema set_schema = {set_fields, sizeof set_fields / sizeof *set_fields};
 
-#define PART_COUNT (2 + TRAIN_CONFIG_TRAIN_SETS + 2)
+#define PART_COUNT (3 + TRAIN_CONFIG_TRAIN_SETS + 2)
 
 const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS] = {"data.train", "data.train2", "data.train3",
                                                                       "data.train4"};
 
-static void list_parts(config_part parts[PART_COUNT], train_config *c) {
-    int count = 0;
+/* The parts that c->task has; returns their number. */
+static uint32_t list_parts(config_part parts[PART_COUNT], train_config *c) {
+    uint32_t count = 0;
     parts[count++] = (config_part){"", &schema, c};
-    parts[count++] = (config_part){"model", &apm_schema, &c->model};
+    if (c->task == TRAIN_CONFIG_TEXT) {
+        parts[count++] = (config_part){"", &text_settings_schema, &c->text_task};
+    } else {
+        parts[count++] = (config_part){"", &locate_schema, c};
+        parts[count++] = (config_part){"model", &apm_schema, &c->model};
+    }
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
         parts[count++] = (config_part){train_config_train_keys[i], &set_schema, &c->train_sets[i]};
     parts[count++] = (config_part){"data.validation", &set_schema, &c->validation_set};
-    parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
+    if (c->task != TRAIN_CONFIG_TEXT) parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
+    return count;
+}
+
+static int task_named(const char *name) { return strcmp(name, task_names[TRAIN_CONFIG_TEXT]) == 0; }
+
+/* Which tables to read with must be known before they are read. What is wrong with the file or the name is left for
+ * config_load to say. */
+static int find_task(const char *path, const char *const *words, int word_count) {
+    int task = TRAIN_CONFIG_LOCATE;
+    yaml_tree *tree = NULL;
+    if (yaml_read(&tree, path, NULL) == CARINA_OK) {
+        const yaml_value *value = yaml_get(yaml_root(tree), "task");
+        if (value && value->text) task = task_named(value->text);
+        yaml_free(tree);
+    }
+    for (int i = 0; i < word_count; i++)
+        if (strncmp(words[i], "task=", 5) == 0) task = task_named(words[i] + 5);
+    return task;
 }
 
 /* ---- what a range cannot say ---- */
@@ -177,6 +210,15 @@ static carina_status check_model(const apm_config *m, const source *from, carina
     return check_width(m, from, error);
 }
 
+static carina_status check_text(const text_settings *t, const source *from, carina_error *error) {
+    if (t->width % t->heads)
+        return refuse(from, "model.heads", error, "%d heads do not divide model.width %d", t->heads, t->width);
+    if (t->pair_tokens > t->positions)
+        return refuse(from, "similarity.tokens", error, "%d tokens, but model.positions is %d", t->pair_tokens,
+                      t->positions);
+    return CARINA_OK;
+}
+
 static carina_status check_set(const train_config_set *set, const char *prefix, const source *from,
                                carina_error *error) {
     char key[64];
@@ -193,12 +235,14 @@ static carina_status check_set(const train_config_set *set, const char *prefix, 
 }
 
 static carina_status check_sets(const train_config *c, const source *from, carina_error *error) {
-    if (!*c->train_sets[0].type)
+    if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_TEXT && c->text_task.texts.count == 0)
+        return refuse(from, "data.train.type", error, "no sentences to train on; give a data set or data.texts");
+    if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_LOCATE)
         return refuse(from, "data.train.type", error, "no data set to train on; give chest_imagenome or another type");
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
         TRY(check_set(&c->train_sets[i], train_config_train_keys[i], from, error));
     TRY(check_set(&c->validation_set, "data.validation", from, error));
-    return check_set(&c->monitor_set, "data.monitor", from, error);
+    return c->task == TRAIN_CONFIG_TEXT ? CARINA_OK : check_set(&c->monitor_set, "data.monitor", from, error);
 }
 
 static bool has_control_characters(const char *text) {
@@ -218,11 +262,15 @@ static carina_status finish(train_config *c, const source *from, carina_error *e
     if (!c->path) return error_memory(error, from->path, strlen(from->path));
     TRY(check_sets(c, from, error));
     TRY(find_regions(c, from, error));
-    TRY(check_model(&c->model, from, error));
-    apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
+    if (c->task == TRAIN_CONFIG_LOCATE) {
+        TRY(check_model(&c->model, from, error));
+        apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
+    } else {
+        TRY(check_text(&c->text_task, from, error));
+    }
     config_part parts[PART_COUNT];
-    list_parts(parts, c);
-    return config_dump(&c->text, parts, PART_COUNT, error);
+    uint32_t count = list_parts(parts, c);
+    return config_dump(&c->text, parts, count, error);
 }
 
 carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
@@ -230,8 +278,9 @@ carina_status train_config_read(train_config *out, const char *path, const char 
     config_part parts[PART_COUNT];
     const source from = {path, words, word_count};
     memset(out, 0, sizeof *out);
-    list_parts(parts, out);
-    TRY(config_load(parts, PART_COUNT, path, words, (uint32_t)word_count, error));
+    out->task = find_task(path, words, word_count);
+    uint32_t count = list_parts(parts, out);
+    TRY(config_load(parts, count, path, words, (uint32_t)word_count, error));
     carina_status status = finish(out, &from, error);
     if (status != CARINA_OK) train_config_free(out);
     return status;
@@ -240,8 +289,7 @@ carina_status train_config_read(train_config *out, const char *path, const char 
 void train_config_free(train_config *c) {
     if (!c) return;
     config_part parts[PART_COUNT];
-    list_parts(parts, c);
-    config_free(parts, PART_COUNT);
+    config_free(parts, list_parts(parts, c));
     atlas_free(c->own_regions);
     free(c->text);
     free(c->path);
@@ -249,10 +297,12 @@ void train_config_free(train_config *c) {
 }
 
 void train_config_describe(FILE *stream) {
-    config_part parts[PART_COUNT];
-    train_config none = {0};
-    list_parts(parts, &none);
-    config_describe(parts, PART_COUNT, stream);
+    for (int task = 0; task_names[task]; task++) {
+        config_part parts[PART_COUNT];
+        train_config none = {.task = task};
+        fprintf(stream, "%stask: %s\n", task ? "\n" : "", task_names[task]);
+        config_describe(parts, list_parts(parts, &none), stream);
+    }
 }
 
 schedule train_config_schedule(const train_config *c) {

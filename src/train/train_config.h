@@ -1,6 +1,6 @@
 /* What `carina train CONFIG.yaml [key=value ...]` is told, as one structure; the keys, with defaults and ranges, are
- * the tables of train_config.c and model/apm_schema.c. The resolved configuration is written beside the run, into
- * checkpoints and into the model.
+ * the tables of train_config.c, model/apm_schema.c and text_settings.c. Each task has its own: `task` chooses. The
+ * resolved configuration is written beside the run, into checkpoints and into the model.
  */
 #ifndef TRAIN_TRAIN_CONFIG_H
 #define TRAIN_TRAIN_CONFIG_H
@@ -13,6 +13,7 @@
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/text_settings.h"
 
 #define TRAIN_CONFIG_TRAIN_SETS 4
 
@@ -23,14 +24,18 @@ typedef struct train_config_set {
     bool keep_avoided, own_split_only;
 } train_config_set;
 
+typedef enum train_config_task { TRAIN_CONFIG_LOCATE, TRAIN_CONFIG_TEXT } train_config_task;
+
 typedef struct train_config {
+    int task;    /* train_config_task; what follows is of both, unless it says otherwise */
     char *path;  /* the file that it was read from, for messages */
     char *name;  /* of the run: runs/NAME */
     char *runs;  /* folder of the runs */
-    char *start; /* file whose weights begin the run; "": random */
+    char *start; /* locate (NULL otherwise): file whose weights begin the run; "": random */
     char *atlas;
     int64_t seed;
-    apm_config model;
+    apm_config model;        /* locate */
+    text_settings text_task; /* text */
 
     train_config_set train_sets[TRAIN_CONFIG_TRAIN_SETS], validation_set, monitor_set;
     bool cache;

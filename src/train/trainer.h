@@ -1,8 +1,9 @@
 /* The training loop: batches in, steps, validation, checkpoints, log; what `carina train` runs.
  *
  * Everything a run does follows from its configuration and data: stopped and resumed as often as one likes, it ends
- * with the same bits. Validation measures the averaged weights (or the plain ones without EMA) by the mean IoU over
- * all boxes of the validation set; the best go to best.safetensors. The monitor set is measured and logged at the same
+ * with the same bits. Validation measures the averaged weights (or the plain ones without EMA) by the task's score
+ * (train_task.h: the mean IoU over all boxes of the validation set); the best go to best.safetensors, or to the folder
+ * best where a model is a folder. The monitor set is measured and logged at the same
  * moments but never chooses anything: it may be a test set that one only wants to watch, and a figure used for choosing
  * would no longer be a test.
  */
@@ -24,10 +25,11 @@ typedef struct trainer_result {
     bool finished_before; /* there was nothing left to do, and nothing was done */
     bool finished;        /* all steps done, or the time is used up; false: interrupted or stop_after */
     bool interrupted;
-    double loss; /* mean over the last log_every steps of this session; NAN when it made none */
-    double best; /* validation IoU, -1 without a validation set */
+    double loss;       /* mean over the last log_every steps of this session; NAN when it made none */
+    const char *score; /* what the next figures are: "IoU" */
+    double best;       /* validation score, -1 without a validation set */
     uint64_t best_step;
-    double monitor;   /* IoU on the monitor set at the end, -1 without */
+    double monitor;   /* score on the monitor set at the end, -1 without */
     char folder[512]; /* runs/NAME */
 } trainer_result;
 
