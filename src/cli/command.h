@@ -56,6 +56,7 @@ extern const command command_index_build;
 extern const command command_index_info;
 extern const command command_index_query;
 extern const command command_index_sentences;
+extern const command command_interpret;
 extern const command command_locate;
 extern const command command_tensor_apm;
 extern const command command_tensor_gradients;

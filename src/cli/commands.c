@@ -8,6 +8,7 @@
 /* clang-format off */
 static const command *const commands[] = {
     &command_locate,
+    &command_interpret,
     &command_train,
     &command_eval_locate,
     &command_eval_retrieval,

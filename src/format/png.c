@@ -175,20 +175,26 @@ static carina_status write_all(png_writing *w, carina_error *error) {
     return CARINA_OK;
 }
 
-static carina_status save(const char *path, const void *samples, int width, int height, int colour, int depth,
-                          carina_error *error) {
-    if (width < 1 || height < 1 || width > RASTER_MAX_SIDE || height > RASTER_MAX_SIDE)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: cannot write a PNG of %d x %d pixels", path, width, height);
-    file_writer *file;
-    TRY(file_writer_open(&file, path, error));
-    png_writing w = {
-        .stream = file_writer_stream(file), .samples = samples, .width = width, .height = height, .colour = colour};
+/* To a stream that is open; errors of the stream itself stay there. */
+static carina_status write_stream(FILE *stream, const void *samples, int width, int height, int colour, int depth,
+                                  carina_error *error) {
+    png_writing w = {.stream = stream, .samples = samples, .width = width, .height = height, .colour = colour};
     w.depth = depth;
     w.row_bytes = (size_t)width * (size_t)(colour == PNG_COLOR_TYPE_RGB ? 3 : 1) * (size_t)(depth / 8);
     w.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, w.message, note_error, ignore_warning);
     w.info = w.png ? png_create_info_struct(w.png) : NULL;
     carina_status status = w.info ? write_all(&w, error) : error_memory(error, "PNG writer", 0);
     png_destroy_write_struct(&w.png, &w.info);
+    return status;
+}
+
+static carina_status save(const char *path, const void *samples, int width, int height, int colour, int depth,
+                          carina_error *error) {
+    if (width < 1 || height < 1 || width > RASTER_MAX_SIDE || height > RASTER_MAX_SIDE)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: cannot write a PNG of %d x %d pixels", path, width, height);
+    file_writer *file;
+    TRY(file_writer_open(&file, path, error));
+    carina_status status = write_stream(file_writer_stream(file), samples, width, height, colour, depth, error);
     if (status != CARINA_OK) {
         file_writer_abort(file);
         error_prefix(error, "%s", path);
@@ -207,4 +213,10 @@ carina_status png_save_grey16(const char *path, const uint16_t *samples, int wid
 
 carina_status png_save_rgb8(const char *path, const uint8_t *samples, int width, int height, carina_error *error) {
     return save(path, samples, width, height, PNG_COLOR_TYPE_RGB, 8, error);
+}
+
+carina_status png_write_grey8(FILE *stream, const uint8_t *samples, int width, int height, carina_error *error) {
+    if (width < 1 || height < 1 || width > RASTER_MAX_SIDE || height > RASTER_MAX_SIDE)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "cannot write a PNG of %d x %d pixels", width, height);
+    return write_stream(stream, samples, width, height, PNG_COLOR_TYPE_GRAY, 8, error);
 }

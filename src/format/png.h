@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "format/raster.h"
@@ -21,6 +22,8 @@ carina_status png_load_file(raster *out, const char *path, carina_error *error);
 
 /* Writers replace `path` safely (file.h). Samples are [height, width] or [height, width, 3], without row padding. */
 carina_status png_save_grey8(const char *path, const uint8_t *samples, int width, int height, carina_error *error);
+/* The same to a stream, such as one of open_memstream. */
+carina_status png_write_grey8(FILE *stream, const uint8_t *samples, int width, int height, carina_error *error);
 carina_status png_save_grey16(const char *path, const uint16_t *samples, int width, int height, carina_error *error);
 carina_status png_save_rgb8(const char *path, const uint8_t *samples, int width, int height, carina_error *error);
 

@@ -125,6 +125,20 @@ static carina_status load_dicom(film *out, const void *data, uint64_t size, cons
     return status;
 }
 
+static float mean_colour(const raster *picture) {
+    if (picture->channels != 3) return 0;
+    size_t count = (size_t)picture->width * (size_t)picture->height;
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint16_t *s = picture->sample + 3 * i;
+        int low = s[0] < s[1] ? s[0] : s[1], high = s[0] < s[1] ? s[1] : s[0];
+        if (s[2] < low) low = s[2];
+        if (s[2] > high) high = s[2];
+        sum += high - low;
+    }
+    return (float)(sum / (double)count / (double)((1u << picture->bit_depth) - 1));
+}
+
 static carina_status load_picture(film *out, const void *data, uint64_t size, const film_options *options,
                                   carina_error *error) {
     raster picture;
@@ -134,6 +148,7 @@ static carina_status load_picture(film *out, const void *data, uint64_t size, co
                               : jpeg_load_memory(&picture, data, size, error));
     out->file_width = picture.width;
     out->file_height = picture.height;
+    out->colour = mean_colour(&picture);
     grey_steps_add(&out->steps, "%s", out->kind == FILM_PNG ? "PNG" : "JPEG");
     carina_status status = grey_levels_from_raster(&out->picture, &out->steps, &picture, error);
     raster_free(&picture);

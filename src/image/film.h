@@ -29,6 +29,7 @@ typedef struct film {
     image picture;               /* owned, pixels square */
     int file_width, file_height; /* the file's own pixels: in them boxes are given */
     grey_steps steps;
+    float colour;      /* PNG and JPEG: how far red, green and blue lie apart, on average; 0 grey, 1 pure colours */
     int warning_count; /* what makes the result doubtful: a lateral view, not a chest, one flat grey, ... */
     char warning[FILM_MAX_WARNINGS][FILM_WARNING_TEXT];
     char view[8];                /* "PA", "AP", "LATERAL" or "" */

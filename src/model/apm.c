@@ -177,6 +177,7 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
         out.layer_boxes[i] = box_head(g, m, decoded[i]);
     out.boxes = out.layer_boxes[last];
 
+    out.decoded = op_cast(g, decoded[last], TENSOR_F32);
     tensor *region = attention_record(g, &m->feature_attention, decoded[last], memory, memory, 0);
     out.region_features = linear_record(g, &m->feature_linear, op_cast(g, region, TENSOR_F32), ACTIVATION_NONE);
     return out;

@@ -61,6 +61,7 @@ typedef struct apm_outputs {
     tensor *image_logits;                 /* [B, 14], f32 */
     tensor *cls;                          /* [B, D], f32 */
     tensor *patch_features;               /* [B, P, D], f32 */
+    tensor *decoded;                      /* [B, N, D], f32: the last decoder layer's output */
 } apm_outputs;
 
 /* films: [B, H, W, 1] f32 in [0, 1], of the configuration's size. */

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "image/letterbox.h"
+#include "model/apm_attention.h"
 #include "model/model_file.h"
 #include "pipeline/model_path.h"
 
@@ -18,18 +19,21 @@ typedef struct recording {
     graph *g;
     int films;
     tensor *input; /* [films, size, size, 1] */
-    tensor *boxes; /* [films, N, 4] */
+    apm_outputs outputs;
 } recording;
 
 struct locator {
-    char *name;
+    char *name, *path;
     model_file file;
     thread_pool *pool;
     tensor_type type;
     int size, batch;
+    bool attention;
     recording single, many; /* recorded at first use */
 };
 
+const char *locator_path(const locator *l) { return l->path; }
+const model_file *locator_model(const locator *l) { return &l->file; }
 const char *locator_name(const locator *l) { return l->name; }
 const atlas *locator_regions(const locator *l) { return l->file.regions; }
 thread_pool *locator_threads(locator *l) { return l->pool; }
@@ -62,7 +66,7 @@ static carina_status check_model(locator *l, const char *path, carina_error *err
 }
 
 carina_status locator_open(locator **out, const char *name, const locator_options *options, carina_error *error) {
-    static const locator_options defaults = {0, false};
+    static const locator_options defaults = {0};
     if (!options) options = &defaults;
     char *path = NULL;
     TRY(model_path_find(&path, name, error));
@@ -70,12 +74,14 @@ carina_status locator_open(locator **out, const char *name, const locator_option
     carina_status status = l ? CARINA_OK : error_memory(error, "a model", sizeof *l);
     if (status == CARINA_OK) {
         l->type = options->bf16 ? TENSOR_BF16 : TENSOR_F32;
+        l->attention = options->attention;
         l->name = name_of(path);
+        l->path = path;
         status = l->name ? model_file_load(&l->file, path, error) : error_memory(error, "a model's name", strlen(path));
     }
     if (status == CARINA_OK) status = check_model(l, path, error);
     if (status == CARINA_OK) status = thread_pool_create(&l->pool, options->threads, error);
-    free(path);
+    if (!l) free(path);
     if (status == CARINA_OK)
         *out = l;
     else
@@ -90,6 +96,7 @@ void locator_close(locator *l) {
     thread_pool_free(l->pool);
     model_file_free(&l->file);
     free(l->name);
+    free(l->path);
     free(l);
 }
 
@@ -99,8 +106,14 @@ static carina_status record(const locator *l, recording *r, int films, carina_er
     TRY(graph_create(&r->g, &options, error));
     r->films = films;
     r->input = graph_input(r->g, "films", 4, (int64_t[]){films, l->size, l->size, 1});
-    r->boxes = apm_record(r->g, l->file.model, r->input).boxes;
-    graph_output(r->g, r->boxes);
+    r->outputs = apm_record(r->g, l->file.model, r->input);
+    graph_output(r->g, r->outputs.boxes);
+    graph_output(r->g, r->outputs.region_features);
+    graph_output(r->g, r->outputs.image_logits);
+    if (l->attention) {
+        graph_output(r->g, r->outputs.decoded);
+        graph_output(r->g, r->outputs.patch_features);
+    }
     carina_status status = graph_plan(r->g, error);
     if (status != CARINA_OK) {
         graph_free(r->g);
@@ -160,9 +173,49 @@ static void fill_square(void *context, int shard, int worker) {
                                          &job->studies[shard]->film.picture, &job->errors[shard]);
 }
 
+static carina_status check_finite(const locator *l, tensor *values, const char *what, carina_error *error) {
+    const float *value = tensor_data(values);
+    for (int64_t i = 0; i < tensor_count(values); i++)
+        if (!isfinite(value[i])) /* weights that are finite themselves can still overflow */
+            return error_set(error, CARINA_ERROR_MISMATCH, "model %s: its %s are not finite: its weights make no sense",
+                             l->name, what);
+    return CARINA_OK;
+}
+
+void locator_reading_free(locator_reading *reading) {
+    free(reading->features);
+    free(reading->image_logits);
+    free(reading->attention);
+    *reading = (locator_reading){0};
+}
+
+/* One row of a value [films, ...], copied. */
+static float *copy_row(tensor *values, int row) {
+    size_t count = (size_t)(tensor_count(values) / tensor_size(values, 0));
+    float *copy = malloc(count * sizeof *copy);
+    if (copy) memcpy(copy, tensor_data(values) + count * (size_t)row, count * sizeof *copy);
+    return copy;
+}
+
+static carina_status make_reading(locator_reading *out, const locator *l, const recording *r, int row,
+                                  carina_error *error) {
+    const apm_outputs *o = &r->outputs;
+    *out = (locator_reading){.features = copy_row(o->region_features, row),
+                             .image_logits = copy_row(o->image_logits, row)};
+    if (!out->features || !out->image_logits) return error_memory(error, "a reading", 0);
+    if (!l->attention) return CARINA_OK;
+    int64_t regions = tensor_size(o->decoded, 1), patches = tensor_size(o->patch_features, 1),
+            width = tensor_size(o->decoded, 2);
+    out->grid = (int)lround(sqrt((double)patches));
+    out->attention = malloc((size_t)(regions * patches) * sizeof *out->attention);
+    if (!out->attention) return error_memory(error, "attention", (size_t)(regions * patches) * sizeof(float));
+    return apm_attention(out->attention, l->file.model, tensor_data(o->decoded) + row * regions * width,
+                         tensor_data(o->patch_features) + row * patches * width, patches, error);
+}
+
 /* At most r->films films; squares that are left over are black. */
 static carina_status run_batch(locator *l, recording *r, const study *const *studies, int count, carina_location *out,
-                               int *made, carina_error *error) {
+                               locator_reading *readings, int *made, carina_error *error) {
     TRY(record(l, r, r == &l->many ? l->batch : 1, error));
     size_t square = (size_t)l->size * (size_t)l->size;
     fill_job job = {.l = l, .studies = studies, .squares = tensor_data(r->input)};
@@ -174,30 +227,41 @@ static carina_status run_batch(locator *l, recording *r, const study *const *stu
     }
     memset(job.squares + square * (size_t)count, 0, square * (size_t)(r->films - count) * sizeof(float));
     graph_forward(r->g);
-    const float *boxes = tensor_data(r->boxes);
-    for (int64_t i = 0; i < tensor_count(r->boxes); i++)
-        if (!isfinite(boxes[i])) /* weights that are finite themselves can still overflow */
-            return error_set(error, CARINA_ERROR_MISMATCH,
-                             "model %s: its boxes are not finite: its weights make no sense", l->name);
+    TRY(check_finite(l, r->outputs.boxes, "boxes", error));
+    if (readings) {
+        TRY(check_finite(l, r->outputs.region_features, "region features", error));
+        TRY(check_finite(l, r->outputs.image_logits, "image findings", error));
+    }
+    const float *boxes = tensor_data(r->outputs.boxes);
     for (int i = 0; i < count; i++) {
         ++*made; /* also when it is made in part: it is freed like the others */
+        out[i] = (carina_location){0};
+        if (readings) TRY(make_reading(&readings[i], l, r, i, error));
         TRY(make_location(&out[i], l, studies[i], boxes + (size_t)i * 4 * (size_t)l->file.regions->region_count,
                           error));
     }
     return CARINA_OK;
 }
 
-carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,
-                          carina_error *error) {
+carina_status locator_read(locator *l, const study *const *studies, int count, carina_location *out,
+                           locator_reading *readings, carina_error *error) {
     int made = 0;
     carina_status status = CARINA_OK;
     while (status == CARINA_OK && made < count) {
         int films = count - made < l->batch ? count - made : l->batch;
         recording *r = films == 1 ? &l->single : &l->many;
-        status = run_batch(l, r, studies + made, films, out + made, &made, error);
+        status = run_batch(l, r, studies + made, films, out + made, readings ? readings + made : NULL, &made, error);
     }
     if (status != CARINA_OK) {
-        while (made > 0) carina_location_free(&out[--made]);
+        while (made > 0) {
+            carina_location_free(&out[--made]);
+            if (readings) locator_reading_free(&readings[made]);
+        }
     }
     return status;
+}
+
+carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,
+                          carina_error *error) {
+    return locator_read(l, studies, count, out, NULL, error);
 }

@@ -12,13 +12,15 @@
 #include "atlas/atlas.h"
 #include "base/threads.h"
 #include "carina/locate.h"
+#include "model/model_file.h"
 #include "pipeline/study.h"
 
 typedef struct locator locator;
 
 typedef struct locator_options {
-    int threads; /* 0: all processors this process may use */
-    bool bf16;   /* products in bf16 */
+    int threads;    /* 0: all processors this process may use */
+    bool bf16;      /* products in bf16 */
+    bool attention; /* locator_read gives the attention of the feature extraction module too */
 } locator_options;
 
 /* name as in model_path.h; NULL: the default model. options may be NULL. */
@@ -26,6 +28,8 @@ carina_status locator_open(locator **out, const char *name, const locator_option
 void locator_close(locator *l); /* accepts NULL */
 
 /* Borrowed from the locator. */
+const char *locator_path(const locator *l); /* of the model's file */
+const model_file *locator_model(const locator *l);
 const char *locator_name(const locator *l); /* of the model: its file's name without suffix */
 const atlas *locator_regions(const locator *l);
 thread_pool *locator_threads(locator *l); /* for reading films between calls */
@@ -34,5 +38,18 @@ int locator_batch(const locator *l);      /* how many films one run of the netwo
 /* out[0 .. count - 1] are made (carina_location_free) for studies[0 .. count - 1], in batches. On error none is. */
 carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,
                           carina_error *error);
+
+/* What the network says beside the boxes of one film. */
+typedef struct locator_reading {
+    float *features;     /* [N, R] the region features */
+    float *image_logits; /* [labels] */
+    float *attention;    /* [N, grid, grid] over the network's square, each region's sums to 1; NULL when not asked */
+    int grid;            /* patches on a side of the square */
+} locator_reading;
+
+/* The same with readings[0 .. count - 1] (locator_reading_free). On error neither is made. */
+carina_status locator_read(locator *l, const study *const *studies, int count, carina_location *out,
+                           locator_reading *readings, carina_error *error);
+void locator_reading_free(locator_reading *reading); /* accepts an empty one */
 
 #endif

@@ -15,14 +15,14 @@ const char *carina_version(void) { return build_version(); }
 carina_status carina_model_open(carina_model **out, const char *name, const carina_model_options *options,
                                 carina_error *error) {
     if (!out) return error_set(error, CARINA_ERROR_ARGUMENT, "carina_model_open: out is NULL");
-    locator_options chosen = {0, false};
+    locator_options chosen = {0};
     if (options) {
         if (options->threads < 0)
             return error_set(error, CARINA_ERROR_ARGUMENT, "carina_model_open: %d threads", options->threads);
         if (options->arithmetic != CARINA_F32 && options->arithmetic != CARINA_BF16)
             return error_set(error, CARINA_ERROR_ARGUMENT, "carina_model_open: unknown arithmetic %d",
                              (int)options->arithmetic);
-        chosen = (locator_options){options->threads, options->arithmetic == CARINA_BF16};
+        chosen = (locator_options){.threads = options->threads, .bf16 = options->arithmetic == CARINA_BF16};
     }
     carina_model *model = calloc(1, sizeof *model);
     if (!model) return error_memory(error, "a model", sizeof *model);

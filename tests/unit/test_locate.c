@@ -103,8 +103,8 @@ static void test_batches_and_threads(void **state) {
         pointers[i] = &studies[i];
     }
     locator *one, *two;
-    assert_int_equal(locator_open(&one, MODEL, &(locator_options){1, false}, &error), CARINA_OK);
-    assert_int_equal(locator_open(&two, MODEL, &(locator_options){2, false}, &error), CARINA_OK);
+    assert_int_equal(locator_open(&one, MODEL, &(locator_options){.threads = 1}, &error), CARINA_OK);
+    assert_int_equal(locator_open(&two, MODEL, &(locator_options){.threads = 2}, &error), CARINA_OK);
     assert_string_equal(locator_name(one), "test-locate-model");
     assert_int_equal(locator_batch(one), 8);
     carina_location a[FILMS], b[FILMS], single;

@@ -1,0 +1,34 @@
+/* From image logits to probabilities and yes or no: what was fitted on a validation set, kept in the model's file.
+ *
+ * Metadata key "calibration" of a model file, a JSON object with one number for each image label, in their order:
+ *     {"temperature": [1.3, ...], "threshold": [0.21, ...], "fitted_on": "chest_imagenome=data valid, 480 films"}
+ * probability = sigmoid(logit / temperature), present when probability >= threshold. temperature is within 0.01 and
+ * 100, threshold within 0 and 1; fitted_on may be missing. Without the key: temperature 1, threshold 0.5,
+ * "uncalibrated".
+ */
+#ifndef PIPELINE_CALIBRATION_H
+#define PIPELINE_CALIBRATION_H
+
+#include <stdbool.h>
+
+#include "model/model_file.h"
+
+#define CALIBRATION_KEY        "calibration"
+#define CALIBRATION_MAX_LABELS 1024
+
+typedef struct calibration {
+    bool fitted;
+    char fitted_on[200];
+    int label_count;
+    float temperature[CALIBRATION_MAX_LABELS], threshold[CALIBRATION_MAX_LABELS];
+} calibration;
+
+/* path: of the model, for messages. A calibration that makes no sense is CARINA_ERROR_FORMAT, never passed over. */
+carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error);
+
+float calibration_probability(const calibration *c, int label, float logit);
+
+/* "Atelectasis" of the 14 CheXpert labels; of other models NULL. Borrowed. */
+const char *calibration_label(const calibration *c, int label);
+
+#endif

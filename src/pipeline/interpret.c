@@ -1,0 +1,159 @@
+/* Retrieval, findings and the film check over a locator; see interpret.h. */
+#include "pipeline/interpret.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "index/index_file.h"
+#include "model/model_fingerprint.h"
+
+#define MODEL_ENDING    ".safetensors"
+#define DATABASE_ENDING ".sentences.sqlite"
+
+struct interpreter {
+    locator *locator;
+    char *path; /* of the database; NULL: none */
+    sentence_index *index;
+    int top;
+    calibration calibration;
+    char print[FINGERPRINT_TEXT];
+};
+
+const char *interpreter_database_path(const interpreter *i) { return i->path; }
+const sentence_index *interpreter_database(const interpreter *i) { return i->index; }
+const char *interpreter_fingerprint(const interpreter *i) { return i->print; }
+const calibration *interpreter_calibration(const interpreter *i) { return &i->calibration; }
+
+/* *out NULL: there is no file beside the model. */
+static carina_status find_database(char **out, const char *model, carina_error *error) {
+    size_t length = strlen(model), ending = strlen(MODEL_ENDING);
+    if (length > ending && strcmp(model + length - ending, MODEL_ENDING) == 0) length -= ending;
+    if (asprintf(out, "%.*s" DATABASE_ENDING, (int)length, model) < 0) {
+        *out = NULL;
+        return error_memory(error, "the path of a database", length);
+    }
+    if (file_exists(*out)) return CARINA_OK;
+    free(*out);
+    *out = NULL;
+    return CARINA_OK;
+}
+
+static carina_status open_database(interpreter *i, const char *path, carina_error *error) {
+    const model_file *model = locator_model(i->locator);
+    if (path) {
+        i->path = strdup(path);
+        if (!i->path) return error_memory(error, path, strlen(path));
+    } else {
+        TRY(find_database(&i->path, locator_path(i->locator), error));
+    }
+    if (!i->path) return CARINA_OK;
+    const sentence_index_use use = {
+        .regions = model->regions, .model_fingerprint = i->print, .width = model->model->config.feature_size};
+    return index_file_read(&i->index, i->path, &use, error);
+}
+
+carina_status interpreter_open(interpreter **out, locator *l, const interpreter_options *options, carina_error *error) {
+    if (options->top < 1 || options->top > SENTENCE_INDEX_MAX_K)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%d sentences a region: between 1 and %d are given",
+                         options->top, SENTENCE_INDEX_MAX_K);
+    interpreter *i = calloc(1, sizeof *i);
+    if (!i) return error_memory(error, "an interpreter", sizeof *i);
+    i->locator = l;
+    i->top = options->top;
+    fingerprint_text(i->print, model_fingerprint(locator_model(l)->model->parameters));
+    carina_status status = calibration_read(&i->calibration, locator_model(l), locator_path(l), error);
+    if (status == CARINA_OK) status = open_database(i, options->database, error);
+    if (status == CARINA_OK)
+        *out = i;
+    else
+        interpreter_close(i);
+    return status;
+}
+
+void interpreter_close(interpreter *i) {
+    if (!i) return;
+    sentence_index_free(i->index);
+    free(i->path);
+    free(i);
+}
+
+void interpretation_free(interpretation *made) {
+    carina_location_free(&made->location);
+    locator_reading_free(&made->reading);
+    free(made->regions);
+    free(made->findings);
+    free(made->hits);
+    *made = (interpretation){0};
+}
+
+static bool says_healthy(const char *sentence, const char *display) {
+    size_t length = strlen(display);
+    return strncmp(sentence, display, length) == 0 && strcmp(sentence + length, " is healthy.") == 0;
+}
+
+/* The nearest sentences of every region. */
+static carina_status retrieve(const interpreter *i, interpretation *out, carina_error *error) {
+    const atlas *regions = locator_regions(i->locator);
+    size_t places = (size_t)regions->region_count * (size_t)i->top;
+    similarity_hit *found = calloc(places, sizeof *found);
+    int *counts = calloc((size_t)regions->region_count, sizeof *counts);
+    out->hits = calloc(places, sizeof *out->hits);
+    carina_status status =
+        found && counts && out->hits ? CARINA_OK : error_memory(error, "sentences", places * sizeof *out->hits);
+    if (status == CARINA_OK)
+        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features, i->top, found,
+                                           counts, error);
+    for (int r = 0; status == CARINA_OK && r < regions->region_count; r++) {
+        const sentence_entry *entries = sentence_index_region(i->index, r)->entries;
+        region_sentence_hit *hits = out->hits + (size_t)r * (size_t)i->top;
+        for (int k = 0; k < counts[r]; k++) {
+            const similarity_hit *h = &found[(size_t)r * (size_t)i->top + (size_t)k];
+            hits[k] = (region_sentence_hit){entries[h->row].text, entries[h->row].seen, h->similarity};
+        }
+        out->regions[r] = (interpreted_region){.count = counts[r], .sentences = hits};
+        out->regions[r].healthy = counts[r] > 0 && says_healthy(hits[0].text, regions->regions[r].display_name);
+    }
+    free(found);
+    free(counts);
+    return status;
+}
+
+/* The location and the reading are there; the rest of one film. */
+static carina_status complete(const interpreter *i, interpretation *out, const study *film_study, carina_error *error) {
+    const calibration *c = &i->calibration;
+    box boxes[ATLAS_MAX_REGIONS];
+    for (int r = 0; r < out->location.region_count; r++) {
+        const carina_region *at = &out->location.regions[r];
+        boxes[r] = (box){at->x1, at->y1, at->x2, at->y2};
+    }
+    out->regions = calloc((size_t)out->location.region_count, sizeof *out->regions);
+    out->findings = calloc((size_t)c->label_count, sizeof *out->findings);
+    if (!out->regions || !out->findings) return error_memory(error, "an interpretation", 0);
+    out->finding_count = c->label_count;
+    for (int k = 0; k < c->label_count; k++) {
+        float probability = calibration_probability(c, k, out->reading.image_logits[k]);
+        out->findings[k] = (interpreted_finding){calibration_label(c, k), probability, c->threshold[k],
+                                                 probability >= c->threshold[k]};
+    }
+    if (i->index) TRY(retrieve(i, out, error));
+    return film_check_run(&out->check, &film_study->film, locator_regions(i->locator), boxes, error);
+}
+
+carina_status interpreter_run(interpreter *i, const study *const *films, int count, interpretation *out,
+                              carina_error *error) {
+    carina_location *found = calloc((size_t)count, sizeof *found);
+    locator_reading *readings = calloc((size_t)count, sizeof *readings);
+    carina_status status =
+        found && readings ? CARINA_OK : error_memory(error, "films", (size_t)count * sizeof *readings);
+    if (status == CARINA_OK) status = locator_read(i->locator, films, count, found, readings, error);
+    if (status == CARINA_OK) {
+        for (int k = 0; k < count; k++) out[k] = (interpretation){.location = found[k], .reading = readings[k]};
+        for (int k = 0; status == CARINA_OK && k < count; k++) status = complete(i, &out[k], films[k], error);
+        for (int k = 0; status != CARINA_OK && k < count; k++) interpretation_free(&out[k]);
+    }
+    free(found);
+    free(readings);
+    return status;
+}

@@ -1,0 +1,212 @@
+/* The film check's scoring, its measures on pictures drawn here, and the attention of module F. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "model/apm_attention.h"
+#include "pipeline/calibration.h"
+#include "pipeline/film_check.h"
+#include "pipeline/film_check_table.h"
+
+#define WIDTH  240
+#define HEIGHT 280
+
+/* Every region at its usual place, with the lungs' box at (30, 30) to (210, 230). */
+static void usual_boxes(box *boxes) {
+    for (int r = 0; r < 36; r++) {
+        float x = 30 + 180 * film_place_mean[r][0], y = 30 + 200 * film_place_mean[r][1];
+        float w = 180 * film_place_mean[r][2], h = 200 * film_place_mean[r][3];
+        boxes[r] = (box){x - w / 2, y - h / 2, x + w / 2, y + h / 2};
+    }
+}
+
+/* The mean thorax as a film: what lies outside it is dark. */
+static void draw_thorax(film *f, bool mirrored) {
+    carina_error error;
+    memset(f, 0, sizeof *f);
+    assert_int_equal(image_create(&f->picture, WIDTH, HEIGHT, &error), CARINA_OK);
+    f->file_width = WIDTH;
+    f->file_height = HEIGHT;
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH; x++) {
+            int column = (int)floor((x - 33.6) / 7.2), row = (int)floor((y - 34.0) / 9.0);
+            bool inside = column >= 0 && column < FILM_THORAX_SIDE && row >= 0 && row < FILM_THORAX_SIDE;
+            if (mirrored) column = FILM_THORAX_SIDE - 1 - column;
+            f->picture.value[y * WIDTH + x] =
+                inside ? 0.5f + 0.22f * film_mean_thorax[row * FILM_THORAX_SIDE + column] : 0.1f + 0.0003f * (float)y;
+        }
+}
+
+static film_check check(film *f, const box *boxes) {
+    film_check c;
+    carina_error error;
+    if (film_check_run(&c, f, atlas_anatomix36(), boxes, &error) != CARINA_OK) fail_msg("%s", error.message);
+    assert_true(c.score >= 0 && c.score <= 1);
+    return c;
+}
+
+static void test_thorax_is_accepted(void **state) {
+    (void)state;
+    film f;
+    box boxes[36];
+    usual_boxes(boxes);
+    draw_thorax(&f, false);
+    film_check c = check(&f, boxes);
+    assert_false(c.refused);
+    assert_true(c.measure[FILM_MEASURE_LIKENESS] > 0.9f);
+    assert_true(c.side > 0.5f);
+    assert_string_equal(c.mirrored, "");
+    film_free(&f);
+}
+
+static void test_mirrored_is_flagged(void **state) {
+    (void)state;
+    film f;
+    box boxes[36];
+    usual_boxes(boxes);
+    int left = atlas_find(atlas_anatomix36(), "left lung"), right = atlas_find(atlas_anatomix36(), "right lung");
+    draw_thorax(&f, true);
+    assert_true(check(&f, boxes).side < -0.5f);
+    assert_string_equal(check(&f, boxes).mirrored, ""); /* the boxes do not say so */
+    box kept = boxes[left];
+    boxes[left] = boxes[right];
+    boxes[right] = kept;
+    film_check c = check(&f, boxes);
+    assert_false(c.refused);
+    assert_non_null(strstr(c.mirrored, "left lung"));
+    film_free(&f);
+    draw_thorax(&f, false);
+    strcpy(f.attributes.orientation[0], "R");
+    assert_non_null(strstr(check(&f, boxes).mirrored, "orientation"));
+    strcpy(f.attributes.orientation[0], "L");
+    assert_string_equal(check(&f, boxes).mirrored, "");
+    film_free(&f);
+}
+
+static void test_others_are_refused(void **state) {
+    (void)state;
+    film f;
+    box boxes[36];
+    usual_boxes(boxes);
+    draw_thorax(&f, false);
+    size_t count = WIDTH * HEIGHT;
+    for (size_t i = 0; i < count; i++) f.picture.value[i] = 1 - f.picture.value[i];
+    assert_true(check(&f, boxes).refused);
+    for (size_t i = 0; i < count; i++) f.picture.value[i] = (float)(i * 2654435761u % 1000) / 1000;
+    assert_true(check(&f, boxes).refused);
+    for (size_t i = 0; i < count; i++) f.picture.value[i] = 0.5f;
+    film_check c = check(&f, boxes);
+    assert_true(c.refused && c.score == 0);
+    film_free(&f);
+    draw_thorax(&f, false);
+    f.colour = 0.3f;
+    c = check(&f, boxes);
+    assert_true(c.refused);
+    assert_int_equal(c.reason, FILM_MEASURE_GREY);
+    f.colour = 0;
+    for (int r = 0; r < 36; r++) boxes[r] = (box){0, 0, 10, 10};
+    assert_true(check(&f, boxes).refused);
+    for (int r = 0; r < 36; r++) boxes[r] = (box){5, 5, 5, 5}; /* empty */
+    assert_true(check(&f, boxes).refused);
+    film_free(&f);
+}
+
+static void test_unmeasured_plays_no_part(void **state) {
+    (void)state;
+    film_check c = {0};
+    for (int i = 0; i < FILM_MEASURE_COUNT; i++) c.measure[i] = NAN;
+    film_check_score(&c);
+    assert_true(c.score == 1 && !c.refused);
+    c.measure[FILM_MEASURE_SPREAD] = 0;
+    film_check_score(&c);
+    assert_true(c.score == 0 && c.refused && c.reason == FILM_MEASURE_SPREAD);
+}
+
+/* ---- attention ---- */
+
+static void test_attention(void **state) {
+    (void)state;
+    apm_config config = {.backbone = {.depth = 18, .width = 0.0625, .norm = RESNET_GROUP},
+                         .model_width = 8,
+                         .heads = 2,
+                         .encoder_layers = 1,
+                         .decoder_layers = 1,
+                         .ffn_width = 8,
+                         .region_count = 2,
+                         .feature_size = 4,
+                         .feature_heads = 2,
+                         .label_count = 14,
+                         .image_height = 64,
+                         .image_width = 64};
+    apm *model;
+    carina_error error;
+    assert_int_equal(apm_create(&model, &config, 1, &error), CARINA_OK);
+    /* Identity for queries and keys: scores are dot products per head of 4. */
+    parameter_fill(model->feature_attention.in_weight, 0);
+    parameter_fill(model->feature_attention.in_bias, 0);
+    for (int i = 0; i < 8; i++)
+        model->feature_attention.in_weight->value[i * 8 + i] =
+            model->feature_attention.in_weight->value[64 + i * 8 + i] = 1;
+    float decoded[2][8] = {{2, 0, 0, 0, 0, 0, 0, 0}}, patches[3][8] = {{1}, {0, 1}, {0, 0, 0, 0, 1}}, out[2][3];
+    assert_int_equal(apm_attention(out[0], model, decoded[0], patches[0], 3, &error), CARINA_OK);
+    /* head 1: softmax(2/2, 0, 0); head 2: even */
+    float e = expf(1), first = (e / (e + 2) + 1.0f / 3) / 2, others = (1 / (e + 2) + 1.0f / 3) / 2;
+    assert_float_equal(out[0][0], first, 1e-6);
+    assert_float_equal(out[0][1], others, 1e-6);
+    assert_float_equal(out[0][2], others, 1e-6);
+    for (int p = 0; p < 3; p++) assert_float_equal(out[1][p], 1.0f / 3, 1e-6);
+    apm_free(model);
+}
+
+/* ---- calibration ---- */
+
+static carina_status calibrate(calibration *out, const char *text, carina_error *error) {
+    apm network = {.config.label_count = 2};
+    char key[] = CALIBRATION_KEY, value[200];
+    snprintf(value, sizeof value, "%s", text);
+    tensor_file_entry note = {.key = key, .value = value};
+    model_file file = {.model = &network, .notes = &note, .note_count = *text ? 1 : 0};
+    return calibration_read(out, &file, "m.safetensors", error);
+}
+
+static void test_calibration(void **state) {
+    (void)state;
+    calibration *c = malloc(sizeof *c);
+    carina_error error;
+    assert_int_equal(calibrate(c, "", &error), CARINA_OK);
+    assert_false(c->fitted);
+    assert_float_equal(calibration_probability(c, 1, 0), 0.5f, 1e-6);
+    assert_int_equal(
+        calibrate(c, "{\"temperature\": [2, 1], \"threshold\": [0.2, 0.9], \"fitted_on\": \"a set\"}", &error),
+        CARINA_OK);
+    assert_true(c->fitted);
+    assert_string_equal(c->fitted_on, "a set");
+    assert_float_equal(calibration_probability(c, 0, 2), 1 / (1 + expf(-1)), 1e-6);
+    assert_float_equal(c->threshold[1], 0.9f, 1e-6);
+    static const char *const wrong[] = {"[]",
+                                        "{\"temperature\": [1, 1]}",
+                                        "{\"temperature\": [1], \"threshold\": [0.5]}",
+                                        "{\"temperature\": [0, 1], \"threshold\": [0.5, 0.5]}",
+                                        "{\"temperature\": [1, 1], \"threshold\": [0.5, 1.5]}",
+                                        "nonsense"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(calibrate(c, wrong[i], &error), CARINA_ERROR_FORMAT);
+        assert_non_null(strstr(error.message, "m.safetensors"));
+    }
+    free(c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thorax_is_accepted), cmocka_unit_test(test_mirrored_is_flagged),
+        cmocka_unit_test(test_others_are_refused), cmocka_unit_test(test_unmeasured_plays_no_part),
+        cmocka_unit_test(test_attention),          cmocka_unit_test(test_calibration),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
