@@ -8,7 +8,7 @@ cmake_options = $(if $(filter-out default,$(origin CC)),-DCMAKE_C_COMPILER=$(CC)
                 $(if $(filter-out default,$(origin CXX)),-DCMAKE_CXX_COMPILER=$(CXX)) \
                 $(if $(PREFIX),-DCMAKE_INSTALL_PREFIX=$(PREFIX))
 
-.PHONY: all demo test bench check-sanitize format install clean default-model packages
+.PHONY: all demo test bench check-sanitize format install clean default-model text-encoder packages
 
 all: packages
 	@cmake -S . -B $(BUILD) -G Ninja $(cmake_options) > $(BUILD)-configure.log || { cat $(BUILD)-configure.log; exit 1; }
@@ -44,6 +44,10 @@ install: all
 # The run that made models/: starts it (or goes on) in runs/ and checks the first losses against the committed ones.
 default-model: all
 	@tools/default_model.sh $(BUILD)
+
+# Trains a small text encoder in runs/text-small.
+text-encoder: all
+	@tools/text_encoder.sh $(BUILD)
 
 clean:
 	@rm -rf build build-*
