@@ -84,8 +84,9 @@ static void fill_row(text_encoder *e, int64_t row, const text_span *sentence) {
 }
 
 static void copy_row(float *to, uint64_t index, tensor *from, int64_t row) {
+    if (!to) return; /* not asked for, and an encoder without a projector has no such tensor */
     int64_t width = tensor_size(from, 1);
-    if (to) memcpy(to + index * (uint64_t)width, tensor_data(from) + row * width, (size_t)width * sizeof *to);
+    memcpy(to + index * (uint64_t)width, tensor_data(from) + row * width, (size_t)width * sizeof *to);
 }
 
 /* ---- all of them ---- */
