@@ -1,0 +1,39 @@
+#!/bin/bash
+# A text encoder from nothing: phantoms' sentences and a plain file, words, masked words, similarity; interrupted and
+# resumed it ends the same.
+set -u
+folder=$(mktemp -d "${TMPDIR:-/tmp}/carina-text-train-XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+fail() { echo "text_train.sh: $*" >&2; exit 1; }
+
+"$CARINA" data phantom --out "$folder/films" --count 24 --size 96 --no-masks --split train=0.75,valid=0.25 >/dev/null 2>&1
+printf 'No acute process.\nThe heart is mildly enlarged.\n' >"$folder/more.txt"
+small="data.train.annotations=$folder/films data.validation.annotations=$folder/films runs=$folder/runs"
+small="$small model.width=32 model.heads=2 model.layers=1 model.ffn_width=32 model.positions=32 vocabulary.size=300"
+small="$small training.steps=12 similarity.from_step=6 training.batch_size=4 similarity.pairs=4 similarity.tokens=16"
+small="$small training.validate_every=6 training.log_every=3 training.dtype=f32 optimizer.warmup_steps=2"
+
+"$CARINA" train "$ROOT/configs/text-encoder.yaml" $small name=full "data.texts=[$folder/more.txt]" --quiet --threads 2 \
+    >"$folder/out" || fail "training failed"
+grep -q 'finished at step 12 of 12' "$folder/out" || fail "no end: $(cat "$folder/out")"
+full=$folder/runs/full
+for file in best last; do
+    for part in config.json vocab.txt tokenizer_config.json model.safetensors; do
+        [ -s "$full/$file/$part" ] || fail "no $file/$part"
+    done
+done
+grep -q 'training sentences' "$full/log.txt" && grep -q 'hidden words guessed' "$full/log.txt" || fail "log: $(cat "$full/log.txt")"
+grep -q '"similarity_loss"' "$full/metrics.jsonl" || fail "no similarity loss"
+
+# Stopped in the first stage, and again in the second: the same bits in the end.
+"$CARINA" train "$full/config.yaml" name=cut --quiet --threads 1 --stop-after 4 >/dev/null || fail "cut 1"
+"$CARINA" train "$full/config.yaml" name=cut --quiet --threads 2 --resume --stop-after 5 >/dev/null || fail "cut 2"
+"$CARINA" train "$full/config.yaml" name=cut --quiet --threads 1 --resume --tolerance 0 \
+    --check-losses "$full/first_losses.txt" >"$folder/out" || fail "resumed losses: $(cat "$folder/out")"
+for file in checkpoint.safetensors last/model.safetensors; do # apart from names and seconds, which the metadata has
+    tail -c 4000 "$full/$file" | cmp -s - <(tail -c 4000 "$folder/runs/cut/$file") || fail "$file differs after resuming"
+done
+"$CARINA" train "$full/config.yaml" name=cut --quiet --resume >"$folder/out" || fail "resuming a finished run"
+grep -q 'finished already' "$folder/out" || fail "did it again: $(cat "$folder/out")"
+
+echo "text_train.sh: ok"
