@@ -41,7 +41,7 @@ static void boxes_land_on_their_pixels(void **state) {
     image film = grey_film(1000, 800);
     /* The file's pixels were twice as high as wide: its frame has half the rows. */
     draw_box boxes[] = {{{200, 100, 600, 300}, NULL, 0xff0000, DRAW_SOLID}};
-    draw_film what = {&film, 1000, 400, boxes, 1, NULL};
+    draw_film what = {&film, 1000, 400, NULL, boxes, 1, NULL};
     carina_error error;
     if (draw_overlay(path, &what, 1000, &error) != CARINA_OK) fail_msg("%s", error.message);
     raster picture = load(path);
@@ -77,7 +77,7 @@ static void labels_never_overlap(void **state) {
     draw_box boxes[36];
     for (int i = 0; i < 36; i++) /* all in one place, the worst case */
         boxes[i] = (draw_box){{250, 250, 262 + (float)(i % 5), 262}, "nose", 0xffffff, (draw_line)(i % 3)};
-    draw_film what = {&film, 0, 0, boxes, 36, "thirty-six"};
+    draw_film what = {&film, 0, 0, NULL, boxes, 36, "thirty-six"};
     carina_error error;
     if (draw_overlay(path, &what, 0, &error) != CARINA_OK) fail_msg("%s", error.message);
     raster picture = load(path);
@@ -103,7 +103,7 @@ static void any_text_and_box_is_survived(void **state) {
          0x00ff00,
          DRAW_SOLID},
     };
-    draw_film what = {&film, 0, 0, boxes, 4, "caption \xc3"};
+    draw_film what = {&film, 0, 0, NULL, boxes, 4, "caption \xc3"};
     carina_error error;
     assert_int_equal(draw_overlay(TEST_TMP "/odd.png", &what, 0, &error), CARINA_OK);
     draw_film many[5] = {what, what, what, what, what};
