@@ -8,6 +8,7 @@ Writes OUT/KIND-N.png (8-bit grey, photographs in colour): kinds that need no fi
 Nothing is random but by a fixed seed.
 """
 import math
+import os
 import random
 import struct
 import subprocess
@@ -130,6 +131,7 @@ def one_lung(film):
 
 def main():
     out, films = sys.argv[1], sys.argv[2:]
+    os.makedirs(out, exist_ok=True)
     made = {"noise": noise, "blank": blank, "gradient": gradient, "text": text, "grey-photograph": grey_photograph, "hand": hand}
     for name, make in list(made.items()) + [("photograph", photograph)]:
         for n in range(8):
