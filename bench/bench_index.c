@@ -15,21 +15,10 @@
 
 #include "base/progress.h"
 #include "base/random.h"
+#include "bench.h"
 #include "index/index_file.h"
 
 #define WIDTH 16
-
-static const char *option(int count, char **arguments, const char *key, const char *otherwise) {
-    size_t length = strlen(key);
-    for (int i = 2; i < count; i++)
-        if (strncmp(arguments[i], key, length) == 0 && arguments[i][length] == '=') return arguments[i] + length + 1;
-    return otherwise;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void check(carina_status status, const carina_error *error) {
     if (status == CARINA_OK) return;
