@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
     }
     carina_status status = apm_create(&model, &config, 36, &error);
     if (status == CARINA_OK && flat) parameter_fill(model->queries, 0);
-    if (status == CARINA_OK) status = model_file_save(argv[1], model, regions, MODEL_FILE_F32, NULL, 0, &error);
+    if (status == CARINA_OK) status = model_file_save(argv[1], model, NULL, regions, MODEL_FILE_F32, NULL, 0, &error);
     apm_free(model);
     if (status != CARINA_OK) fprintf(stderr, "make_model: %s\n", error.message);
     return status == CARINA_OK ? 0 : 1;

@@ -165,12 +165,16 @@ static int run_sentences(const void *values, int count, char *const *words) {
 /* ---- build ---- */
 
 /* What turns sentences into embeddings: the one place that knows which kinds there are. */
-static carina_status open_embedder(sentence_embedder *out, const build_values *v, thread_pool *pool,
-                                   carina_error *error) {
+static carina_status open_embedder(sentence_embedder *out, const build_values *v, const model_file *model,
+                                   thread_pool *pool, carina_error *error) {
     if (!v->text_encoder) return imported_embeddings_open(out, v->embeddings, v->sentences, v->encoder_name, error);
     const text_encoder_options options = {
         .pool = pool, .type = v->dtype ? TENSOR_BF16 : TENSOR_F32, .projector = v->projector};
-    return text_embedder_open(out, v->text_encoder, &options, error);
+    if (v->projector && model->projector)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "--projector %s: the model has the projector that it was trained with; leave --projector out",
+                         v->projector);
+    return text_embedder_open(out, v->text_encoder, &options, model->projector, error);
 }
 
 static void close_embedder(sentence_embedder *embedder, const build_values *v) {
@@ -255,7 +259,7 @@ static carina_status build(int count, char *const *words, const build_values *v,
     sentence_index *index = NULL;
     carina_status status = load_model(&model, v, error);
     if (status == CARINA_OK) status = thread_pool_create(&pool, (int)v->threads, error);
-    if (status == CARINA_OK) status = open_embedder(&embedder, v, pool, error);
+    if (status == CARINA_OK) status = open_embedder(&embedder, v, &model, pool, error);
     if (status == CARINA_OK) status = check_width(&embedder, &model, error);
     if (status == CARINA_OK) status = build_index(&index, count, words, v, &model, &embedder, pool, error);
     if (status == CARINA_OK) warn_of_cut(&embedder, v);
@@ -351,7 +355,8 @@ const command command_index_build = {
         "Collects what the training films of data sets say of each region (`carina index sentences` lists it), and\n"
         "writes one SQLite file with every sentence, how often and where it was seen, and its embedding. The file\n"
         "knows the model and the text encoder that it was made with; opening it with others is an error. Validation\n"
-        "and test films are not read unless --allow-split names them.\n",
+        "and test films are not read unless --allow-split names them. A model that was trained with sentences has the\n"
+        "projector for its text encoder; for other models it is the encoder's own, or --projector's.\n",
     .examples =
         "carina index build --out phantom.sentences --text-encoder models/text chest_imagenome=data/phantom\n"
         "carina index build --out phantom.sentences --embeddings vectors.npy --sentences sentences.txt \\\n"

@@ -38,8 +38,9 @@ static void print_info(const char *path, const model_file *m) {
            version ? version : "?", commit ? commit : "?");
     printf("model\n");
     print_indented(model ? model : "");
-    static const char *const shown[] = {"training_step", "validation_iou", "data_fingerprint", "imported_from"};
-    for (int i = 0; i < 4; i++)
+    static const char *const shown[] = {"training_step", "validation_iou", "data_fingerprint",
+                                        "text_encoder_fingerprint", "imported_from"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (model_file_note_text(m, shown[i])) printf("%s  %s\n", shown[i], model_file_note_text(m, shown[i]));
     if (model_file_note_text(m, "card")) printf("\n%s", model_file_note_text(m, "card"));
 }
@@ -149,6 +150,8 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
     if (status == CARINA_OK) status = apm_create_empty(&out->model, &config, error);
     if (status == CARINA_OK) status = model_file_copy_weights(out->model, &weights, path, error);
     if (status == CARINA_OK) status = model_file_check_weights(out->model, path, error);
+    if (status == CARINA_OK)
+        status = model_file_read_projector(&out->projector, &weights, path, config.feature_size, error);
     if (status == CARINA_OK) status = model_file_copy_regions(&out->regions, regions, error);
     atlas_free(loaded);
     tensor_file_free(&weights);
@@ -157,12 +160,13 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
 
 /* Notes of the source go along, but not those that every model file writes anew, nor a card that is replaced. */
 static int collect_notes(model_file_note *notes, const model_file *m, const char *source, const char *card) {
-    static const char *const written[] = {"format", "carina_version", "commit", "model", "regions", "card"};
+    static const char *const written[] = {"format",  "carina_version",           "commit", "model",
+                                          "regions", "text_encoder_fingerprint", "card"};
     int count = 0;
     for (uint64_t i = 0; i < m->note_count; i++) {
         bool skip = false;
         for (size_t k = 0; k < sizeof written / sizeof written[0]; k++)
-            if (strcmp(m->notes[i].key, written[k]) == 0 && (k < 5 || card)) skip = true;
+            if (strcmp(m->notes[i].key, written[k]) == 0 && (k < 6 || card)) skip = true;
         if (!skip) notes[count++] = (model_file_note){m->notes[i].key, m->notes[i].value};
     }
     if (!m->note_count) notes[count++] = (model_file_note){"imported_from", source};
@@ -181,8 +185,8 @@ static carina_status import(const char *path, const import_values *v, carina_err
     if (status == CARINA_OK && !notes) status = error_memory(error, path, m.note_count * sizeof *notes);
     if (status == CARINA_OK) {
         int count = collect_notes(notes, &m, path_name(path), (const char *)card);
-        status = model_file_save(v->out, m.model, m.regions, v->dtype ? MODEL_FILE_BF16 : MODEL_FILE_F32, notes, count,
-                                 error);
+        status = model_file_save(v->out, m.model, m.projector, m.regions, v->dtype ? MODEL_FILE_BF16 : MODEL_FILE_F32,
+                                 notes, count, error);
     }
     free(notes);
     free(card);

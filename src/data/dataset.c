@@ -23,6 +23,12 @@ static const struct dataset_type {
 
 const char *dataset_type_name(int index) { return index >= 0 && (size_t)index < TYPE_COUNT ? types[index].name : NULL; }
 
+bool dataset_has_sentences(const char *type) {
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (strcmp(type, types[i].name) == 0) return types[i].has_sentences;
+    return false;
+}
+
 carina_status dataset_check_type(const char *type, carina_error *error) {
     const char *names[TYPE_COUNT];
     for (size_t i = 0; i < TYPE_COUNT; i++) {

@@ -1,14 +1,12 @@
-/* Counting sentences; see sentence_table.h. Films are read side by side, a chunk at a time, and counted in order. */
+/* Counting sentences; see sentence_table.h. */
 #include "data/sentence_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/progress.h"
+#include "data/film_scan.h"
 #include "data/string_index.h"
-
-#define CHUNK 64 /* films in memory at once */
 
 typedef struct row {
     sentence_row shown;
@@ -92,66 +90,25 @@ static carina_status count_sentence(sentence_table *table, int region, const cha
 
 /* ---- reading ---- */
 
-typedef struct reading {
-    const dataset *set;
-    uint64_t first;
-    sample *samples;
-    carina_status status[CHUNK];
-    carina_error errors[CHUNK];
-} reading;
+typedef struct counting {
+    sentence_table *table;
+    int regions;
+    const char *split;
+} counting;
 
-static void read_one(void *context, int shard, int worker) {
-    (void)worker;
-    reading *r = context;
-    r->status[shard] = dataset_read(r->set, r->first + (uint64_t)shard, false, &r->samples[shard], &r->errors[shard]);
-}
-
-static carina_status count_film(sentence_table *table, const sample *s, int regions, const char *split,
-                                carina_error *error) {
-    for (int i = 0; i < regions; i++)
-        if (s->sentences[i]) TRY(count_sentence(table, i, s->sentences[i], split, s->id, error));
-    table->films++;
+static carina_status count_film(void *context, uint64_t index, const sample *s, carina_error *error) {
+    (void)index;
+    counting *c = context;
+    for (int i = 0; i < c->regions; i++)
+        if (s->sentences[i]) TRY(count_sentence(c->table, i, s->sentences[i], c->split, s->id, error));
+    c->table->films++;
     return CARINA_OK;
-}
-
-static carina_status read_chunk(sentence_table *table, reading *r, int films, const char *split, thread_pool *pool,
-                                carina_error *error) {
-    carina_status status = CARINA_OK;
-    thread_pool_run(pool, films, read_one, r);
-    for (int i = 0; i < films; i++) {
-        if (status == CARINA_OK && r->status[i] != CARINA_OK) {
-            status = r->status[i];
-            if (error) *error = r->errors[i];
-        }
-        if (status == CARINA_OK)
-            status = count_film(table, &r->samples[i], r->set->regions->region_count, split, error);
-        if (r->status[i] == CARINA_OK) sample_free(&r->samples[i]);
-    }
-    return status;
 }
 
 carina_status sentence_table_read(sentence_table *table, const dataset *set, const char *split, thread_pool *pool,
                                   const char *title, carina_error *error) {
-    uint64_t count = dataset_count(set);
-    reading *r = calloc(1, sizeof *r);
-    sample *samples = calloc(CHUNK, sizeof *samples);
-    carina_status status = CARINA_OK;
-    if (!r || !samples) status = error_memory(error, "films", CHUNK * sizeof *samples);
-    progress *line = title ? progress_start(title, "films", 0, count) : NULL;
-    for (uint64_t first = 0; first < count && status == CARINA_OK; first += CHUNK) {
-        r->set = set;
-        r->samples = samples;
-        r->first = first;
-        status = read_chunk(table, r, (int)(count - first < CHUNK ? count - first : CHUNK), split, pool, error);
-        progress_update(line, count - first < CHUNK ? count : first + CHUNK, NULL);
-        if (status == CARINA_OK && progress_interrupted())
-            status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted after %llu films: nothing was written",
-                               (unsigned long long)table->films);
-    }
-    progress_finish(line);
-    free(samples);
-    free(r);
-    return status;
+    counting c = {table, set->regions->region_count, split};
+    return film_scan(set, pool, title, count_film, &c, error);
 }
 
 /* ---- the result ---- */

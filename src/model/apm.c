@@ -73,7 +73,8 @@ static void create_head(apm *m, model_builder *b) {
     m->box_layers[1] = linear_create(b, "bbox_embed.layers.1", width, width);
     m->box_layers[2] = linear_create(b, "bbox_embed.layers.2", width, 4);
     m->image_head = linear_create(b, "image_class_embed", width, c->label_count);
-    m->feature_attention = attention_create(b, "anat_obj_embs.mha", width, c->feature_heads);
+    if (c->features == APM_MODULE_F)
+        m->feature_attention = attention_create(b, "anat_obj_embs.mha", width, c->feature_heads);
     m->feature_linear = linear_create(b, "anat_obj_embs.linear", width, c->feature_size);
     if (b->failed) return;
     parameter_fill_xavier_uniform(m->projection_weight, b->random);
@@ -178,10 +179,14 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     out.boxes = out.layer_boxes[last];
 
     out.decoded = op_cast(g, decoded[last], TENSOR_F32);
-    tensor *region = attention_record(g, &m->feature_attention, decoded[last], memory, memory, 0);
-    out.region_features = linear_record(g, &m->feature_linear, op_cast(g, region, TENSOR_F32), ACTIVATION_NONE);
+    tensor *region = out.decoded;
+    if (m->config.features == APM_MODULE_F)
+        region = op_cast(g, attention_record(g, &m->feature_attention, decoded[last], memory, memory, 0), TENSOR_F32);
+    out.region_features = linear_record(g, &m->feature_linear, region, ACTIVATION_NONE);
     return out;
 }
+
+static tensor *shared(graph *g, tensor *loss, tensor *share) { return share ? op_multiply(g, loss, share) : loss; }
 
 apm_losses apm_record_loss(graph *g, const apm_outputs *outputs, const apm_targets *targets,
                            const apm_loss_options *options) {
@@ -191,12 +196,12 @@ apm_losses apm_record_loss(graph *g, const apm_outputs *outputs, const apm_targe
     int count = 0;
     losses.box = op_box_loss(g, outputs->boxes, targets->boxes, targets->present, &options->box);
     losses.labels = op_binary_cross_entropy(g, outputs->image_logits, targets->labels);
-    terms[count] = losses.labels, weights[count++] = options->label_weight;
-    terms[count] = losses.box, weights[count++] = 1.0f;
+    terms[count] = shared(g, losses.labels, options->label_share), weights[count++] = options->label_weight;
+    terms[count] = shared(g, losses.box, options->box_share), weights[count++] = 1.0f;
     for (int i = 0; options->auxiliary && i < DETR_MAX_LAYERS - 1; i++) {
         if (!outputs->layer_boxes[i] || outputs->layer_boxes[i] == outputs->boxes) continue;
-        terms[count] = op_box_loss(g, outputs->layer_boxes[i], targets->boxes, targets->present, &options->box);
-        weights[count++] = 1.0f;
+        tensor *box = op_box_loss(g, outputs->layer_boxes[i], targets->boxes, targets->present, &options->box);
+        terms[count] = shared(g, box, options->box_share), weights[count++] = 1.0f;
     }
     losses.total = op_sum_scalars(g, count, terms, weights);
     return losses;

@@ -5,6 +5,7 @@
  *       [CLS] -> Linear -> image logits [B, 14]
  *       N learned queries -> DETR decoder over the P encoded patches -> MLP, sigmoid -> boxes [B, N, 4]
  *       last decoder output -> attention over the patches (module F) -> Linear -> region features [B, N, R]
+ *       (without F, the paper's ablation: last decoder output -> Linear)
  *
  * Query i is always region i of the region set: no matching. Parameter names are those of an AnatomiX checkpoint
  * without its prefix "vis_model.".
@@ -15,16 +16,20 @@
 #include "model/detr.h"
 #include "model/resnet.h"
 
+/* Where region features come from: module F, or the decoder's output itself (the ablation without F). */
+typedef enum apm_features { APM_MODULE_F, APM_DECODER } apm_features;
+
 typedef struct apm_config {
     resnet_config backbone;
     int model_width; /* D, divisible by 4 and by heads */
     int heads;
     int encoder_layers, decoder_layers;
     int ffn_width;
-    int region_count; /* N */
-    int feature_size; /* R */
-    int feature_heads;
-    int label_count; /* 14 */
+    int region_count;  /* N */
+    int feature_size;  /* R */
+    int features;      /* apm_features */
+    int feature_heads; /* of module F */
+    int label_count;   /* 14 */
     int image_height,
         image_width; /* pixels of the letterboxed film; each divisible by 32 or rounded up by the strides */
     float dropout;   /* of sublayers' outputs, inside the FFN and of attention probabilities, as PyTorch's DETR */
@@ -44,7 +49,7 @@ typedef struct apm {
     parameter *queries; /* [N, D] */
     linear_layer box_layers[3];
     linear_layer image_head;
-    attention_layer feature_attention;
+    attention_layer feature_attention; /* empty without module F */
     linear_layer feature_linear;
 } apm;
 
@@ -77,10 +82,14 @@ typedef struct apm_loss_options {
     box_loss_options box;
     float label_weight;
     bool auxiliary; /* box loss on every decoder layer, summed */
+    /* [1], NULL: 1. This batch's part of the boxes and of the labels of all batches that make one step: losses are
+     * means, and so their weighted sum is the mean over the whole step. */
+    tensor *box_share, *label_share;
 } apm_loss_options;
 
 typedef struct apm_losses {
-    tensor *total, *box, *labels; /* box: the last decoder layer's, weighted L1 + GIoU */
+    tensor *total;        /* with the shares */
+    tensor *box, *labels; /* without; box: the last decoder layer's, weighted L1 + GIoU */
 } apm_losses;
 
 apm_losses apm_record_loss(graph *g, const apm_outputs *outputs, const apm_targets *targets,

@@ -37,6 +37,10 @@ static void add_head(float *out, float *scores, const float *query, const float 
 carina_status apm_attention(float *out, const apm *model, const float *decoded, const float *patch_features,
                             int64_t patches, carina_error *error) {
     const attention_layer *layer = &model->feature_attention;
+    if (model->config.features != APM_MODULE_F)
+        return error_set(error, CARINA_ERROR_UNSUPPORTED,
+                         "attention: the model takes its region features from the decoder (features: decoder), it has "
+                         "no feature extraction that could attend to anything");
     int64_t width = layer->width, regions = model->config.region_count, head_width = width / layer->heads;
     uint64_t floats = (uint64_t)(regions + patches) * (uint64_t)width + (uint64_t)patches;
     float *queries = malloc(floats * sizeof *queries);

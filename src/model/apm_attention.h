@@ -7,7 +7,7 @@
 #include "model/apm.h"
 
 /* decoded [N, D], patch_features [P, D] of one film (apm_outputs) -> out [N, P], the mean over F's heads; each region's
- * P numbers sum to 1. Errors: memory. */
+ * P numbers sum to 1. Errors: memory; a model without F is CARINA_ERROR_UNSUPPORTED. */
 carina_status apm_attention(float *out, const apm *model, const float *decoded, const float *patch_features,
                             int64_t patches, carina_error *error);
 

@@ -53,6 +53,7 @@ carina_status apm_infer_config(apm_config *out, const tensor_file *weights, cons
     TRY(axis_size(&in, "query_embed.weight", 2, 1, &out->model_width));
     TRY(axis_size(&in, "transformer.encoder.layers.0.linear1.weight", 2, 0, &out->ffn_width));
     TRY(axis_size(&in, "image_class_embed.weight", 2, 0, &out->label_count));
+    out->features = has(&in, "anat_obj_embs.mha.in_proj_weight") ? APM_MODULE_F : APM_DECODER;
     TRY(axis_size(&in, "anat_obj_embs.linear.weight", 2, 0, &out->feature_size));
     out->encoder_layers = count_of(&in, "transformer.encoder.layers.", ".linear1.weight", DETR_MAX_LAYERS);
     out->decoder_layers = count_of(&in, "transformer.decoder.layers.", ".linear1.weight", DETR_MAX_LAYERS);

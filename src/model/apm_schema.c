@@ -3,6 +3,7 @@
 #include "model/apm_schema.h"
 
 static const char *const norms[] = {"frozen", "batch", "group", NULL};
+static const char *const features[] = {"module_f", "decoder", NULL};
 
 #define FIELD(...) CONFIG_FIELD(apm_config, __VA_ARGS__)
 
@@ -18,6 +19,8 @@ static const config_field fields[] = {
     FIELD(decoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer decoder layers"),
     FIELD(ffn_width, "1024", 1, 65536, "width of the feed-forward layers"),
     FIELD(feature_size, "16", 1, 4096, "numbers in a region feature"),
+    CONFIG_CHOICE_KEY(apm_config, features, "features", "module_f", features,
+                      "region features from the feature extraction, or without it from the decoder", 0),
     FIELD(feature_heads, "2", 1, 64, "attention heads of the feature extraction"),
     CONFIG_KEY(apm_config, image_height, "image_size", "1024", 32, 4096, "side of the square the network sees", 0),
     FIELD(dropout, "0.1", 0, 0.9, "in the transformer"),

@@ -14,7 +14,9 @@
 #include "format/yaml.h"
 #include "model/apm_schema.h"
 
-#define FORMAT_NAME "carina-model-1"
+#define FORMAT_NAME  "carina-model-1"
+#define ENCODER_NOTE "text_encoder_fingerprint"
+#define PROJECTOR    "text_model.project_head.proj."
 
 /* ---- the region set as YAML ---- */
 
@@ -78,20 +80,26 @@ static carina_status describe_tensor(named_tensor *t, const parameter *p, model_
     return CARINA_OK;
 }
 
-carina_status model_file_save(const char *path, const apm *model, const atlas *regions, model_file_type type,
-                              const model_file_note *notes, int note_count, carina_error *error) {
-    const parameters *set = model->parameters;
+/* The model's parameters and then the projector's. */
+static const parameter *stored_parameter(const apm *model, const text_projector *projector, int i) {
+    int count = model->parameters->count;
+    return i < count ? model->parameters->items[i] : projector->parameters->items[i - count];
+}
+
+carina_status model_file_save(const char *path, const apm *model, const text_projector *projector, const atlas *regions,
+                              model_file_type type, const model_file_note *notes, int note_count, carina_error *error) {
+    int tensor_count = model->parameters->count + (projector ? projector->parameters->count : 0);
     apm_config config = model->config;
     const config_part part = {"", &apm_schema, &config};
     char *model_text = NULL, *region_text = NULL;
-    named_tensor *tensors = calloc((size_t)set->count + 1, sizeof *tensors);
-    tensor_file_entry *metadata = calloc((size_t)note_count + 5, sizeof *metadata);
+    named_tensor *tensors = calloc((size_t)tensor_count + 1, sizeof *tensors);
+    tensor_file_entry *metadata = calloc((size_t)note_count + 6, sizeof *metadata);
     carina_status status = tensors && metadata ? CARINA_OK : error_memory(error, path, 4096);
     if (status == CARINA_OK) status = config_dump(&model_text, &part, 1, error);
     if (status == CARINA_OK) status = regions_text(&region_text, regions, error);
     int described = 0;
-    for (; status == CARINA_OK && described < set->count; described++)
-        status = describe_tensor(&tensors[described], set->items[described], type, error);
+    for (; status == CARINA_OK && described < tensor_count; described++)
+        status = describe_tensor(&tensors[described], stored_parameter(model, projector, described), type, error);
     if (status == CARINA_OK) {
         uint64_t count = 0;
         metadata[count++] = (tensor_file_entry){constant("format"), constant(FORMAT_NAME)};
@@ -99,9 +107,11 @@ carina_status model_file_save(const char *path, const apm *model, const atlas *r
         metadata[count++] = (tensor_file_entry){constant("commit"), constant(build_commit())};
         metadata[count++] = (tensor_file_entry){constant("model"), model_text};
         metadata[count++] = (tensor_file_entry){constant("regions"), region_text};
+        if (projector && *projector->encoder)
+            metadata[count++] = (tensor_file_entry){constant(ENCODER_NOTE), constant(projector->encoder)};
         for (int i = 0; i < note_count; i++)
             metadata[count++] = (tensor_file_entry){constant(notes[i].key), constant(notes[i].value)};
-        status = safetensors_write(path, tensors, (uint64_t)set->count, metadata, count, error);
+        status = safetensors_write(path, tensors, (uint64_t)tensor_count, metadata, count, error);
     }
     for (int i = 0; i < described; i++)
         if (tensors[i].dtype == DTYPE_BF16) free((void *)(uintptr_t)tensors[i].data);
@@ -183,6 +193,57 @@ carina_status model_file_load_weights(apm *model, const char *path, carina_error
     return status;
 }
 
+/* ---- the projector ---- */
+
+/* Its sizes, which its shapes tell; *hidden 0: there is none. What it says of R must be the model's. */
+static carina_status projector_sizes(const tensor_file *file, const char *path, int features, int *width, int *hidden,
+                                     carina_error *error) {
+    const named_tensor *first = model_file_find_weight(file, PROJECTOR "0.weight");
+    *hidden = 0;
+    if (!first) return CARINA_OK;
+    const named_tensor *second = model_file_find_weight(file, PROJECTOR "2.weight");
+    if (!second || first->rank != 2 || second->rank != 2 || first->shape[0] < 1 || first->shape[0] > 65536 ||
+        first->shape[1] < 1 || first->shape[1] > 65536)
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: " PROJECTOR "0 and 2 are no projector's matrices", path);
+    if (second->shape[0] != (uint64_t)features)
+        return error_set(error, CARINA_ERROR_MISMATCH,
+                         "%s: tensor %s has %llu rows, the model's region features have %d numbers", path, second->name,
+                         (unsigned long long)second->shape[0], features);
+    *width = (int)first->shape[1];
+    *hidden = (int)first->shape[0];
+    return CARINA_OK;
+}
+
+carina_status model_file_read_projector(text_projector **out, const tensor_file *file, const char *path, int features,
+                                        carina_error *error) {
+    int width, hidden;
+    *out = NULL;
+    TRY(projector_sizes(file, path, features, &width, &hidden, error));
+    if (hidden == 0) return CARINA_OK;
+    TRY(text_projector_create(out, width, hidden, features, NULL, error));
+    const char *encoder = tensor_file_metadata(file, ENCODER_NOTE);
+    snprintf((*out)->encoder, sizeof(*out)->encoder, "%s", encoder ? encoder : "");
+    carina_status status = copy_weights(file, path, (*out)->parameters, error);
+    if (status == CARINA_OK) return CARINA_OK;
+    text_projector_free(*out);
+    *out = NULL;
+    return status;
+}
+
+carina_status model_file_load_projector(text_projector *projector, bool *found, const char *path, carina_error *error) {
+    tensor_file file = {0};
+    int width, hidden = 0;
+    TRY(tensor_read(&file, path, error));
+    const char *encoder = tensor_file_metadata(&file, ENCODER_NOTE);
+    carina_status status = CARINA_OK;
+    if (!encoder || strcmp(encoder, projector->encoder) == 0)
+        status = projector_sizes(&file, path, projector->features, &width, &hidden, error);
+    *found = hidden > 0;
+    if (status == CARINA_OK && *found) status = copy_weights(&file, path, projector->parameters, error);
+    tensor_file_free(&file);
+    return status;
+}
+
 /* ---- loading ---- */
 
 static carina_status get_note(const tensor_file *file, const char *path, const char *key, const char **out,
@@ -227,6 +288,7 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     if (apm_create_empty(&m->model, &config, error) != CARINA_OK) return error_prefix(error, "%s: model", path);
     TRY(copy_weights(file, path, m->model->parameters, error));
     TRY(model_file_check_weights(m->model, path, error));
+    TRY(model_file_read_projector(&m->projector, file, path, config.feature_size, error));
     /* The texts outlive the mapping. */
     m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);
     if (!m->notes) return error_memory(error, path, file->metadata_count * sizeof *m->notes);
@@ -256,6 +318,7 @@ void model_file_free(model_file *m) {
         free(m->notes[i].value);
     }
     free(m->notes);
+    text_projector_free(m->projector);
     apm_free(m->model);
     atlas_free(m->regions);
     *m = (model_file){0};

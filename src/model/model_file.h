@@ -2,7 +2,8 @@
  *
  * Metadata: format "carina-model-1", model (apm_config as JSON), regions (the region set as YAML, so that a model with
  * a user's own set needs no second file), carina_version, commit, and notes (training configuration, card). Weights
- * are f32 or bf16; batch-norm statistics and other vectors stay f32, they weigh nothing.
+ * are f32 or bf16; batch-norm statistics and other vectors stay f32, they weigh nothing. A model that was trained with
+ * sentences has their projector too (model/text_projector.h), and as text_encoder_fingerprint which encoder it is for.
  */
 #ifndef MODEL_MODEL_FILE_H
 #define MODEL_MODEL_FILE_H
@@ -10,6 +11,7 @@
 #include "atlas/atlas.h"
 #include "format/tensor_file.h"
 #include "model/apm.h"
+#include "model/text_projector.h"
 
 typedef struct model_file_note {
     const char *key, *value; /* borrowed */
@@ -17,12 +19,14 @@ typedef struct model_file_note {
 
 typedef enum model_file_type { MODEL_FILE_F32, MODEL_FILE_BF16 } model_file_type;
 
-carina_status model_file_save(const char *path, const apm *model, const atlas *regions, model_file_type type,
-                              const model_file_note *notes, int note_count, carina_error *error);
+/* projector: NULL for a model without. */
+carina_status model_file_save(const char *path, const apm *model, const text_projector *projector, const atlas *regions,
+                              model_file_type type, const model_file_note *notes, int note_count, carina_error *error);
 
 /* A loaded model. Everything belongs to it. */
 typedef struct model_file {
     apm *model;
+    text_projector *projector; /* NULL: trained without sentences */
     atlas *regions;
     tensor_file_entry *notes; /* the file's whole metadata */
     uint64_t note_count;
@@ -40,6 +44,13 @@ const char *model_file_note_text(const model_file *m, const char *key); /* NULL:
 carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error);
 /* The same from a path. */
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
+/* The projector among these weights (AnatomiX's, or a model's of Carina); *out NULL: there is none. Its vectors have
+ * the model's `features` numbers, or it is CARINA_ERROR_MISMATCH. */
+carina_status model_file_read_projector(text_projector **out, const tensor_file *weights, const char *path,
+                                        int features, carina_error *error);
+/* Weights for a projector, from the same kinds of file. *found: the file has one for this text encoder, or one that
+ * does not say for which; otherwise nothing is changed. */
+carina_status model_file_load_projector(text_projector *projector, bool *found, const char *path, carina_error *error);
 
 /* What a picture must pass on its way to a box, with no other way round: where such weights are all the same number,
  * boxes come out that have nothing to do with the film. Then the file was an export that went wrong, not a model. */

@@ -7,32 +7,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "image/box.h"
 #include "model/model_file.h"
+#include "train/alignment.h"
 
 typedef struct locate_task {
     train_task task; /* first: the trainer sees only this */
+    train_task_class type;
     apm *model;
+    alignment *alignment; /* NULL: boxes and labels only */
+    parameters joined;    /* the model's and the projector's, which stay theirs */
     graph *training, *prediction;
     struct {
         tensor *films, *targets, *present, *labels;
+        tensor *box_share, *label_share;
+        tensor *slope; /* [B, N, R]: the alignment's gradient with respect to the features; NULL without */
+        tensor *features, *total;
         apm_losses losses;
     } train;
     struct {
-        tensor *films, *boxes;
+        tensor *films, *boxes, *features; /* features: NULL without alignment */
     } predict;
     dataset *train_sets[TRAIN_CONFIG_TRAIN_SETS], *validation, *monitor;
     int train_count;
     loader *batches, *validation_batches, *monitor_batches;
+    /* The batches of a step. */
+    struct kept_batch {
+        loader_batch batch;            /* of one alone, the loader's own memory; else copies */
+        double box_share, label_share; /* of the step's boxes and labels; sum to 1 */
+    } * kept;                          /* [accumulate] */
+    uint64_t first;                    /* number of kept[0] */
+    int forwarded;                     /* the kept batch whose values the training graph holds; -1: none */
+    double alignment_loss;             /* of the step */
+    float *buffers;                    /* the model's buffers, while a forward pass must not move them */
 } locate_task;
 
-enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL }; /* box: of the last decoder layer */
+enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT }; /* box: of the last decoder layer */
 
 /* ---- the graphs ---- */
 
 static carina_status record_training(locate_task *t, thread_pool *pool, carina_error *error) {
     const train_config *c = t->task.config;
-    int64_t batch = c->batch_size, size = c->model.image_height, regions = c->model.region_count;
+    int64_t batch = c->batch_size, size = c->model.image_height, regions = c->model.region_count, one = 1;
     graph_options o = {.pool = pool, .training = true, .type = (tensor_type)c->type, .seed = (uint64_t)c->seed};
     TRY(graph_create(&t->training, &o, error));
     graph *g = t->training;
@@ -40,16 +57,25 @@ static carina_status record_training(locate_task *t, thread_pool *pool, carina_e
     t->train.targets = graph_input(g, "targets", 3, (int64_t[]){batch, regions, 4});
     t->train.present = graph_input(g, "present", 2, (int64_t[]){batch, regions});
     t->train.labels = graph_input(g, "labels", 2, (int64_t[]){batch, ATLAS_LABEL_COUNT});
+    t->train.box_share = graph_input(g, "box share", 1, &one);
+    t->train.label_share = graph_input(g, "label share", 1, &one);
     apm_outputs out = apm_record(g, t->model, t->train.films);
     apm_targets targets = {t->train.targets, t->train.present, t->train.labels};
-    apm_loss_options loss = {c->box_loss, (float)c->label_weight, c->auxiliary};
+    apm_loss_options loss = {c->box_loss, (float)c->label_weight, c->auxiliary, t->train.box_share,
+                             t->train.label_share};
     t->train.losses = apm_record_loss(g, &out, &targets, &loss);
-    graph_output(g, t->train.losses.total);
+    t->train.total = t->train.losses.total;
     graph_output(g, t->train.losses.box);
     graph_output(g, t->train.losses.labels);
-    /* Gradients of accumulated batches add up, so each batch brings its share. */
-    graph_loss(
-        g, c->accumulate > 1 ? op_scale(g, t->train.losses.total, 1.0f / (float)c->accumulate) : t->train.losses.total);
+    if (t->alignment) {
+        t->train.features = out.region_features;
+        graph_output(g, out.region_features);
+        t->train.slope = graph_input(g, "slope", 3, (int64_t[]){batch, regions, c->model.feature_size});
+        t->train.total = op_sum_scalars(
+            g, 2, (tensor *[]){t->train.losses.total, op_dot(g, out.region_features, t->train.slope)}, (float[]){1, 1});
+    }
+    graph_output(g, t->train.total);
+    graph_loss(g, t->train.total);
     return graph_plan(g, error);
 }
 
@@ -62,32 +88,38 @@ static carina_status record_prediction(locate_task *t, thread_pool *pool, carina
     apm_outputs out = apm_record(t->prediction, t->model, t->predict.films);
     t->predict.boxes = out.boxes;
     graph_output(t->prediction, t->predict.boxes);
+    if (t->alignment) {
+        t->predict.features = out.region_features;
+        graph_output(t->prediction, out.region_features);
+    }
     return graph_plan(t->prediction, error);
 }
 
 /* ---- data ---- */
 
 static carina_status open_set(const locate_task *t, dataset **out, const train_config_set *set, const char *key,
-                              carina_error *error) {
+                              bool aligned, carina_error *error) {
     dataset_config wanted = train_config_dataset(set);
     if (!wanted.type) return CARINA_OK;
+    wanted.sentences = aligned && dataset_has_sentences(wanted.type);
     carina_status status = dataset_open(out, &wanted, t->task.config->regions, error);
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s: %s", t->task.config->path, key);
 }
 
-static carina_status open_data(train_task *task, uint64_t *fingerprint, carina_error *error) {
+static carina_status open_data(train_task *task, uint64_t *print, carina_error *error) {
     locate_task *t = (locate_task *)task;
     const train_config *c = t->task.config;
     uint64_t hash = DATASET_HASH_START;
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++) {
-        TRY(open_set(t, &t->train_sets[t->train_count], &c->train_sets[i], train_config_train_keys[i], error));
+        TRY(open_set(t, &t->train_sets[t->train_count], &c->train_sets[i], train_config_train_keys[i], t->alignment,
+                     error));
         if (!t->train_sets[t->train_count]) continue;
         uint64_t one = dataset_fingerprint(t->train_sets[t->train_count++]);
         hash = dataset_hash(hash, &one, sizeof one);
     }
-    TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", error));
-    TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", error));
-    *fingerprint = hash;
+    TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", t->alignment, error));
+    TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", false, error));
+    *print = hash;
     return CARINA_OK;
 }
 
@@ -123,7 +155,89 @@ static carina_status start_data(train_task *task, uint64_t first, carina_error *
     if (t->validation)
         TRY(loader_create(&t->validation_batches, (const dataset *const *)&t->validation, 1, &o, 0, error));
     if (t->monitor) TRY(loader_create(&t->monitor_batches, (const dataset *const *)&t->monitor, 1, &o, 0, error));
+    if (!t->alignment) return CARINA_OK;
+    return alignment_open(t->alignment, t->train_sets, t->train_count, t->validation, task->show_progress, error);
+}
+
+/* ---- the batches of a step ---- */
+
+static void *take(uint64_t count, uint64_t size, bool *failed) {
+    uint64_t bytes;
+    void *memory = size_multiply(count, size, &bytes) ? malloc((size_t)bytes) : NULL;
+    if (!memory) *failed = true;
+    return memory;
+}
+
+/* One batch alone is used where the loader has it; several are copied, because the loader holds only one at a time. */
+static carina_status create_kept(locate_task *t, carina_error *error) {
+    const train_config *c = t->task.config;
+    uint64_t batch = (uint64_t)c->batch_size, regions = (uint64_t)c->model.region_count;
+    uint64_t pixels = (uint64_t)c->model.image_height * (uint64_t)c->model.image_width;
+    bool failed = false;
+    t->kept = calloc((size_t)c->accumulate, sizeof *t->kept);
+    for (int i = 0; t->kept && c->accumulate > 1 && i < c->accumulate; i++) {
+        loader_batch *b = &t->kept[i].batch;
+        b->films = take(batch * pixels, sizeof *b->films, &failed);
+        b->targets = take(batch * regions * 4, sizeof *b->targets, &failed);
+        b->present = take(batch * regions, sizeof *b->present, &failed);
+        b->labels = take(batch * ATLAS_LABEL_COUNT, sizeof *b->labels, &failed);
+        b->samples = take(batch, sizeof *b->samples, &failed);
+    }
+    if (t->alignment && c->accumulate > 1)
+        t->buffers = take((uint64_t)parameters_total(t->model->parameters), sizeof *t->buffers, &failed);
+    if (!t->kept || failed)
+        return error_memory(error, "the batches of a step (training.accumulate)",
+                            (uint64_t)c->accumulate * batch * pixels * sizeof(float));
     return CARINA_OK;
+}
+
+static void free_kept(locate_task *t) {
+    for (int i = 0; t->kept && t->task.config->accumulate > 1 && i < t->task.config->accumulate; i++) {
+        loader_batch *b = &t->kept[i].batch;
+        free(b->films);
+        free(b->targets);
+        free(b->present);
+        free(b->labels);
+        free(b->samples);
+    }
+    free(t->kept);
+    free(t->buffers);
+}
+
+static void keep(locate_task *t, int place, const loader_batch *from) {
+    const train_config *c = t->task.config;
+    loader_batch *b = &t->kept[place].batch;
+    if (c->accumulate == 1) {
+        *b = *from;
+        return;
+    }
+    size_t batch = (size_t)c->batch_size, regions = (size_t)c->model.region_count;
+    memcpy(b->films, from->films, batch * (size_t)(c->model.image_height * c->model.image_width) * sizeof *b->films);
+    memcpy(b->targets, from->targets, batch * regions * 4 * sizeof *b->targets);
+    memcpy(b->present, from->present, batch * regions * sizeof *b->present);
+    memcpy(b->labels, from->labels, batch * ATLAS_LABEL_COUNT * sizeof *b->labels);
+    memcpy(b->samples, from->samples, batch * sizeof *b->samples);
+    b->count = from->count;
+}
+
+/* How many boxes and labels each batch has, as parts of what all have. */
+static void share_out(locate_task *t) {
+    const train_config *c = t->task.config;
+    int64_t boxes = (int64_t)c->batch_size * c->model.region_count, labels = (int64_t)c->batch_size * ATLAS_LABEL_COUNT;
+    double all_boxes = 0, all_labels = 0;
+    for (int k = 0; k < c->accumulate; k++) {
+        struct kept_batch *kept = &t->kept[k];
+        kept->box_share = kept->label_share = 0;
+        for (int64_t i = 0; i < boxes; i++) kept->box_share += kept->batch.present[i] > 0;
+        for (int64_t i = 0; i < labels; i++)
+            kept->label_share += kept->batch.labels[i] >= 0 && kept->batch.labels[i] <= 1;
+        all_boxes += kept->box_share;
+        all_labels += kept->label_share;
+    }
+    for (int k = 0; k < c->accumulate; k++) {
+        t->kept[k].box_share = all_boxes > 0 ? t->kept[k].box_share / all_boxes : 0;
+        t->kept[k].label_share = all_labels > 0 ? t->kept[k].label_share / all_labels : 0;
+    }
 }
 
 /* ---- the task ---- */
@@ -138,9 +252,11 @@ static const float *predict(locate_task *t, const loader_batch *batch) {
     return tensor_data(t->predict.boxes); /* [B, N, 4] of the last decoder layer, normalised; until the next call */
 }
 
-/* Mean IoU over every box that is present in the set behind `batches`. */
-static carina_status measure_set(locate_task *t, loader *batches, double *out, carina_error *error) {
-    int count = t->task.config->regions->region_count;
+/* Mean IoU over every box that is present in the set behind `batches`; how often the sentences of the validation set
+ * are found, when asked. */
+static carina_status measure_set(locate_task *t, loader *batches, double *out, alignment_recall *recall,
+                                 carina_error *error) {
+    int count = t->task.config->regions->region_count, size = t->task.config->model.feature_size;
     double sum = 0;
     uint64_t boxes = 0;
     for (uint64_t b = 0; b < loader_batches_per_epoch(batches); b++) {
@@ -153,38 +269,123 @@ static carina_status measure_set(locate_task *t, loader *batches, double *out, c
                            box_from_normalised(batch->targets + 4 * i, 1, 1));
             boxes++;
         }
+        for (int64_t i = 0; recall && i < batch->count; i++)
+            alignment_measure_film(t->alignment, batch->samples[i], tensor_data(t->predict.features) + i * count * size,
+                                   recall);
     }
     *out = boxes ? sum / (double)boxes : -1;
     return CARINA_OK;
 }
 
-static carina_status step(train_task *task, uint64_t number, uint64_t step_number, train_task_losses *out,
-                          carina_error *error) {
+/* The model's buffers to memory, or back: batch norm's running statistics move with every forward pass. */
+static void copy_buffers(locate_task *t, bool back) {
+    float *place = t->buffers;
+    for (int i = 0; i < t->model->parameters->count; i++) {
+        parameter *p = t->model->parameters->items[i];
+        if (p->kind != PARAMETER_BUFFER) continue;
+        size_t bytes = (size_t)p->count * sizeof *place;
+        memcpy(back ? p->value : place, back ? place : p->value, bytes);
+        place += p->count;
+    }
+}
+
+static void forward(locate_task *t, int place) {
+    const struct kept_batch *kept = &t->kept[place];
+    if (t->forwarded == place) return;
+    fill(t->train.films, kept->batch.films);
+    fill(t->train.targets, kept->batch.targets);
+    fill(t->train.present, kept->batch.present);
+    fill(t->train.labels, kept->batch.labels);
+    *tensor_data(t->train.box_share) = (float)kept->box_share;
+    *tensor_data(t->train.label_share) = (float)kept->label_share;
+    if (t->alignment) memset(tensor_data(t->train.slope), 0, (size_t)tensor_count(t->train.slope) * sizeof(float));
+    graph_set_step(t->training, t->first + (uint64_t)place);
+    graph_forward(t->training);
+    t->forwarded = place;
+}
+
+/* The features of all batches, then the contrastive loss over them. The forward passes are made again for the gradient,
+ * with the same noise of dropout; the values of one batch alone are still there. */
+static void align(locate_task *t) {
+    int count = t->task.config->accumulate;
+    if (count > 1) copy_buffers(t, false);
+    for (int k = 0; k < count; k++) {
+        forward(t, k);
+        alignment_place(t->alignment, k, t->kept[k].batch.samples, t->kept[k].batch.present,
+                        tensor_data(t->train.features));
+    }
+    t->alignment_loss = alignment_run(t->alignment);
+    if (count == 1) return;
+    copy_buffers(t, true);
+    t->forwarded = -1;
+}
+
+static carina_status gather(train_task *task, uint64_t number, uint64_t step_number, carina_error *error) {
     (void)step_number;
     locate_task *t = (locate_task *)task;
-    const loader_batch *batch;
-    TRY(loader_next(t->batches, &batch, error));
-    fill(t->train.films, batch->films);
-    fill(t->train.targets, batch->targets);
-    fill(t->train.present, batch->present);
-    fill(t->train.labels, batch->labels);
-    graph_set_step(t->training, number);
-    graph_forward(t->training);
-    out->value[LOSS_TOTAL] = (double)tensor_data(t->train.losses.total)[0];
-    out->value[LOSS_BOX] = (double)tensor_data(t->train.losses.box)[0];
-    out->value[LOSS_LABEL] = (double)tensor_data(t->train.losses.labels)[0];
-    out->samples = batch->count;
+    t->first = number;
+    t->forwarded = -1;
+    for (int k = 0; k < task->config->accumulate; k++) {
+        const loader_batch *batch;
+        TRY(loader_next(t->batches, &batch, error));
+        keep(t, k, batch);
+    }
+    share_out(t);
+    if (t->alignment) align(t);
+    return CARINA_OK;
+}
+
+/* The trainer takes the mean over the batches, so each gives its share as often as there are batches. */
+static carina_status step(train_task *task, uint64_t number, uint64_t step_number, train_task_losses *out,
+                          carina_error *error) {
+    (void)step_number, (void)error;
+    locate_task *t = (locate_task *)task;
+    const train_config *c = task->config;
+    int place = (int)(number - t->first);
+    const struct kept_batch *kept = &t->kept[place];
+    forward(t, place);
+    /* The slope was zero: the total is that of boxes and labels. */
+    out->value[LOSS_TOTAL] = c->accumulate * (double)*tensor_data(t->train.total);
+    out->value[LOSS_BOX] = c->accumulate * kept->box_share * (double)*tensor_data(t->train.losses.box);
+    out->value[LOSS_LABEL] = c->accumulate * kept->label_share * (double)*tensor_data(t->train.losses.labels);
+    out->samples = kept->batch.count;
+    if (t->alignment) {
+        out->value[LOSS_TOTAL] += c->alignment.weight * t->alignment_loss;
+        out->value[LOSS_ALIGNMENT] = t->alignment_loss;
+        fill(t->train.slope, alignment_slope(t->alignment, place)); /* backward alone reads it */
+    }
     graph_backward(t->training);
     return CARINA_OK;
+}
+
+static double part(uint64_t some, uint64_t all) { return all ? (double)some / (double)all : 0; }
+
+static void tell_recall(const alignment_recall *r, train_task_measures *out) {
+    const run_log_value values[] = {
+        {"validation_recall_at_1", part(r->right, r->regions)},
+        {"validation_recall_at_1_found", part(r->found_right, r->found_regions)},
+        {"validation_usual_sentence", part(r->usual, r->regions)},
+    };
+    out->value_count = (int)(sizeof values / sizeof *values);
+    memcpy(out->values, values, sizeof values);
+    snprintf(out->note, sizeof out->note,
+             "recall@1 %.4f of %" PRIu64 " regions (%.4f by always saying the usual), %.4f of the %" PRIu64
+             " that are not healthy",
+             values[0].value, r->regions, values[2].value, values[1].value, r->found_regions);
 }
 
 static carina_status measure(train_task *task, uint64_t step_number, train_task_measures *out, carina_error *error) {
     (void)step_number;
     locate_task *t = (locate_task *)task;
+    alignment_recall recall;
     out->validated = t->validation_batches;
     out->watched = t->monitor_batches;
-    if (out->validated) TRY(measure_set(t, t->validation_batches, &out->score, error));
-    if (out->watched) TRY(measure_set(t, t->monitor_batches, &out->monitor, error));
+    if (t->alignment) alignment_measure_begin(t->alignment, &recall);
+    if (out->validated) {
+        TRY(measure_set(t, t->validation_batches, &out->score, t->alignment ? &recall : NULL, error));
+        if (t->alignment) tell_recall(&recall, out);
+    }
+    if (out->watched) TRY(measure_set(t, t->monitor_batches, &out->monitor, NULL, error));
     return CARINA_OK;
 }
 
@@ -201,11 +402,18 @@ static carina_status save(train_task *task, const char *path, const train_task_o
         {"data_fingerprint", text[2]},
     };
     int count = (int)(sizeof notes / sizeof notes[0]);
-    return model_file_save(path, ((locate_task *)task)->model, c->regions, MODEL_FILE_F32, notes, count, error);
+    const locate_task *t = (locate_task *)task;
+    const text_projector *projector = t->alignment ? alignment_projector(t->alignment) : NULL;
+    return model_file_save(path, t->model, projector, c->regions, MODEL_FILE_F32, notes, count, error);
 }
 
 static carina_status load_weights(train_task *task, const char *path, carina_error *error) {
-    return model_file_load_weights(((locate_task *)task)->model, path, error);
+    locate_task *t = (locate_task *)task;
+    bool found;
+    TRY(model_file_load_weights(t->model, path, error));
+    if (!t->alignment) return CARINA_OK;
+    TRY(model_file_load_projector(alignment_projector(t->alignment), &found, path, error));
+    return CARINA_OK; /* without one, the projector begins at random */
 }
 static uint64_t sample_count(const train_task *task) {
     return loader_sample_count(((const locate_task *)task)->batches);
@@ -224,12 +432,16 @@ static void free_task(train_task *task) {
     dataset_free(t->monitor);
     graph_free(t->training);
     graph_free(t->prediction);
+    free_kept(t);
+    free(t->joined.items);
+    alignment_free(t->alignment);
     apm_free(t->model);
     free(t);
 }
 
 static const train_task_class locate_class = {
-    .loss_names = {"loss", "box_loss", "label_loss"},
+    .loss_names = {"loss", "box_loss", "label_loss", "alignment_loss"},
+    .shown_loss = LOSS_ALIGNMENT,
     .samples = "films",
     .score = "IoU",
     .score_key = "iou",
@@ -239,24 +451,46 @@ static const train_task_class locate_class = {
     .start_data = start_data,
     .sample_count = sample_count,
     .batches_per_epoch = batches_per_epoch,
+    .gather = gather,
     .step = step,
     .measure = measure,
     .save = save,
     .free = free_task,
 };
 
+/* What the optimizer moves: the model's parameters, and the projector's behind them. */
+static carina_status join_parameters(locate_task *t, carina_error *error) {
+    const parameters *sets[2] = {t->model->parameters,
+                                 t->alignment ? alignment_projector(t->alignment)->parameters : NULL};
+    size_t count = (size_t)sets[0]->count + (sets[1] ? (size_t)sets[1]->count : 0);
+    t->joined.items = malloc((count + 1) * sizeof *t->joined.items);
+    if (!t->joined.items) return error_memory(error, "parameters", count * sizeof *t->joined.items);
+    for (int k = 0; k < 2 && sets[k]; k++)
+        for (int i = 0; i < sets[k]->count; i++) t->joined.items[t->joined.count++] = sets[k]->items[i];
+    t->task.parameters = &t->joined;
+    return parameters_allocate_gradients(&t->joined, error);
+}
+
+static carina_status create(locate_task *t, thread_pool *pool, carina_error *error) {
+    const train_config *c = t->task.config;
+    if (*c->alignment.text_encoder && alignment_create(&t->alignment, c, pool, error) != CARINA_OK)
+        return error_prefix(error, "%s: alignment", c->path);
+    carina_status status = apm_create(&t->model, &c->model, (uint64_t)c->seed, error);
+    if (status == CARINA_OK) status = join_parameters(t, error);
+    if (status == CARINA_OK) status = record_training(t, pool, error);
+    if (status == CARINA_OK) status = record_prediction(t, pool, error);
+    if (status == CARINA_OK) status = create_kept(t, error);
+    return status == CARINA_OK ? status : error_prefix(error, "%s: model, training.batch_size", c->path);
+}
+
 carina_status locate_task_create(train_task **out, const train_config *config, thread_pool *pool, carina_error *error) {
     *out = NULL;
     locate_task *t = calloc(1, sizeof *t);
     if (!t) return error_memory(error, "training", sizeof *t);
-    t->task = (train_task){.type = &locate_class, .config = config};
-    carina_status status = apm_create(&t->model, &config->model, (uint64_t)config->seed, error);
-    if (status == CARINA_OK) {
-        t->task.parameters = t->model->parameters;
-        status = parameters_allocate_gradients(t->task.parameters, error);
-    }
-    if (status == CARINA_OK) status = record_training(t, pool, error);
-    if (status == CARINA_OK) status = record_prediction(t, pool, error);
+    t->type = locate_class;
+    if (!*config->alignment.text_encoder) t->type.loss_names[LOSS_ALIGNMENT] = NULL;
+    t->task = (train_task){.type = &t->type, .config = config};
+    carina_status status = create(t, pool, error);
     if (status != CARINA_OK) {
         free_task(&t->task);
         return status;

@@ -13,14 +13,37 @@ typedef struct embedder_state {
     char name[256], print[FINGERPRINT_TEXT];
 } embedder_state;
 
-uint64_t text_encoder_fingerprint(const text_encoder *encoder) {
+static uint64_t fingerprint_of(const text_encoder *encoder, const parameters *weights) {
     const wordpiece *w = &encoder->tokens;
     fingerprint f = fingerprint_start();
-    fingerprint_add_number(&f, model_fingerprint(encoder->model->parameters));
+    fingerprint_add_number(&f, model_fingerprint(weights));
     for (int i = 0; i < w->words.count; i++) fingerprint_add_text(&f, vocabulary_token(&w->words, i));
     fingerprint_add_number(&f, (uint64_t)w->options.lower_case | (uint64_t)w->options.strip_accents << 1 |
                                    (uint64_t)w->options.split_cjk << 2);
     return fingerprint_value(&f);
+}
+
+uint64_t text_encoder_fingerprint(const text_encoder *encoder) {
+    return fingerprint_of(encoder, encoder->model->parameters);
+}
+
+uint64_t text_encoder_bare_fingerprint(const text_encoder *encoder) {
+    parameters bare = *encoder->model->parameters; /* the projector's come last */
+    while (bare.count > 0 && strncmp(bare.items[bare.count - 1]->name, "project_head.", 13) == 0) bare.count--;
+    return fingerprint_of(encoder, &bare);
+}
+
+/* The model's projector, if the encoder is the one that it was trained for. */
+static carina_status attach(text_encoder *encoder, const char *folder, const text_projector *trained,
+                            carina_error *error) {
+    char print[FINGERPRINT_TEXT];
+    fingerprint_text(print, text_encoder_bare_fingerprint(encoder));
+    if (*trained->encoder && strcmp(print, trained->encoder) != 0)
+        return error_set(error, CARINA_ERROR_MISMATCH,
+                         "%s: text encoder %s, but the model was trained with text encoder %s", folder, print,
+                         trained->encoder);
+    carina_status status = text_projector_attach(trained, &encoder->model, error);
+    return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", folder);
 }
 
 static carina_status embed(void *context, const char *const *texts, uint64_t count, float *out, carina_error *error) {
@@ -36,12 +59,13 @@ static carina_status embed(void *context, const char *const *texts, uint64_t cou
 }
 
 carina_status text_embedder_open(sentence_embedder *out, const char *folder, const text_encoder_options *options,
-                                 carina_error *error) {
+                                 const text_projector *trained, carina_error *error) {
     *out = (sentence_embedder){0};
     embedder_state *state = calloc(1, sizeof *state);
     if (!state) return error_memory(error, folder, sizeof *state);
     out->context = state;
     carina_status status = text_encoder_load(&state->encoder, folder, options, error);
+    if (status == CARINA_OK && trained) status = attach(&state->encoder, folder, trained, error);
     if (status == CARINA_OK && state->encoder.model->config.feature_size < 1)
         status =
             error_set(error, CARINA_ERROR_MISMATCH,

@@ -326,7 +326,7 @@ carina_status text_task_create(train_task **out, const train_config *config, thr
     carina_status status = create(t, error);
     if (status != CARINA_OK) {
         free_task(&t->task);
-        return status;
+        return error_prefix(error, "%s: model, training.batch_size", config->path);
     }
     *out = &t->task;
     return CARINA_OK;

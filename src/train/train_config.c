@@ -103,7 +103,7 @@ static const config_field set_fields[] = {
 };
 static const config_schema set_schema = {set_fields, sizeof set_fields / sizeof *set_fields};
 
-#define PART_COUNT (3 + TRAIN_CONFIG_TRAIN_SETS + 2)
+#define PART_COUNT (4 + TRAIN_CONFIG_TRAIN_SETS + 2)
 
 const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS] = {"data.train", "data.train2", "data.train3",
                                                                       "data.train4"};
@@ -117,6 +117,7 @@ static uint32_t list_parts(config_part parts[PART_COUNT], train_config *c) {
     } else {
         parts[count++] = (config_part){"", &locate_schema, c};
         parts[count++] = (config_part){"model", &apm_schema, &c->model};
+        parts[count++] = (config_part){"alignment", &alignment_settings_schema, &c->alignment};
     }
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
         parts[count++] = (config_part){train_config_train_keys[i], &set_schema, &c->train_sets[i]};
@@ -234,6 +235,17 @@ static carina_status check_set(const train_config_set *set, const char *prefix, 
     return CARINA_OK;
 }
 
+/* Alignment needs films that say something of their regions. */
+static carina_status check_alignment(const train_config *c, const source *from, carina_error *error) {
+    bool any = !*c->alignment.text_encoder;
+    for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++) any |= dataset_has_sentences(c->train_sets[i].type);
+    if (any) return CARINA_OK;
+    return refuse(
+        from, "alignment.text_encoder", error,
+        "no training set says anything of its regions (chest_imagenome does); leave it empty to train without "
+        "sentences");
+}
+
 static carina_status check_sets(const train_config *c, const source *from, carina_error *error) {
     if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_TEXT && c->text_task.texts.count == 0)
         return refuse(from, "data.train.type", error, "no sentences to train on; give a data set or data.texts");
@@ -264,6 +276,7 @@ static carina_status finish(train_config *c, const source *from, carina_error *e
     TRY(find_regions(c, from, error));
     if (c->task == TRAIN_CONFIG_LOCATE) {
         TRY(check_model(&c->model, from, error));
+        TRY(check_alignment(c, from, error));
         apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
     } else {
         TRY(check_text(&c->text_task, from, error));

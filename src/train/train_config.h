@@ -1,6 +1,6 @@
 /* What `carina train CONFIG.yaml [key=value ...]` is told, as one structure; the keys, with defaults and ranges, are
- * the tables of train_config.c, model/apm_schema.c and text_settings.c. Each task has its own: `task` chooses. The
- * resolved configuration is written beside the run, into checkpoints and into the model.
+ * the tables of train_config.c, model/apm_schema.c, alignment_settings.c and text_settings.c. Each task has its own:
+ * `task` chooses. The resolved configuration is written beside the run, into checkpoints and into the model.
  */
 #ifndef TRAIN_TRAIN_CONFIG_H
 #define TRAIN_TRAIN_CONFIG_H
@@ -10,6 +10,7 @@
 #include "data/dataset.h"
 #include "model/apm.h"
 #include "tensor/ops.h"
+#include "train/alignment_settings.h"
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -34,8 +35,9 @@ typedef struct train_config {
     char *start; /* locate (NULL otherwise): file whose weights begin the run; "": random */
     char *atlas;
     int64_t seed;
-    apm_config model;        /* locate */
-    text_settings text_task; /* text */
+    apm_config model;             /* locate */
+    alignment_settings alignment; /* locate */
+    text_settings text_task;      /* text */
 
     train_config_set train_sets[TRAIN_CONFIG_TRAIN_SETS], validation_set, monitor_set;
     bool cache;

@@ -35,6 +35,7 @@ typedef struct train_task_origin {
 
 typedef struct train_task_class {
     const char *loss_names[TRAIN_TASK_LOSSES]; /* "loss", ...; NULL ends them early */
+    int shown_loss;                            /* beside the first in the progress line, if it has a name; 0: none */
     const char *samples;                       /* "films" */
     const char *score, *score_key;             /* "IoU", "iou": validation_iou */
     const char *model_ending;                  /* ".safetensors": the best model is best.safetensors; "": a folder */
@@ -47,6 +48,9 @@ typedef struct train_task_class {
     carina_status (*start_data)(train_task *task, uint64_t first, carina_error *error);
     uint64_t (*sample_count)(const train_task *task);
     double (*batches_per_epoch)(const train_task *task);
+    /* Before the first batch of a step, which has this number: what needs to be known of all training.accumulate
+     * batches together. NULL: nothing. */
+    carina_status (*gather)(train_task *task, uint64_t batch, uint64_t step, carina_error *error);
     /* Forward and backward over the next batch, whose number is `batch`; adds to the gradients its share of a step
      * (1 / training.accumulate). */
     carina_status (*step)(train_task *task, uint64_t batch, uint64_t step, train_task_losses *out, carina_error *error);
@@ -60,6 +64,7 @@ struct train_task {
     const train_task_class *type;
     const train_config *config; /* borrowed */
     parameters *parameters;     /* what the optimizer moves; the task's, gradients allocated */
+    bool show_progress;         /* of what takes long before the first step; set by the trainer */
 };
 
 /* The task that the configuration names, with random weights from its seed. pool is borrowed, may be NULL. */

@@ -35,8 +35,9 @@ typedef struct trainer {
         double losses[TRAIN_TASK_LOSSES], norm;
         uint64_t steps, samples;
         double since;
-    } window;     /* since the last line of the log */
-    double speed; /* samples a second */
+    } window;          /* since the last line of the log */
+    double shown_loss; /* of the last line of the log, as the class wants it */
+    double speed;      /* samples a second */
 } trainer;
 
 /* ---- setting up ---- */
@@ -103,8 +104,8 @@ static carina_status set_up(trainer *t, const char *folder, carina_error *error)
     const train_config *c = t->config;
     TRY(check_checkpoint(t, folder, error));
     TRY(thread_pool_create(&t->pool, t->options->threads, error));
-    if (train_task_create(&t->task, c, t->pool, error) != CARINA_OK)
-        return error_prefix(error, "%s: model, training.batch_size", c->path);
+    TRY(train_task_create(&t->task, c, t->pool, error));
+    t->task->show_progress = t->options->show_progress;
     if (!model_paths(&t->best_path, &t->best_weights, folder, "best", t->task->type) ||
         !model_paths(&t->last_path, &t->last_weights, folder, "last", t->task->type))
         return error_memory(error, folder, 1024);
@@ -227,6 +228,7 @@ static carina_status step(trainer *t, carina_error *error) {
     const train_config *c = t->config;
     double sum[TRAIN_TASK_LOSSES] = {0};
     parameters_zero_gradients(t->task->parameters);
+    if (t->task->type->gather) TRY(t->task->type->gather(t->task, t->state.batch, t->state.step, error));
     for (int i = 0; i < c->accumulate; i++) {
         train_task_losses one = {0};
         TRY(t->task->type->step(t->task, t->state.batch, t->state.step, &one, error));
@@ -264,6 +266,7 @@ static void log_window(trainer *t, trainer_result *result) {
     int value_count = 0;
     t->speed = now > t->window.since ? (double)t->window.samples / (now - t->window.since) : 0;
     result->loss = t->window.losses[0] / count;
+    t->shown_loss = t->window.losses[type->shown_loss] / count;
     for (int k = 0; k < TRAIN_TASK_LOSSES && type->loss_names[k]; k++)
         values[value_count++] = (run_log_value){type->loss_names[k], t->window.losses[k] / count};
     snprintf(speed_name, sizeof speed_name, "%s_per_second", type->samples);
@@ -282,14 +285,17 @@ static double window_loss(const trainer *t) {
 }
 
 static void show(const trainer *t, const trainer_result *result) {
-    char note[96] = "";
+    const train_task_class *type = t->task->type;
+    char note[128] = "";
     double loss = isnan(result->loss) ? window_loss(t) : result->loss; /* NAN: every step was skipped */
     if (!isnan(loss)) snprintf(note, sizeof note, "loss %.4f  ", loss);
     size_t length = strlen(note);
-    if (t->speed > 0) snprintf(note + length, sizeof note - length, "%.1f %s/s  ", t->speed, t->task->type->samples);
+    if (!isnan(result->loss) && type->shown_loss && type->loss_names[type->shown_loss])
+        snprintf(note + length, sizeof note - length, "%s %.4f  ", type->loss_names[type->shown_loss], t->shown_loss);
     length = strlen(note);
-    if (t->state.best >= 0)
-        snprintf(note + length, sizeof note - length, "best %s %.4f", t->task->type->score, t->state.best);
+    if (t->speed > 0) snprintf(note + length, sizeof note - length, "%.1f %s/s  ", t->speed, type->samples);
+    length = strlen(note);
+    if (t->state.best >= 0) snprintf(note + length, sizeof note - length, "best %s %.4f", type->score, t->state.best);
     progress_update(t->bar, t->state.step, note);
 }
 

@@ -42,7 +42,7 @@ static int make_model(void **state) {
     apm_config config = tiny();
     apm *model;
     assert_int_equal(apm_create(&model, &config, 7, &error), CARINA_OK);
-    if (model_file_save(MODEL, model, atlas_anatomix36(), MODEL_FILE_F32, NULL, 0, &error) != CARINA_OK)
+    if (model_file_save(MODEL, model, NULL, atlas_anatomix36(), MODEL_FILE_F32, NULL, 0, &error) != CARINA_OK)
         fail_msg("%s", error.message);
     apm_free(model);
     return 0;

@@ -341,7 +341,7 @@ static void models_survive_their_file(void **state) {
     assert_int_equal(first.regions->regions[3].finding_count, atlas_anatomix36()->regions[3].finding_count);
     assert_non_null(strstr(model_file_note_text(&first, "training_configuration"), "warmup_steps: 2"));
     model_file_note note = {"card", "a\nb"};
-    assert_ok(model_file_save(copy, first.model, first.regions, MODEL_FILE_BF16, &note, 1, &error));
+    assert_ok(model_file_save(copy, first.model, NULL, first.regions, MODEL_FILE_BF16, &note, 1, &error));
     assert_ok(model_file_load(&second, copy, &error));
     assert_string_equal(model_file_note_text(&second, "card"), "a\nb");
     for (int i = 0; i < first.model->parameters->count; i++) {

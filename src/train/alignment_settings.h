@@ -1,0 +1,18 @@
+/* The keys "alignment." of the locate task: learning to say what a region shows, by sentences (train/alignment.h). */
+#ifndef TRAIN_ALIGNMENT_SETTINGS_H
+#define TRAIN_ALIGNMENT_SETTINGS_H
+
+#include "format/config.h"
+
+typedef enum alignment_loss { ALIGNMENT_SOFT, ALIGNMENT_CLIP } alignment_loss;
+
+typedef struct alignment_settings {
+    char *text_encoder; /* a Hugging Face BERT's folder; "": no alignment, the other keys count for nothing */
+    double weight, tau, target_tau;
+    int loss; /* alignment_loss */
+    int projector_width;
+} alignment_settings;
+
+extern const config_schema alignment_settings_schema;
+
+#endif
