@@ -49,6 +49,8 @@ int command_usage(const char *format, ...) __attribute__((format(printf, 1, 2)))
 extern const command command_completion;
 extern const command command_data_phantom;
 extern const command command_doctor;
+extern const command command_eval_calibrate;
+extern const command command_eval_labels;
 extern const command command_eval_locate;
 extern const command command_eval_retrieval;
 extern const command command_help;

@@ -11,6 +11,8 @@ static const command *const commands[] = {
     &command_interpret,
     &command_train,
     &command_eval_locate,
+    &command_eval_labels,
+    &command_eval_calibrate,
     &command_eval_retrieval,
     &command_model_info,
     &command_model_import,

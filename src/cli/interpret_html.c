@@ -265,6 +265,7 @@ static void put_findings(FILE *out, const interpret_view *v) {
             put_text(out, f->name);
         else
             fprintf(out, "label %d", i);
+        if (c->fitted && !f->calibrated) fputs(" <small>(not calibrated)</small>", out);
         fprintf(
             out,
             "</td><td class=\"n\">%.3f</td><td><span class=\"bar\"><i style=\"width:%.1f%%\"></i></span></td></tr>\n",

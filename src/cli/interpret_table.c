@@ -74,7 +74,7 @@ static void print_findings(const interpret_view *v) {
         snprintf(number, sizeof number, "label %d", i);
         printf("  %c %-28s %6.3f  ", f->present ? '*' : ' ', f->name ? f->name : number, (double)f->probability);
         for (int k = 0; k < (int)(f->probability * 30 + 0.5f); k++) putchar('#');
-        putchar('\n');
+        puts(c->fitted && !f->calibrated ? " (not calibrated)" : "");
     }
 }
 
@@ -184,6 +184,7 @@ static void put_findings(json_writer *w, const interpret_view *v) {
         json_key(w, "threshold");
         json_put_fixed(w, (double)f->threshold, 4);
         json_field_truth(w, "present", f->present);
+        json_field_truth(w, "calibrated", f->calibrated);
         json_end(w);
     }
     json_end(w);

@@ -13,11 +13,11 @@ typedef carina_status open_function(dataset **out, const dataset_config *config,
 static const struct dataset_type {
     const char *name;
     open_function *open;
-    bool has_sentences;
+    bool has_sentences, has_splits;
 } types[] = {
-    {"chest_imagenome", chest_imagenome_open, true},
-    {"nih_boxes", nih_boxes_open, false},
-    {"nih_films", nih_films_open, false},
+    {"chest_imagenome", chest_imagenome_open, true, true},
+    {"nih_boxes", nih_boxes_open, false, false},
+    {"nih_films", nih_films_open, false, false},
 };
 #define TYPE_COUNT (sizeof types / sizeof *types)
 
@@ -39,6 +39,12 @@ carina_status dataset_check_type(const char *type, carina_error *error) {
     return error_set(error, CARINA_ERROR_ARGUMENT,
                      "unknown data set type \"%.100s\"%s%s%s; known are chest_imagenome, nih_boxes, nih_films", type,
                      near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
+
+bool dataset_has_splits(const char *type) {
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (strcmp(type, types[i].name) == 0) return types[i].has_splits;
+    return false;
 }
 
 carina_status dataset_check_split(const char *split, carina_error *error) {

@@ -38,6 +38,7 @@ bool dataset_has_sentences(const char *type);
 /* Is there such a type, such a split ("train", "valid", "test", "all")? If not, *error says what there is. */
 carina_status dataset_check_type(const char *type, carina_error *error);
 carina_status dataset_check_split(const char *split, carina_error *error);
+bool dataset_has_splits(const char *type); /* false: a split that is asked for means nothing, all films are read */
 
 /* 64-bit FNV-1a, for fingerprints: start from DATASET_HASH_START. */
 #define DATASET_HASH_START 0xcbf29ce484222325ULL

@@ -301,6 +301,25 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     return CARINA_OK;
 }
 
+carina_status model_file_annotate(const char *path, const char *source, model_file_note note, carina_error *error) {
+    tensor_file file = {0};
+    const char *format;
+    TRY(safetensors_read(&file, source, error));
+    uint64_t count = 0;
+    tensor_file_entry *entries = calloc((size_t)file.metadata_count + 1, sizeof *entries);
+    carina_status status = entries ? CARINA_OK : error_memory(error, source, file.metadata_count * sizeof *entries);
+    if (status == CARINA_OK) status = get_note(&file, source, "format", &format, error);
+    if (status == CARINA_OK) {
+        for (uint64_t i = 0; i < file.metadata_count; i++)
+            if (strcmp(file.metadata[i].key, note.key) != 0) entries[count++] = file.metadata[i];
+        entries[count++] = (tensor_file_entry){constant(note.key), constant(note.value)};
+        status = safetensors_write(path, file.tensors, file.count, entries, count, error);
+    }
+    free(entries);
+    tensor_file_free(&file);
+    return status;
+}
+
 carina_status model_file_load(model_file *out, const char *path, carina_error *error) {
     *out = (model_file){0};
     tensor_file file = {0};

@@ -23,6 +23,10 @@ typedef enum model_file_type { MODEL_FILE_F32, MODEL_FILE_BF16 } model_file_type
 carina_status model_file_save(const char *path, const apm *model, const text_projector *projector, const atlas *regions,
                               model_file_type type, const model_file_note *notes, int note_count, carina_error *error);
 
+/* Writes the model file at `source` again to `path` with one note set or replaced; every other byte of weights and
+ * metadata is as it was. path may be the source itself. Not a model file: CARINA_ERROR_FORMAT. */
+carina_status model_file_annotate(const char *path, const char *source, model_file_note note, carina_error *error);
+
 /* A loaded model. Everything belongs to it. */
 typedef struct model_file {
     apm *model;

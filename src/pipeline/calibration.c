@@ -1,40 +1,62 @@
-/* Reading and using a calibration; see calibration.h. */
+/* Reading, writing and using a calibration; see calibration.h. */
 #include "pipeline/calibration.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format/json.h"
+#include "format/json_writer.h"
 
+/* NaN for null. */
 static carina_status read_numbers(float *out, int count, const json_document *d, const char *key, double low,
                                   double high, carina_error *error) {
-    double values[CALIBRATION_MAX_LABELS];
-    TRY(json_get_numbers(d, json_root(d), key, values, (uint64_t)count, error));
+    const json_value *list;
+    TRY(json_get_array(d, json_root(d), key, &list, error));
+    if (json_count(list) != (uint64_t)count)
+        return json_fail(d, json_root(d), key, CARINA_ERROR_FORMAT, error, "%llu numbers for %d labels",
+                         (unsigned long long)json_count(list), count);
     for (int i = 0; i < count; i++) {
-        if (!(values[i] >= low && values[i] <= high))
-            return json_fail(d, json_root(d), key, CARINA_ERROR_FORMAT, error, "number %d is outside %g to %g", i, low,
-                             high);
-        out[i] = (float)values[i];
+        const json_value *item = json_item(list, (uint64_t)i);
+        double value = NAN;
+        if (json_kind_of(item) != JSON_KIND_NULL && !(json_number(item, &value) && value >= low && value <= high))
+            return json_fail(d, json_root(d), key, CARINA_ERROR_FORMAT, error,
+                             "entry %d is neither null nor a number within %g and %g", i, low, high);
+        out[i] = (float)value;
     }
     return CARINA_OK;
 }
 
 static carina_status read_fitted(calibration *out, const json_document *d, carina_error *error) {
-    TRY(read_numbers(out->temperature, out->label_count, d, "temperature", 0.01, 100, error));
+    TRY(read_numbers(out->temperature, out->label_count, d, "temperature", CALIBRATION_LEAST_TEMPERATURE,
+                     CALIBRATION_MOST_TEMPERATURE, error));
     TRY(read_numbers(out->threshold, out->label_count, d, "threshold", 0, 1, error));
+    for (int i = 0; i < out->label_count; i++) {
+        out->label_fitted[i] = !isnan(out->temperature[i]);
+        if (out->label_fitted[i] == isnan(out->threshold[i]))
+            return json_fail(d, json_root(d), "threshold", CARINA_ERROR_FORMAT, error,
+                             "entry %d: a label has a temperature and a threshold, or neither", i);
+        out->fitted |= out->label_fitted[i];
+        if (out->label_fitted[i]) continue;
+        out->temperature[i] = 1;
+        out->threshold[i] = 0.5f;
+    }
     const char *on = json_text(json_find(json_root(d), "fitted_on"));
     if (on) snprintf(out->fitted_on, sizeof out->fitted_on, "%s", on);
-    out->fitted = true;
     return CARINA_OK;
 }
 
-carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error) {
-    *out = (calibration){.label_count = model->model->config.label_count};
+void calibration_clear(calibration *out, int label_count) {
+    *out = (calibration){.label_count = label_count};
     for (int i = 0; i < CALIBRATION_MAX_LABELS; i++) {
         out->temperature[i] = 1;
         out->threshold[i] = 0.5f;
     }
+}
+
+carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error) {
+    calibration_clear(out, model->model->config.label_count);
     const char *text = model_file_note_text(model, CALIBRATION_KEY);
     if (!text) return CARINA_OK;
     char name[4200];
@@ -44,6 +66,37 @@ carina_status calibration_read(calibration *out, const model_file *model, const 
     carina_status status = read_fitted(out, d, error);
     json_free(d);
     return status;
+}
+
+static void put_numbers(json_writer *w, const char *key, const calibration *c, const float *values) {
+    json_key(w, key);
+    json_begin_array(w);
+    for (int i = 0; i < c->label_count; i++) {
+        if (c->label_fitted[i])
+            json_put_f32(w, values[i]);
+        else
+            json_put_null(w);
+    }
+    json_end(w);
+}
+
+carina_status calibration_text(char **out, const calibration *c, carina_error *error) {
+    size_t size;
+    FILE *stream = open_memstream(out, &size);
+    if (!stream) return error_memory(error, "a calibration", 4096);
+    json_writer w = json_writer_make(stream, JSON_ONE_LINE);
+    json_begin_object(&w);
+    put_numbers(&w, "temperature", c, c->temperature);
+    put_numbers(&w, "threshold", c, c->threshold);
+    if (c->fitted_on[0]) json_field_text(&w, "fitted_on", c->fitted_on);
+    json_end(&w);
+    if (fclose(stream) == 0) {
+        (*out)[strcspn(*out, "\n")] = 0; /* the writer's line break at the end */
+        return CARINA_OK;
+    }
+    free(*out);
+    *out = NULL;
+    return error_memory(error, "a calibration", size);
 }
 
 float calibration_probability(const calibration *c, int label, float logit) {

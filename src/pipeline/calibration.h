@@ -1,10 +1,11 @@
-/* From image logits to probabilities and yes or no: what was fitted on a validation set, kept in the model's file.
+/* From image logits to probabilities and yes or no: what was fitted on a validation set (eval/calibrate.h), kept in the
+ * model's file.
  *
  * Metadata key "calibration" of a model file, a JSON object with one number for each image label, in their order:
- *     {"temperature": [1.3, ...], "threshold": [0.21, ...], "fitted_on": "chest_imagenome=data valid, 480 films"}
+ *     {"temperature": [1.3, null, ...], "threshold": [0.21, null, ...], "fitted_on": "chest_imagenome=data valid, ..."}
  * probability = sigmoid(logit / temperature), present when probability >= threshold. temperature is within 0.01 and
- * 100, threshold within 0 and 1; fitted_on may be missing. Without the key: temperature 1, threshold 0.5,
- * "uncalibrated".
+ * 100, threshold within 0 and 1; both are null for a label that could not be fitted; fitted_on may be missing. Such a
+ * label, and all of a model without the key: temperature 1, threshold 0.5, "uncalibrated".
  */
 #ifndef PIPELINE_CALIBRATION_H
 #define PIPELINE_CALIBRATION_H
@@ -13,18 +14,27 @@
 
 #include "model/model_file.h"
 
-#define CALIBRATION_KEY        "calibration"
-#define CALIBRATION_MAX_LABELS 1024
+#define CALIBRATION_KEY               "calibration"
+#define CALIBRATION_MAX_LABELS        1024
+#define CALIBRATION_LEAST_TEMPERATURE 0.01
+#define CALIBRATION_MOST_TEMPERATURE  100.0
 
 typedef struct calibration {
-    bool fitted;
+    bool fitted; /* at least one label is */
+    bool label_fitted[CALIBRATION_MAX_LABELS];
     char fitted_on[200];
     int label_count;
     float temperature[CALIBRATION_MAX_LABELS], threshold[CALIBRATION_MAX_LABELS];
 } calibration;
 
+/* Temperature 1 and threshold 0.5 for all. */
+void calibration_clear(calibration *out, int label_count);
+
 /* path: of the model, for messages. A calibration that makes no sense is CARINA_ERROR_FORMAT, never passed over. */
 carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error);
+
+/* The metadata's text; *out is malloc'ed. */
+carina_status calibration_text(char **out, const calibration *c, carina_error *error);
 
 float calibration_probability(const calibration *c, int label, float logit);
 

@@ -135,7 +135,7 @@ static carina_status complete(const interpreter *i, interpretation *out, const s
     for (int k = 0; k < c->label_count; k++) {
         float probability = calibration_probability(c, k, out->reading.image_logits[k]);
         out->findings[k] = (interpreted_finding){calibration_label(c, k), probability, c->threshold[k],
-                                                 probability >= c->threshold[k]};
+                                                 probability >= c->threshold[k], c->label_fitted[k]};
     }
     if (i->index) TRY(retrieve(i, out, error));
     return film_check_run(&out->check, &film_study->film, locator_regions(i->locator), boxes, error);

@@ -31,6 +31,7 @@ typedef struct interpreted_finding {
     const char *name; /* NULL: the model's labels are not the 14 of CheXpert */
     float probability, threshold;
     bool present; /* probability >= threshold */
+    bool calibrated;
 } interpreted_finding;
 
 typedef struct interpretation {

@@ -194,6 +194,10 @@ static void test_calibration(void **state) {
                                         "{\"temperature\": [1], \"threshold\": [0.5]}",
                                         "{\"temperature\": [0, 1], \"threshold\": [0.5, 0.5]}",
                                         "{\"temperature\": [1, 1], \"threshold\": [0.5, 1.5]}",
+                                        "{\"temperature\": [1, null], \"threshold\": [0.5, 0.5]}",
+                                        "{\"temperature\": [1, 1], \"threshold\": [null, 0.5]}",
+                                        "{\"temperature\": [1, \"1\"], \"threshold\": [0.5, 0.5]}",
+                                        "{\"temperature\": 1, \"threshold\": [0.5, 0.5]}",
                                         "nonsense"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         assert_int_equal(calibrate(c, wrong[i], &error), CARINA_ERROR_FORMAT);
@@ -202,11 +206,40 @@ static void test_calibration(void **state) {
     free(c);
 }
 
+/* What is written is read back to the last bit; a label that was not fitted stays so. */
+static void test_calibration_text(void **state) {
+    (void)state;
+    calibration *c = malloc(sizeof *c), *again = malloc(sizeof *again);
+    carina_error error;
+    char *text;
+    calibration_clear(c, 2);
+    c->label_fitted[1] = true;
+    c->temperature[1] = 1.7320508f;
+    c->threshold[1] = 0.1f;
+    snprintf(c->fitted_on, sizeof c->fitted_on, "a \"set\"");
+    assert_int_equal(calibration_text(&text, c, &error), CARINA_OK);
+    assert_string_equal(text,
+                        "{\"temperature\": [null, 1.7320508], \"threshold\": [null, 0.1], "
+                        "\"fitted_on\": \"a \\\"set\\\"\"}");
+    assert_int_equal(calibrate(again, text, &error), CARINA_OK);
+    assert_true(again->fitted && again->label_fitted[1] && !again->label_fitted[0]);
+    assert_true(again->temperature[1] == c->temperature[1] && again->threshold[1] == c->threshold[1]);
+    assert_true(again->temperature[0] == 1 && again->threshold[0] == 0.5f);
+    assert_string_equal(again->fitted_on, c->fitted_on);
+    free(text);
+    assert_int_equal(calibrate(again, "{\"temperature\": [null, null], \"threshold\": [null, null]}", &error),
+                     CARINA_OK);
+    assert_false(again->fitted);
+    free(c);
+    free(again);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thorax_is_accepted), cmocka_unit_test(test_mirrored_is_flagged),
         cmocka_unit_test(test_others_are_refused), cmocka_unit_test(test_unmeasured_plays_no_part),
         cmocka_unit_test(test_attention),          cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_calibration_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

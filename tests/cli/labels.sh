@@ -1,0 +1,76 @@
+#!/bin/bash
+# carina eval labels and carina eval calibrate: figures of image labels, a calibration that goes into the model file and
+# is used by interpret, and the films that are not for fitting.
+set -u
+. "$ROOT/tests/cli/check.bash"
+"$(dirname "$CARINA")/tests/make_model" tiny.safetensors || fail "no model"
+"$CARINA" data phantom --count 40 --seed 3 --size 64 --no-masks --out set --split train=0.05,valid=0.9,test=0.05 \
+    > /dev/null 2>&1 || fail "no films"
+set=chest_imagenome=set
+labels="$CARINA eval labels -q --resamples 20 -m ./tiny.safetensors"
+fit="$CARINA eval calibrate -q --resamples 20 -m ./tiny.safetensors --least 3"
+
+# ---- figures
+expect 0 '^Support Devices +[0-9]+ +[0-9]+ +[01]\.[0-9]{3} +[0-9.]+ - [0-9.]+ ' '' $labels --split valid --json valid.json $set
+cp expect.out valid.txt
+films=$(grep -oE '^chest_imagenome=set: [0-9]+ films' valid.txt | grep -oE '[0-9]+')
+[ "$films" -gt 30 ] || fail "$films validation films"
+grep -q 'The model is not calibrated' valid.txt || fail "nothing about calibration"
+grep -q '"calibrated": false,' valid.json || fail "nothing about calibration in the JSON"
+[ "$(grep -c '"name": ' valid.json)" -eq 14 ] || fail "not 14 labels in the JSON"
+expect 0 '' '' $labels --split valid --threads 1 $set
+cmp -s expect.out valid.txt || fail "the number of threads changes the figures"
+
+# What the table counts is what the CSV says: 1 positive, blank and 0 negative, -1 left out unless wanted.
+column=$(head -n 1 set/mimic-cxr-2.0.0-chexpert.csv | tr ',' '\n' | grep -n '^Pleural Effusion$' | cut -d: -f1)
+counts=$(awk -F, -v c="$column" 'NR > 1 { if ($c == "") b++; else if ($c < 0) u++; else if ($c > 0) p++; else n++ }
+    END { print p + 0, n + 0, b + 0, u + 0 }' set/mimic-cxr-2.0.0-chexpert.csv)
+read -r positive negative blank uncertain <<< "$counts"
+line() { grep '^Pleural Effusion ' expect.out | awk '{ print $3, $4 }'; }
+expect 0 '' '' $labels --split all $set
+[ "$(line)" = "$((positive + negative + blank)) $positive" ] || fail "counts $(line), the file has $counts"
+expect 0 '' '' $labels --split all --uncertain 1 --not-mentioned mask $set
+[ "$(line)" = "$((positive + negative + uncertain)) $((positive + uncertain))" ] || fail "counts $(line), the file has $counts"
+
+# ---- a calibration
+expect 0 '^new.safetensors$' '' $fit --out new.safetensors --json fit.json $set
+grep -qE '^Not calibrated, (too few films with it|the model does not tell it): [A-Z]' expect.out || fail "no label is named as uncalibrated"
+grep -q '"fitted_on_this_set": true' fit.json || fail "the JSON does not say what was fitted on"
+expect 0 "\"calibration\": \".*valid, $films films" '' "$CARINA" model info --json ./new.safetensors
+"$CARINA" model info --json ./tiny.safetensors | sed 1,2d > before.json
+"$CARINA" model info --json ./new.safetensors | sed 1,2d | grep -v '"calibration"' > after.json
+diff <(tr -d , < before.json) <(tr -d , < after.json) > difference || fail "other metadata changed: $(cat difference)"
+expect 0 '' '' $fit --threads 1 --out again.safetensors $set
+cmp -s new.safetensors again.safetensors || fail "the same films make another file"
+cp new.safetensors in-place.safetensors
+expect 0 '' '' "$CARINA" eval calibrate -q --resamples 0 -m ./in-place.safetensors --least 3 --out in-place.safetensors $set
+cmp -s new.safetensors in-place.safetensors || fail "fitting a fitted model gives another one"
+[ "$(ls | grep -c tmp-)" -eq 0 ] || fail "temporary files are left: $(ls)"
+expect 0 "^calibrated on chest_imagenome=set valid, $films films\$" '' "$CARINA" eval labels -q --resamples 0 -m ./new.safetensors --split valid $set
+grep -q '^Not calibrated: [A-Z]' expect.out || fail "no label is named as uncalibrated"
+
+cp "$ROOT/demo/films/phantom-2.jpg" film.jpg
+expect 0 '"calibrated": true, "findings"' '' "$CARINA" interpret -m ./new.safetensors --force --json film.jpg
+grep -q '"calibrated": true}' expect.out && grep -q '"calibrated": false}' expect.out || fail "findings do not say which are calibrated"
+expect 0 '^Image findings, calibrated on' '' "$CARINA" interpret -m ./new.safetensors --force film.jpg
+grep -q '(not calibrated)$' expect.out || fail "the table does not say which are not calibrated"
+expect 0 '' '' "$CARINA" interpret -m ./new.safetensors --force --html pages film.jpg
+grep -q '<small>(not calibrated)</small>' pages/film.html || fail "the page does not say which are not calibrated"
+
+# ---- refused
+for split in train test all; do
+    expect 2 - "--allow-split $split takes them" $fit --split $split --out no.safetensors $set
+done
+expect 2 - '--allow-split test takes' $fit --split test --allow-split train --out no.safetensors $set
+expect 2 - 'nih_films has no validation split' $fit --out no.safetensors nih_films=set
+expect 2 - 'unknown split' $fit --split trial --out no.safetensors $set
+expect 2 - '--out FILE is required' $fit $set
+expect 2 - 'unknown data set type' $fit --out no.safetensors chest=set
+expect 2 - 'expected TYPE=PATH' $labels set
+expect 2 - 'outside' $fit --least 0 --out no.safetensors $set
+expect 1 'Not calibrated, too few films with it: ' 'no label could be fitted .* no.safetensors is not written' $fit --least 1000 --out no.safetensors $set
+expect 1 '' 'cannot write' $fit --out /nonexistent/no.safetensors $set
+expect 1 - 'missing' $labels chest_imagenome=missing
+[ ! -e no.safetensors ] || fail "a refused fit left a model"
+expect 0 'new.safetensors' '' $fit --split all --allow-split all --out new.safetensors $set
+finish
