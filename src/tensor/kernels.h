@@ -98,16 +98,6 @@ typedef struct kernels {
     /* dx[c] += index[c] == tap ? g[c] : 0 */
     void (*scatter_maximum)(float *dx, const uint8_t *index, const float *g, uint8_t tap, int64_t n);
 
-    /* Winograd F(2x2, 3x3), n channels of one tile. Input: v[k * stride] [n] = (B^T d B)_k of the 16 pixels d, row by
-     * row */
-    void (*winograd_input)(float *v, int64_t stride, const float *const pixels[16], int64_t n);
-    /* Output: the 2x2 pixels of A^T m A, plus bias or NULL, plus residual[i] or NULL, ReLU; y[i] NULL: not wanted,
-     * y[i] may be residual[i] */
-    void (*winograd_output)(float *const y[4], const float *m, int64_t stride, const float *bias,
-                            const float *const residual[4], int relu, int64_t n);
-    /* Gradient of the output: m[k * stride] [n] = (A dy A^T)_k of the 2x2 pixels dy */
-    void (*winograd_spread)(float *m, int64_t stride, const float *const dy[4], int64_t n);
-
     void (*adamw)(float *value, float *first, float *second, const float *gradient, int64_t n, const adamw_step *step);
     void (*lerp)(float *average, const float *x, float weight, int64_t n); /* average += weight (x - average) */
 } kernels;

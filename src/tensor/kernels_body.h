@@ -447,103 +447,6 @@ static void scatter_maximum(float *restrict dx, const uint8_t *restrict index, c
     for (int64_t i = 0; i < n; i++) dx[i] += index[i] == tap ? g[i] : 0.0f;
 }
 
-/* ---- Winograd F(2x2, 3x3) ---- */
-
-/* 16 channels at a time, in the compiler's vector type: the transform is straight-line code that it does not
- * vectorise across channels by itself. It becomes one, two or four registers, whatever the instruction set has. */
-typedef float lanes __attribute__((vector_size(4 * LANES)));
-
-static inline lanes load_lanes(const float *x, int64_t n) {
-    lanes v = {0};
-    memcpy(&v, x, n >= LANES ? sizeof v : (size_t)n * sizeof *x);
-    return v;
-}
-static inline void store_lanes(float *x, lanes v, int64_t n) {
-    memcpy(x, &v, n >= LANES ? sizeof v : (size_t)n * sizeof *x);
-}
-
-/* B^T d of one column of four */
-#define WINOGRAD_IN(r0, r1, r2, r3, d0, d1, d2, d3) \
-    lanes r0 = (d0) - (d2), r1 = (d1) + (d2), r2 = (d2) - (d1), r3 = (d1) - (d3)
-
-static inline void winograd_input_lanes(float *v, int64_t stride, const float *const pixels[16], int64_t c, int64_t n) {
-    lanes d[16];
-    for (int i = 0; i < 16; i++) d[i] = load_lanes(pixels[i] + c, n);
-    WINOGRAD_IN(a0, a1, a2, a3, d[0], d[4], d[8], d[12]);
-    WINOGRAD_IN(b0, b1, b2, b3, d[1], d[5], d[9], d[13]);
-    WINOGRAD_IN(c0, c1, c2, c3, d[2], d[6], d[10], d[14]);
-    WINOGRAD_IN(e0, e1, e2, e3, d[3], d[7], d[11], d[15]);
-    const lanes rows[4][4] = {{a0, b0, c0, e0}, {a1, b1, c1, e1}, {a2, b2, c2, e2}, {a3, b3, c3, e3}};
-    for (int i = 0; i < 4; i++) {
-        WINOGRAD_IN(v0, v1, v2, v3, rows[i][0], rows[i][1], rows[i][2], rows[i][3]);
-        float *out = v + 4 * i * stride + c;
-        store_lanes(out, v0, n);
-        store_lanes(out + stride, v1, n);
-        store_lanes(out + 2 * stride, v2, n);
-        store_lanes(out + 3 * stride, v3, n);
-    }
-}
-
-static inline void winograd_spread_lanes(float *m, int64_t stride, const float *const dy[4], int64_t c, int64_t n) {
-    lanes y0 = load_lanes(dy[0] + c, n), y1 = load_lanes(dy[1] + c, n), y2 = load_lanes(dy[2] + c, n),
-          y3 = load_lanes(dy[3] + c, n);
-    lanes rows[4][2] = {{y0, y1}, {y0 + y2, y1 + y3}, {y0 - y2, y1 - y3}, {-y2, -y3}}; /* A dy */
-    for (int i = 0; i < 4; i++) {                                                      /* ... A^T */
-        lanes left = rows[i][0], right = rows[i][1];
-        store_lanes(m + (4 * i) * stride + c, left, n);
-        store_lanes(m + (4 * i + 1) * stride + c, left + right, n);
-        store_lanes(m + (4 * i + 2) * stride + c, left - right, n);
-        store_lanes(m + (4 * i + 3) * stride + c, -right, n);
-    }
-}
-
-static void winograd_spread(float *m, int64_t stride, const float *const dy[4], int64_t n) {
-    int64_t c = 0;
-    for (; c + LANES <= n; c += LANES) winograd_spread_lanes(m, stride, dy, c, LANES);
-    if (c < n) winograd_spread_lanes(m, stride, dy, c, n - c);
-}
-
-static void winograd_input(float *v, int64_t stride, const float *const pixels[16], int64_t n) {
-    int64_t c = 0;
-    for (; c + LANES <= n; c += LANES) winograd_input_lanes(v, stride, pixels, c, LANES);
-    if (c < n) winograd_input_lanes(v, stride, pixels, c, n - c);
-}
-
-#define WINOGRAD_CHUNK 64
-
-static void winograd_output(float *const y[4], const float *restrict m, int64_t stride, const float *bias,
-                            const float *const residual[4], int relu, int64_t n) {
-    float out[4][WINOGRAD_CHUNK];
-    for (int64_t first = 0; first < n; first += WINOGRAD_CHUNK) {
-        int64_t count = n - first < WINOGRAD_CHUNK ? n - first : WINOGRAD_CHUNK;
-        const float *at = m + first;
-        for (int64_t c = 0; c < count; c++) {
-            float s[2][4];
-            for (int j = 0; j < 4; j++) { /* A^T m */
-                float m0 = at[j * stride + c], m1 = at[(4 + j) * stride + c], m2 = at[(8 + j) * stride + c],
-                      m3 = at[(12 + j) * stride + c];
-                s[0][j] = m0 + m1 + m2;
-                s[1][j] = m1 - m2 - m3;
-            }
-            for (int i = 0; i < 2; i++) { /* ... A */
-                out[2 * i][c] = s[i][0] + s[i][1] + s[i][2];
-                out[2 * i + 1][c] = s[i][1] - s[i][2] - s[i][3];
-            }
-        }
-        for (int i = 0; i < 4; i++) {
-            if (!y[i]) continue;
-            float *sum = out[i], *target = y[i] + first; /* which may be the residual's own place */
-            if (bias)
-                for (int64_t c = 0; c < count; c++) sum[c] += bias[first + c];
-            if (residual[i])
-                for (int64_t c = 0; c < count; c++) sum[c] += residual[i][first + c];
-            if (relu)
-                for (int64_t c = 0; c < count; c++) sum[c] = sum[c] > 0 ? sum[c] : 0.0f;
-            memcpy(target, sum, (size_t)count * sizeof *target);
-        }
-    }
-}
-
 /* ---- optimizer: Loshchilov and Hutter 2019, as PyTorch's AdamW ---- */
 
 static void adamw(float *restrict value, float *restrict first, float *restrict second, const float *restrict gradient,
@@ -605,9 +508,6 @@ const kernels KERNELS_TABLE = {
     .maximum = maximum,
     .maximum_of_rows = maximum_of_rows,
     .scatter_maximum = scatter_maximum,
-    .winograd_input = winograd_input,
-    .winograd_output = winograd_output,
-    .winograd_spread = winograd_spread,
     .adamw = adamw,
     .lerp = lerp,
 };

@@ -1,7 +1,7 @@
-/* Winograd F(2x2, 3x3); see winograd.h.
+/* Winograd F(m x m, 3 x 3); see winograd.h.
  *
- * Y = A^T [ (G g G^T) . (B^T d B) ] A per tile, with d the 4x4 pixels that a 2x2 tile of outputs looks at. The
- * elementwise product, summed over channels, is for each of the 16 positions one matrix product over all tiles:
+ * Y = A^T [ (G g G^T) . (B^T d B) ] A per tile, with d the pixels that a tile of m x m outputs looks at. The
+ * elementwise product, summed over channels, is for each position of d one matrix product over all tiles:
  * M_k [T, O] = V_k [T, C] U_k [C, O]. */
 #include "tensor/winograd.h"
 
@@ -9,10 +9,11 @@
 #include <string.h>
 
 #include "tensor/outer_product.h"
-
-#define POSITIONS 16
+#include "tensor/winograd_transform.h"
 
 struct winograd {
+    const winograd_transform *transform;
+    int64_t tile, side, positions; /* m, m + 2, its square */
     int64_t batch, height, width, channels, outputs;
     int64_t tile_rows, tile_columns; /* of one picture */
     int64_t block, block_count;      /* tiles per block; blocks over all pictures */
@@ -25,6 +26,15 @@ struct winograd {
 
 bool winograd_suits(int64_t height, int64_t width, int64_t channels, int64_t outputs) {
     return channels >= 48 && outputs >= 48 && height * width >= 256;
+}
+
+/* Tiles of 4 x 4 halve the work again. Their kernels are 4 times as large as plain ones, those of 2 x 2 only 16/9
+ * times: kept for a lone picture, or transformed anew at every step, the largest layers' would cost more than they
+ * save.
+ */
+static int64_t tile_size(const winograd_shape *s) {
+    int64_t large_tiles = s->batch * ((s->height + 3) / 4) * ((s->width + 3) / 4);
+    return s->channels * s->outputs < 512 * 512 && large_tiles >= 64 ? 4 : 2;
 }
 
 static int64_t tile_count(const winograd *w) { return w->batch * w->tile_rows * w->tile_columns; }
@@ -50,20 +60,26 @@ carina_status winograd_create(winograd **out, const winograd_shape *s, carina_er
     winograd *w = calloc(1, sizeof *w);
     *out = w;
     if (!w) return error_memory(error, "winograd", sizeof *w);
+    int64_t m = tile_size(s);
+    const winograd_transform *transform = winograd_transform_best((int)m);
     *w = (winograd){.batch = s->batch,
                     .height = s->height,
                     .width = s->width,
                     .channels = s->channels,
                     .outputs = s->outputs,
-                    .tile_rows = (s->height + 1) / 2,
-                    .tile_columns = (s->width + 1) / 2,
+                    .transform = transform,
+                    .tile = m,
+                    .side = m + 2,
+                    .positions = (m + 2) * (m + 2),
+                    .tile_rows = (s->height + m - 1) / m,
+                    .tile_columns = (s->width + m - 1) / m,
                     .is_gradient = s->is_gradient,
                     .relu = s->relu};
     /* a block's V and M should stay in the L2 cache, but its products must not be too flat */
     w->block = min_i64(s->channels <= 64 ? 192 : 128, tile_count(w));
     w->block_count = (tile_count(w) + w->block - 1) / w->block;
     w->outer = outer_kernel_best();
-    bool small = POSITIONS * s->channels * s->outputs <= 1 << 20;
+    bool small = w->positions * s->channels * s->outputs <= 1 << 20;
     w->groups = (int)min_i64(w->block_count, small ? 8 : 2);
     carina_status status = create_products(w, error);
     if (status != CARINA_OK) {
@@ -80,11 +96,11 @@ void winograd_free(winograd *w) {
     free(w);
 }
 
-uint64_t winograd_packed_bytes(const winograd *w) { return POSITIONS * w->packed_bytes; }
+uint64_t winograd_packed_bytes(const winograd *w) { return (uint64_t)w->positions * w->packed_bytes; }
 
-/* Per worker: V [16][T][C], M [16][T][O], one span of zeros, oneDNN's scratch. */
-static uint64_t v_bytes(const winograd *w) { return (uint64_t)(POSITIONS * w->block * w->channels) * sizeof(float); }
-static uint64_t m_bytes(const winograd *w) { return (uint64_t)(POSITIONS * w->block * w->outputs) * sizeof(float); }
+/* Per worker: V [positions][T][C], M [positions][T][O], one span of zeros, oneDNN's scratch. */
+static uint64_t v_bytes(const winograd *w) { return (uint64_t)(w->positions * w->block * w->channels) * sizeof(float); }
+static uint64_t m_bytes(const winograd *w) { return (uint64_t)(w->positions * w->block * w->outputs) * sizeof(float); }
 static uint64_t zero_bytes(const winograd *w) { return ((uint64_t)w->channels * sizeof(float) + 63) / 64 * 64; }
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -96,8 +112,6 @@ uint64_t winograd_worker_bytes(const winograd *w) {
 }
 
 /* ---- kernels ---- */
-
-static const float G[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
 
 typedef struct pack_call {
     const winograd *w;
@@ -111,7 +125,9 @@ static void pack_position(void *context, int position, int worker) {
     const pack_call *call = context;
     const winograd *w = call->w;
     float factor[9], *out = op_worker_scratch(call->o, worker);
-    for (int a = 0; a < 9; a++) factor[w->is_gradient ? 8 - a : a] = G[position / 4][a / 3] * G[position % 4][a % 3];
+    const float(*G)[3] = w->transform->kernel;
+    int64_t row = position / w->side, column = position % w->side;
+    for (int a = 0; a < 9; a++) factor[w->is_gradient ? 8 - a : a] = G[row][a / 3] * G[column][a % 3];
     for (int64_t i = 0; i < w->outputs * w->channels; i++) {
         const float *g = call->plain + 9 * i;
         out[i] = ((factor[0] * g[0] + factor[1] * g[1]) + (factor[2] * g[2] + factor[3] * g[3])) +
@@ -122,7 +138,7 @@ static void pack_position(void *context, int position, int worker) {
 
 void winograd_pack(const winograd *w, op *o, const float *plain, void *packed) {
     pack_call call = {w, o, plain, packed};
-    op_parallel(o, POSITIONS, pack_position, &call);
+    op_parallel(o, (int)w->positions, pack_position, &call);
 }
 
 /* ---- pictures ---- */
@@ -143,22 +159,23 @@ typedef struct tile_place {
 
 static tile_place place_of(const winograd *w, int64_t tile) {
     int64_t per_picture = w->tile_rows * w->tile_columns, in_picture = tile % per_picture;
-    return (tile_place){tile / per_picture, in_picture / w->tile_columns * 2, in_picture % w->tile_columns * 2};
+    return (tile_place){tile / per_picture, in_picture / w->tile_columns * w->tile,
+                        in_picture % w->tile_columns * w->tile};
 }
 
 static void transform_inputs(const winograd_call *call, int64_t first, int64_t count, float *v, const float *zeros) {
     const winograd *w = call->w;
     for (int64_t t = 0; t < count; t++) {
         tile_place p = place_of(w, first + t);
-        const float *pixels[POSITIONS];
-        for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 4; j++) {
+        const float *pixels[WINOGRAD_MAX_POSITIONS];
+        for (int64_t i = 0; i < w->side; i++)
+            for (int64_t j = 0; j < w->side; j++) {
                 int64_t y = p.row - 1 + i, x = p.column - 1 + j;
                 bool inside = y >= 0 && y < w->height && x >= 0 && x < w->width;
-                pixels[4 * i + j] =
+                pixels[w->side * i + j] =
                     inside ? call->x + ((p.picture * w->height + y) * w->width + x) * w->channels : zeros;
             }
-        call->o->owner->kernels->winograd_input(v + t * w->channels, w->block * w->channels, pixels, w->channels);
+        w->transform->input(v + t * w->channels, w->block * w->channels, pixels, w->channels);
     }
 }
 
@@ -166,17 +183,17 @@ static void transform_outputs(const winograd_call *call, int64_t first, int64_t 
     const winograd *w = call->w;
     for (int64_t t = 0; t < count; t++) {
         tile_place p = place_of(w, first + t);
-        float *targets[4];
-        const float *residuals[4] = {NULL, NULL, NULL, NULL};
-        for (int i = 0; i < 4; i++) {
-            int64_t y = p.row + i / 2, x = p.column + i % 2;
+        float *targets[WINOGRAD_MAX_TILE * WINOGRAD_MAX_TILE];
+        const float *residuals[WINOGRAD_MAX_TILE * WINOGRAD_MAX_TILE] = {NULL};
+        for (int64_t i = 0; i < w->tile * w->tile; i++) {
+            int64_t y = p.row + i / w->tile, x = p.column + i % w->tile;
             bool inside = y < w->height && x < w->width;
             int64_t offset = ((p.picture * w->height + y) * w->width + x) * w->outputs;
             targets[i] = inside ? call->y + offset : NULL;
             if (inside && call->residual) residuals[i] = call->residual + offset;
         }
-        call->o->owner->kernels->winograd_output(targets, m + t * w->outputs, w->block * w->outputs, call->bias,
-                                                 residuals, w->relu, w->outputs);
+        w->transform->output(targets, m + t * w->outputs, w->block * w->outputs, call->bias, residuals, w->relu,
+                             w->outputs);
     }
 }
 
@@ -191,7 +208,7 @@ static void block_shard(void *context, int shard, int worker) {
     int64_t first = shard * w->block, count = min_i64(w->block, tile_count(w) - first);
     const product *p = count < w->block ? w->tail : w->full;
     transform_inputs(call, first, count, v, zeros);
-    for (int k = 0; k < POSITIONS; k++)
+    for (int64_t k = 0; k < w->positions; k++)
         product_run(p, v + k * w->block * w->channels, call->packed + (uint64_t)k * w->packed_bytes, NULL,
                     m + k * w->block * w->outputs, product_scratch);
     transform_outputs(call, first, count, m);
@@ -205,7 +222,7 @@ void winograd_run(const winograd *w, op *o, const float *x, const void *packed, 
 
 /* ---- the gradient by the kernels ---- */
 
-static int64_t sum_values(const winograd *w) { return POSITIONS * w->outputs * w->channels; }
+static int64_t sum_values(const winograd *w) { return w->positions * w->outputs * w->channels; }
 uint64_t winograd_sum_bytes(const winograd *w) { return (uint64_t)w->groups * (uint64_t)sum_values(w) * sizeof(float); }
 static uint64_t gradient_zero_bytes(const winograd *w) {
     return ((uint64_t)max_i64(w->channels, w->outputs) * sizeof(float) + 63) / 64 * 64;
@@ -219,13 +236,13 @@ static void spread_gradients(const winograd_call *call, int64_t first, int64_t c
     const winograd *w = call->w;
     for (int64_t t = 0; t < count; t++) {
         tile_place p = place_of(w, first + t);
-        const float *pixels[4];
-        for (int i = 0; i < 4; i++) {
-            int64_t y = p.row + i / 2, x = p.column + i % 2;
+        const float *pixels[WINOGRAD_MAX_TILE * WINOGRAD_MAX_TILE];
+        for (int64_t i = 0; i < w->tile * w->tile; i++) {
+            int64_t y = p.row + i / w->tile, x = p.column + i % w->tile;
             bool inside = y < w->height && x < w->width;
             pixels[i] = inside ? call->dy + ((p.picture * w->height + y) * w->width + x) * w->outputs : zeros;
         }
-        call->o->owner->kernels->winograd_spread(m + t * w->outputs, w->block * w->outputs, pixels, w->outputs);
+        w->transform->spread(m + t * w->outputs, w->block * w->outputs, pixels, w->outputs);
     }
 }
 
@@ -243,7 +260,7 @@ static void gradient_shard(void *context, int group, int worker) {
         int64_t first = block * w->block, count = min_i64(w->block, tile_count(w) - first);
         transform_inputs(call, first, count, v, zeros);
         spread_gradients(call, first, count, m, zeros);
-        for (int k = 0; k < POSITIONS; k++) {
+        for (int64_t k = 0; k < w->positions; k++) {
             outer_product p = {.kernel = w->outer,
                                .a = m + k * w->block * w->outputs,
                                .b = v + k * w->block * w->channels,
@@ -265,24 +282,26 @@ static void add_kernels(void *context, int output, int worker) {
     (void)worker;
     const winograd_call *call = context;
     const winograd *w = call->w;
+    const float(*G)[3] = w->transform->kernel;
     float scale = call->scale ? call->scale[output] : 1.0f;
     for (int64_t first = 0; first < w->channels; first += ADD_CHANNELS) {
         int64_t count = min_i64(ADD_CHANNELS, w->channels - first);
-        float u[POSITIONS][ADD_CHANNELS] = {{0}}, half[3][4][ADD_CHANNELS] = {{{0}}};
-        for (int k = 0; k < POSITIONS; k++)
+        float u[WINOGRAD_MAX_POSITIONS][ADD_CHANNELS] = {{0}};
+        float half[3][WINOGRAD_MAX_SIDE][ADD_CHANNELS] = {{{0}}};
+        for (int64_t k = 0; k < w->positions; k++)
             for (int g = 0; g < w->groups; g++) {
                 const float *sum = call->sums + g * sum_values(w) + (k * w->outputs + output) * w->channels + first;
                 for (int64_t c = 0; c < count; c++) u[k][c] += sum[c];
             }
         for (int a = 0; a < 3; a++)
-            for (int j = 0; j < 4; j++)
-                for (int i = 0; i < 4; i++)
-                    for (int c = 0; c < ADD_CHANNELS; c++) half[a][j][c] += G[i][a] * u[4 * i + j][c];
+            for (int64_t j = 0; j < w->side; j++)
+                for (int64_t i = 0; i < w->side; i++)
+                    for (int c = 0; c < ADD_CHANNELS; c++) half[a][j][c] += G[i][a] * u[w->side * i + j][c];
         float *dw = call->dw + (output * w->channels + first) * 9;
         for (int a = 0; a < 9; a++)
             for (int64_t c = 0; c < count; c++) {
                 float total = 0;
-                for (int j = 0; j < 4; j++) total += half[a / 3][j][c] * G[j][a % 3];
+                for (int64_t j = 0; j < w->side; j++) total += half[a / 3][j][c] * G[j][a % 3];
                 dw[9 * c + a] += scale * total;
             }
     }

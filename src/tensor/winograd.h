@@ -1,6 +1,6 @@
-/* 3x3 convolutions with stride 1 and padding 1 as Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2016): 16
- * products on tiles of 2x2 output pixels replace 36 multiplications by 16. The transforms only add, subtract and
- * halve, so f32 keeps nearly all its accuracy; larger tiles would save more and lose it. f32.
+/* 3x3 convolutions with stride 1 and padding 1 as Winograd's minimal filtering (Lavin and Gray 2016), f32: on tiles of
+ * 4x4 output pixels 36 products replace 144 multiplications, on tiles of 2x2, for the largest layers, 16 replace 36
+ * (winograd_transform.h). Larger tiles would save more and lose f32's accuracy.
  *
  * Y = A^T [U . V] A with U = G g G^T and V = B^T d B is bilinear, so both gradients are of the same kind: the one by x
  * is a convolution of dy with kernels turned round; the one by g is G^T [sum over tiles (A dY A^T) . V] G.
