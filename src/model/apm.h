@@ -1,5 +1,5 @@
 /* AnatomiX's Anatomy Perception Module: a film in, one box and one region feature per anatomical object out.
- * arXiv 2601.03191; shapes B films, N regions, P patches (H/32 x W/32), D model width, R region feature size.
+ * arXiv 2601.03191; shapes B films, N regions, P patches (H/32 x W/32, or /16), D model width, R region feature size.
  *
  *     film [B, H, W, 1] -> ResNet -> 1x1 projection -> [CLS] + P tokens with sine positions -> DETR encoder
  *       [CLS] -> Linear -> image logits [B, 14]

@@ -13,6 +13,8 @@ static const config_field fields[] = {
     CONFIG_KEY(apm_config, backbone.width, "resnet_width", "1", 0.015625, 16, "its channels as a fraction of the usual",
                0),
     CONFIG_CHOICE_KEY(apm_config, backbone.norm, "resnet_norm", "frozen", norms, "its normalisation", 0),
+    CONFIG_KEY(apm_config, backbone.fine, "resnet_fine", "false", CONFIG_ANY,
+               "its last stage keeps the resolution: 16 pixels a token instead of 32", 0),
     FIELD(model_width, "256", 4, 4096, "width D of the transformer"),
     FIELD(heads, "4", 1, 64, "attention heads"),
     FIELD(encoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer encoder layers"),

@@ -98,7 +98,7 @@ carina_status resnet_create(resnet *out, model_builder *b, const char *prefix, c
         int64_t planes = (int64_t)base << stage;
         for (int i = 0; i < depth[stage + 1]; i++) {
             snprintf(name, sizeof name, "%slayer%d.%d", prefix, stage + 1, i);
-            int stride = i == 0 && stage > 0 ? 2 : 1;
+            int stride = i == 0 && stage > 0 && !(stage == 3 && config->fine) ? 2 : 1;
             out->blocks[out->block_count++] = block_create(b, name, channels, planes, stride, bottleneck, config->norm);
             channels = bottleneck ? 4 * planes : planes;
         }

@@ -1,4 +1,5 @@
-/* ResNet (He et al. 2016) in torchvision's form, without the classifier: [B, H, W, 1] -> [B, H/32, W/32, C].
+/* ResNet (He et al. 2016) in torchvision's form, without the classifier: [B, H, W, 1] -> [B, H/32, W/32, C], or
+ * H/16 when the last stage keeps the resolution (DETR calls its like DC5: finer tokens, a few times the work there).
  *
  * resnet18 and 34 use basic blocks (two 3x3), resnet50 bottlenecks (1x1, 3x3, 1x1 to four times the planes, stride on
  * the 3x3). `width` scales every channel count. Parameter names: PREFIXconv1.weight, PREFIXbn1.weight,
@@ -19,6 +20,7 @@ typedef struct resnet_config {
     int depth; /* 18, 34 or 50 */
     double width;
     resnet_norm norm;
+    bool fine; /* stage 4 keeps stage 3's resolution: pixels of H/16 instead of H/32 */
 } resnet_config;
 
 typedef struct resnet_convolution {
