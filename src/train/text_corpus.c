@@ -211,6 +211,7 @@ static carina_status add_lines(text_corpus *c, const char *path, carina_error *e
         for (end = begin; end < size && data[end] != '\n';) end++;
         uint64_t length = end - begin < REPORT_SENTENCE_MAX ? end - begin : REPORT_SENTENCE_MAX;
         for (uint64_t i = 0; i < length; i++) line[i] = data[begin + i] < ' ' ? ' ' : (char)data[begin + i];
+        while (length && line[length - 1] == ' ') length--; /* CRLF; in UTF-8 a blank is never part of a letter */
         line[length] = 0;
         if (line[strspn(line, " ")]) status = add_sentence(c, line, &number, &added, error);
     }

@@ -9,6 +9,7 @@
 
 #include "base/build.h"
 #include "base/file.h"
+#include "base/folder_lock.h"
 #include "base/progress.h"
 #include "format/safetensors.h"
 #include "train/checkpoint.h"
@@ -27,6 +28,7 @@ typedef struct trainer {
     checkpoint_state state;
     run_log *log;
     progress *bar;
+    folder_lock *lock; /* of the run's folder, from the moment that it is there */
     char *checkpoint_path, *best_path, *last_path;
     char *best_weights, *last_weights; /* the file itself, also where a model is a folder */
     double session_start, session_base, last_save;
@@ -64,9 +66,7 @@ static bool model_paths(char **path, char **weights, const char *folder, const c
     return *path && *weights;
 }
 
-static carina_status check_checkpoint(trainer *t, const char *folder, carina_error *error) {
-    t->checkpoint_path = path_join(folder, "checkpoint.safetensors");
-    if (!t->checkpoint_path) return error_memory(error, folder, 1024);
+static carina_status check_checkpoint(const trainer *t, carina_error *error) {
     bool there = file_exists(t->checkpoint_path);
     if (t->options->resume && !there)
         return error_set(error, CARINA_ERROR_IO, "%s: no such checkpoint to resume from", t->checkpoint_path);
@@ -102,7 +102,10 @@ static carina_status load_start(trainer *t, carina_error *error) {
 /* What the configuration alone gives, and the checkpoint. */
 static carina_status set_up(trainer *t, const char *folder, carina_error *error) {
     const train_config *c = t->config;
-    TRY(check_checkpoint(t, folder, error));
+    t->checkpoint_path = path_join(folder, "checkpoint.safetensors");
+    if (!t->checkpoint_path) return error_memory(error, folder, 1024);
+    if (file_is_folder(folder)) TRY(folder_lock_take(&t->lock, folder, error));
+    TRY(check_checkpoint(t, error));
     TRY(thread_pool_create(&t->pool, t->options->threads, error));
     TRY(train_task_create(&t->task, c, t->pool, error));
     t->task->show_progress = t->options->show_progress;
@@ -142,6 +145,10 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
     t->state.configuration = strdup(c->text);
     if (!t->state.configuration) return error_memory(error, "configuration", strlen(c->text));
     if (file_make_folders(folder, error) != CARINA_OK) return error_prefix(error, "%s: runs", c->path);
+    if (!t->lock) { /* it was not there: another run may have begun in it meanwhile, or be over */
+        TRY(folder_lock_take(&t->lock, folder, error));
+        TRY(check_checkpoint(t, error));
+    }
     if (!t->options->resume) { /* of the run that is overwritten */
         remove(t->best_weights);
         remove(t->last_weights);
@@ -163,6 +170,7 @@ static void tear_down(trainer *t) {
     train_task_free(t->task);
     thread_pool_free(t->pool);
     checkpoint_state_free(&t->state);
+    folder_lock_release(t->lock);
     free(t->checkpoint_path);
     free(t->best_path);
     free(t->last_path);

@@ -5,7 +5,7 @@
  * (train_task.h: the mean IoU over all boxes of the validation set); the best go to best.safetensors, or to the folder
  * best where a model is a folder. The monitor set is measured and logged at the same
  * moments but never chooses anything: it may be a test set that one only wants to watch, and a figure used for choosing
- * would no longer be a test.
+ * would no longer be a test. Two runs at a time in one folder are refused (base/folder_lock.h).
  */
 #ifndef TRAIN_TRAINER_H
 #define TRAIN_TRAINER_H

@@ -21,6 +21,10 @@ cmp one.npy two.npy || fail "vectors depend on the number of threads"
 [ "$("$CARINA" text encode -m "$model" --json --projected <lines.txt | grep -c '^{"text": .*"embedding": \[-\?[0-9]')" -eq 5 ] || fail "JSON"
 "$CARINA" text encode -m "$model" -o none.npy </dev/null 2>/dev/null || fail "no lines"
 [ "$(stat -c %s none.npy)" -eq 128 ] || fail "none.npy is not [0,32]"
+for line in 1 3 5; do # what lies beside a line changes nothing in its vector
+    sed -n ${line}p lines.txt | "$CARINA" text encode -m "$model" -o alone.npy 2>/dev/null || fail "encode line $line"
+    cmp -s <(tail -c 128 alone.npy) <(tail -c +$((129 + (line - 1) * 128)) one.npy | head -c 128) || fail "line $line alone is another vector"
+done
 printf 'a\0b \xff\xfe lung\n' | "$CARINA" text tokenize -m "$model" | grep -qE '^2( [0-9]+)+ 3$' || fail "any bytes"
 yes lung | head -40 | tr '\n' ' ' >long.txt
 expect 0 '' 'warning: 1 of 1 lines were cut at 24 tokens' feed long.txt "$CARINA" text encode -m "$model" -o cut.npy

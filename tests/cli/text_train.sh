@@ -36,4 +36,21 @@ done
 "$CARINA" train "$full/config.yaml" name=cut --quiet --resume >"$folder/out" || fail "resuming a finished run"
 grep -q 'finished already' "$folder/out" || fail "did it again: $(cat "$folder/out")"
 
+# What a text encoder's configuration does not have, and what does not fit, is said before anything is written.
+refused() { # KEY=VALUE MESSAGE
+    "$CARINA" train "$ROOT/configs/text-encoder.yaml" $small name=bad "$1" --quiet >"$folder/out" 2>"$folder/err"
+    [ $? -eq 1 ] || fail "$1 was accepted"
+    [ "$(wc -l <"$folder/err")" -eq 1 ] && grep -qE "$2" "$folder/err" || fail "$1: no '$2' in $(cat "$folder/err")"
+    [ ! -e "$folder/runs/bad" ] || fail "$1 left a run behind"
+}
+refused vocabulary.siz=300 'vocabulary\.siz.*vocabulary\.size'
+refused similarity.par=4 'similarity\.par.*similarity\.pairs'
+refused loss.labels=1 'loss\.labels'
+refused model.image_size=64 'model\.image_size'
+refused model.heads=5 'command line: model\.heads: 5 heads do not divide model\.width 32'
+refused similarity.tokens=33 'command line: similarity\.tokens: 33 tokens, but model\.positions is 32'
+refused masked.share=2 'masked\.share'
+refused data.train.type=nih_boxes 'data\.train\.type: nih_boxes has no sentences; chest_imagenome has'
+refused "data.texts=[$folder/none.txt]" 'data\.texts: .*none\.txt'
+
 echo "text_train.sh: ok"

@@ -24,6 +24,19 @@ awk 'NR <= 3 { first += $2 } NR > 17 { last += $2 } END { exit !(NR == 20 && las
     --check-losses "$folder/runs/smoke/first_losses.txt" >"$folder/out" || fail "resumed run differs"
 grep -q '20 losses.*identical' "$folder/out" || fail "not identical: $(cat "$folder/out")"
 
+# While one process trains, another that is given the same folder leaves it alone.
+"$CARINA" train "$ROOT/configs/smoke.yaml" $films name=shared training.steps=100000 --quiet >/dev/null 2>&1 &
+first=$!
+for ((i = 0; i < 600; i++)); do [ -s "$folder/runs/shared/config.yaml" ] && break; sleep 0.1; done
+for how in --resume --overwrite ""; do
+    ! "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=shared --quiet $how 2>"$folder/err" || fail "two runs in one folder"
+    grep -q "^carina: $folder/runs/shared: another process is at work in this folder" "$folder/err" ||
+        fail "no reason: $(cat "$folder/err")"
+done
+kill -INT "$first"
+wait "$first" && fail "an interrupted run reports success"
+"$CARINA" train "$folder/runs/shared/config.yaml" --quiet --resume --stop-after 1 >/dev/null || fail "the lock outlives its run"
+
 # A finished run says so; one that cannot begin leaves nothing behind, and says where films come from.
 "$CARINA" train "$ROOT/configs/smoke.yaml" $films --quiet --resume >"$folder/out" || fail "resuming a finished run failed"
 grep -qE '^finished already at step 20 of 20, best validation IoU 0\.[0-9]+ at step [0-9]+$' "$folder/out" ||

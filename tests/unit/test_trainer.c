@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/folder_lock.h"
 #include "base/progress.h"
 #include "format/safetensors.h"
 #include "model/model_file.h"
@@ -215,6 +216,52 @@ static void a_full_disk_loses_nothing(void **state) {
     assert_int_equal(count_entries("disk"), entries); /* no temporary file stays behind */
     assert_ok(train_with((trainer_options){.threads = 1, .resume = true}, &result, "disk", NULL));
     assert_same_checkpoints("full", "disk");
+}
+
+/* Whoever comes second changes nothing, whatever it was asked for. */
+static void two_runs_do_not_share_a_folder(void **state) {
+    (void)state;
+    char path[600], run[600];
+    folder_lock *lock, *second;
+    trainer_result result;
+    run_path(run, "full", "");
+    run_path(path, "full", "checkpoint.safetensors");
+    ino_t before = checkpoint_identity(path);
+    assert_ok(folder_lock_take(&lock, run, &error));
+    assert_int_equal(folder_lock_take(&second, run, &error), CARINA_ERROR_IO);
+    assert_null(second);
+    const trainer_options asked[] = {{.threads = 1, .resume = true}, {.threads = 1, .overwrite = true}, {.threads = 1}};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(train_with(asked[i], &result, "full", NULL), CARINA_ERROR_IO);
+        if (!strstr(error.message, "full: another process is at work in this folder")) fail_msg("%s", error.message);
+        assert_true(checkpoint_identity(path) == before);
+    }
+    folder_lock_release(lock);
+    assert_ok(train_with(asked[0], &result, "full", NULL));
+    assert_true(result.finished_before);
+
+    /* Also while the first is being killed: the lock ends with its process. */
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 2}, &result, "held", NULL));
+    run_path(run, "held", "");
+    int pipes[2], status;
+    char ready;
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        ready = folder_lock_take(&lock, run, NULL) == CARINA_OK;
+        if (write(pipes[1], &ready, 1) != 1) _exit(1);
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(read(pipes[0], &ready, 1), 1);
+    assert_true(ready);
+    assert_int_equal(train_with(asked[0], &result, "held", NULL), CARINA_ERROR_IO);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(pipes[0]);
+    close(pipes[1]);
+    assert_ok(train_with(asked[0], &result, "held", NULL));
+    assert_same_checkpoints("full", "held");
 }
 
 static void interrupt_soon(void) {
@@ -422,6 +469,7 @@ int main(void) {
         cmocka_unit_test(stopped_and_resumed_is_the_same),
         cmocka_unit_test(killed_at_any_moment),
         cmocka_unit_test(a_full_disk_loses_nothing),
+        cmocka_unit_test(two_runs_do_not_share_a_folder),
         cmocka_unit_test(an_interrupt_saves),
         cmocka_unit_test(accumulated_batches),
         cmocka_unit_test(a_finished_run_stays_finished),
