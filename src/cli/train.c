@@ -108,8 +108,7 @@ const command command_train = {
         "last.safetensors, metrics.jsonl, first_losses.txt, log.txt and TensorBoard events.\n"
         "\n"
         "KEY=VALUE changes a key of the configuration, for example training.steps=500. Ctrl-C saves and stops;\n"
-        "--resume continues, to the same numbers as if nothing had happened. Two processes never share a run's "
-        "folder.\n"
+        "--resume continues, to the same numbers as if nothing had happened. Two processes never share a folder.\n"
         "data.monitor is measured and logged, but never used to choose a model.\n",
     .examples =
         "carina train configs/default-model.yaml\n"
