@@ -53,6 +53,7 @@ extern const command command_eval_calibrate;
 extern const command command_eval_labels;
 extern const command command_eval_locate;
 extern const command command_eval_retrieval;
+extern const command command_eval_text;
 extern const command command_help;
 extern const command command_index_build;
 extern const command command_index_info;

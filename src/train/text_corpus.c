@@ -41,20 +41,40 @@ static carina_status add_sentence(text_corpus *c, const char *text, uint32_t *ou
     return s->text ? CARINA_OK : error_memory(error, "sentences", strlen(text) + 1);
 }
 
-/* kind: 'y' affirmed, 'n' denied, 'h' healthy, 'r' a region. */
+/* ---- features ---- */
+
+static void feature_key(char key[256], char kind, const char *name, size_t length) {
+    snprintf(key, 256, "%c %.*s", kind, length < 200 ? (int)length : 200, name);
+}
+
+static carina_status new_feature(text_corpus *c, char kind, const char *name, size_t length, carina_error *error) {
+    char key[256], other_key[256];
+    uint32_t number = c->feature_count, other;
+    size_t room = (size_t)number + 1;
+    char *kinds = realloc(c->kind, room);
+    if (kinds) c->kind = kinds;
+    uint32_t *opposite = realloc(c->opposite, room * sizeof *opposite);
+    if (opposite) c->opposite = opposite;
+    if (!kinds || !opposite) return error_memory(error, "features", room * sizeof *opposite);
+    kinds[number] = kind;
+    opposite[number] = UINT32_MAX;
+    feature_key(key, kind, name, length);
+    feature_key(other_key, kind == 'y' ? 'n' : 'y', name, length);
+    if ((kind == 'y' || kind == 'n') && string_index_find(c->tables->features, other_key, &other)) {
+        opposite[number] = other;
+        opposite[other] = number;
+    }
+    c->feature_count++;
+    return string_index_add(c->tables->features, key, number, NULL, NULL, error);
+}
+
 static carina_status add_feature(text_corpus *c, uint32_t sentence, char kind, const char *name, size_t length,
                                  carina_error *error) {
     char key[256];
     uint32_t number = c->feature_count;
-    snprintf(key, sizeof key, "%c %.*s", kind, length < 200 ? (int)length : 200, name);
     text_sentence *s = &c->sentences[sentence];
-    if (!string_index_find(c->tables->features, key, &number)) {
-        bool *grown = realloc(c->is_region, (size_t)(c->feature_count + 1) * sizeof *grown);
-        if (!grown) return error_memory(error, "features", c->feature_count + 1);
-        c->is_region = grown;
-        c->is_region[c->feature_count] = kind == 'r';
-        TRY(string_index_add(c->tables->features, key, c->feature_count++, NULL, NULL, error));
-    }
+    feature_key(key, kind, name, length);
+    if (!string_index_find(c->tables->features, key, &number)) TRY(new_feature(c, kind, name, length, error));
     uint16_t at = 0;
     while (at < s->feature_count && s->features[at] < number) at++;
     if (at < s->feature_count && s->features[at] == number) return CARINA_OK;
@@ -313,7 +333,8 @@ void text_corpus_free(text_corpus *c) {
         free(parts[i]->group_begin);
     }
     free(c->sentences);
-    free(c->is_region);
+    free(c->kind);
+    free(c->opposite);
     *c = (text_corpus){0};
 }
 
@@ -356,5 +377,5 @@ void text_corpus_meaning(const text_corpus *c, uint32_t sentence, float *row) {
     const text_sentence *s = &c->sentences[sentence];
     memset(row, 0, (size_t)c->feature_count * sizeof *row);
     float region = s->region_count ? c->region_weight / sqrtf((float)s->region_count) : 0;
-    for (int i = 0; i < s->feature_count; i++) row[s->features[i]] = c->is_region[s->features[i]] ? region : 1;
+    for (int i = 0; i < s->feature_count; i++) row[s->features[i]] = c->kind[s->features[i]] == 'r' ? region : 1;
 }

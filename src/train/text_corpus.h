@@ -38,7 +38,8 @@ typedef struct text_corpus {
     text_sentence *sentences;
     uint32_t count, room;
     uint32_t feature_count; /* k */
-    bool *is_region;        /* [k] */
+    char *kind;             /* [k] 'y' affirmed, 'n' denied, 'h' healthy, 'r' a region */
+    uint32_t *opposite;     /* [k] what affirms the finding that this denies, or denies it; UINT32_MAX: none */
     float region_weight;
     text_part train, validation; /* validation: those that training does not have */
     uint64_t fingerprint;

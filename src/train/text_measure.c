@@ -204,6 +204,7 @@ carina_status text_measure_run(text_measure *m, text_figures *out, carina_error 
         measure_vectors(m, &s);
         measure_neighbours(m, &s, out);
         measure_similarity(m, &s, out);
+        status = text_negation_measure(&out->negation, m->corpus, s.sentence, n, s.vector, s.width, error);
     } else {
         status = error_memory(error, "validation sentences", (uint64_t)(n * s.width) * sizeof *s.vector);
     }
@@ -216,7 +217,7 @@ carina_status text_measure_run(text_measure *m, text_figures *out, carina_error 
 
 static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
 
-int text_figures_values(const text_figures *f, run_log_value values[8]) {
+int text_figures_values(const text_figures *f, run_log_value values[TEXT_MEASURE_VALUES]) {
     const run_log_value all[] = {
         {"validation_masked_loss", f->masked_loss},
         {"validation_similarity_loss", f->similarity_loss},
@@ -225,6 +226,10 @@ int text_figures_values(const text_figures *f, run_log_value values[8]) {
         {"validation_correlation", f->correlation},
         {"validation_partner_nearest", share(f->partner_nearest, f->partnered)},
         {"validation_partner_chance", f->partner_chance},
+        {"validation_negation", f->negation.right},
+        {"validation_misleading_negation", share(f->negation.misleading_right, f->negation.misleading)},
+        {"validation_sentences", (double)f->sentences},
+        {"validation_hidden_words", (double)f->words},
     };
     memcpy(values, all, sizeof all);
     return (int)(sizeof all / sizeof *all);
@@ -234,7 +239,8 @@ void text_figures_note(const text_figures *f, char *text, size_t size) {
     snprintf(text, size,
              "%" PRIu64 " new sentences: %" PRIu64 " of %" PRIu64 " hidden words guessed (%" PRIu64
              " by the most usual word), same meaning nearest for %" PRIu64 " of %" PRIu64
-             " (chance %.4f), correlation %.4f",
+             " (chance %.4f), correlation %.4f, denials nearer to denials %.4f (%.4f where words mislead)",
              f->sentences, f->words_right, f->words, f->words_usual, f->partner_nearest, f->partnered,
-             f->partner_chance, f->correlation);
+             f->partner_chance, f->correlation, f->negation.right,
+             share(f->negation.misleading_right, f->negation.misleading));
 }

@@ -5,9 +5,11 @@
 
 #include "train/run_log.h"
 #include "train/text_batch.h"
+#include "train/text_negation.h"
 
 #define TEXT_MEASURE_ROWS      64
 #define TEXT_MEASURE_SENTENCES 1024 /* at most so many, spread evenly over the set */
+#define TEXT_MEASURE_VALUES    11
 
 typedef struct text_measure {
     graph *g;                /* owned by the task */
@@ -28,12 +30,13 @@ typedef struct text_figures {
     double correlation;                  /* Pearson's, of cosines with overlaps of meaning, over all pairs */
     uint64_t partnered, partner_nearest; /* sentences with one of the same meaning; it is the nearest */
     double partner_chance;               /* expected of a random neighbour */
+    text_negation negation;
 } text_figures;
 
 /* The same sentences and hidden words at every call. */
 carina_status text_measure_run(text_measure *m, text_figures *out, carina_error *error);
 
-int text_figures_values(const text_figures *f, run_log_value values[8]);
+int text_figures_values(const text_figures *f, run_log_value values[TEXT_MEASURE_VALUES]);
 void text_figures_note(const text_figures *f, char *text, size_t size);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "format/json_writer.h"
+#include "format/safetensors.h"
 #include "model/bert_file.h"
 #include "train/text_batch.h"
 #include "train/text_measure.h"
@@ -252,6 +253,50 @@ static carina_status save(train_task *task, const char *path, const train_task_o
     return bert_save_as(t->model, path, &o, error);
 }
 
+/* Ids mean what they mean to the model only with its own words. */
+static carina_status check_words(const text_task *t, const char *folder, carina_error *error) {
+    wordpiece theirs;
+    TRY(wordpiece_load(&theirs, folder, error));
+    const vocabulary *ours = &t->words.words;
+    bool same = theirs.words.count == ours->count;
+    for (int i = 0; i < ours->count && same; i++)
+        same = strcmp(vocabulary_token(&theirs.words, i), vocabulary_token(ours, i)) == 0;
+    wordpiece_free(&theirs);
+    if (same) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MISMATCH,
+                     "%s/vocab.txt: not the vocabulary of this configuration's training sentences; give the "
+                     "configuration and the films that the model was trained with",
+                     folder);
+}
+
+static carina_status copy_weights(text_task *t, const tensor_file *file, const char *path, carina_error *error) {
+    for (int i = 0; i < t->task.parameters->count; i++) {
+        parameter *p = t->task.parameters->items[i];
+        const named_tensor *found = tensor_file_find(file, p->name);
+        if (!found)
+            return error_set(error, CARINA_ERROR_FORMAT,
+                             "%s: %s is missing; `carina train` writes it, for measuring an encoder", path, p->name);
+        carina_status status = named_tensor_check_finite(found, error);
+        if (status == CARINA_OK) status = named_tensor_to_f32(found, p->value, (uint64_t)p->count, error);
+        if (status != CARINA_OK) return error_prefix(error, "%s", path);
+    }
+    parameters_changed(t->task.parameters);
+    return CARINA_OK;
+}
+
+static carina_status load_weights(train_task *task, const char *folder, carina_error *error) {
+    text_task *t = (text_task *)task;
+    tensor_file file = {0};
+    TRY(check_words(t, folder, error));
+    char *path = path_join(folder, "model.safetensors");
+    if (!path) return error_memory(error, folder, 4096);
+    carina_status status = safetensors_read(&file, path, error);
+    if (status == CARINA_OK) status = copy_weights(t, &file, path, error);
+    tensor_file_free(&file);
+    free(path);
+    return status;
+}
+
 static void free_task(train_task *task) {
     text_task *t = (text_task *)task;
     for (int i = 0; i < 2; i++) graph_free(t->stages[i].g);
@@ -270,6 +315,7 @@ static const train_task_class text_class = {
     .score_key = "score",
     .model_ending = "",
     .weights_file = "model.safetensors",
+    .load_weights = load_weights,
     .open_data = open_data,
     .start_data = start_data,
     .sample_count = sample_count,

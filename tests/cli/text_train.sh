@@ -53,4 +53,20 @@ refused masked.share=2 'masked\.share'
 refused data.train.type=nih_boxes 'data\.train\.type: nih_boxes has no sentences; chest_imagenome has'
 refused "data.texts=[$folder/none.txt]" 'data\.texts: .*none\.txt'
 
+# Measured again from the saved model: the figures of the run's last validation, but for rounding to bf16.
+printf '# by hand\nNo effusion.\tThe angles are clear.\tAn effusion.\n' >"$folder/triples.tsv"
+"$CARINA" eval text --model "$full/best" --triples "$folder/triples.tsv" --json "$folder/eval.json" "$full/config.yaml" \
+    >"$folder/out" || fail "eval text"
+grep -q '^masked_accuracy ' "$folder/out" && grep -q ' of 1$' "$folder/out" || fail "eval text printed $(cat "$folder/out")"
+best=$(sed -n 's/.*(best [0-9.-]* at step \([0-9]*\)).*/\1/p' "$full/log.txt" | tail -1)
+was=$(sed -n "/\"step\": $best,/s/.*\"validation_masked_loss\": \([0-9.]*\).*/\1/p" "$full/metrics.jsonl")
+is=$(sed -n 's/.*"masked_loss": \([0-9.]*\).*/\1/p' "$folder/eval.json")
+awk -v a="$was" -v b="$is" 'BEGIN { exit !(a > 0 && b > a * 0.99 && b < a * 1.01) }' || fail "masked loss $is, was $was"
+"$CARINA" eval text --model "$full/best" "$full/config.yaml" vocabulary.size=280 2>"$folder/error" >&2 && fail "other words"
+grep -q 'vocab.txt: not the vocabulary' "$folder/error" || fail "other words: $(cat "$folder/error")"
+printf 'one\ttwo\n' >"$folder/triples.tsv"
+"$CARINA" eval text --model "$full/best" --triples "$folder/triples.tsv" "$full/config.yaml" 2>"$folder/error" >&2 &&
+    fail "half a triple"
+grep -q 'triples.tsv: line 1: three sentences' "$folder/error" || fail "half a triple: $(cat "$folder/error")"
+
 echo "text_train.sh: ok"
