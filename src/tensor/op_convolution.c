@@ -1,7 +1,10 @@
 /* Convolution over channels-last pictures with its usual tail (folded norm, bias, residual, ReLU) in one pass.
  *
- * Work is cut into shards of whole pictures or, when there are few, of rows of a picture: a shard of rows is itself a
- * convolution whose missing rows above and below are padding or the neighbour's rows. */
+ * Forward, gradient by x and gradient by the weights each go one of several ways, chosen once by shape and type
+ * (choose_ways); a way is a line of the tables near the end of this file.
+ *
+ * oneDNN's work is cut into shards of whole pictures or, when there are few, of rows of a picture: a shard of rows is
+ * itself a convolution whose missing rows above and below are padding or the neighbour's rows. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,20 +34,29 @@ typedef struct convolution_plan {
     uint64_t scratch, packed;
 } convolution_plan;
 
+typedef enum way {
+    NOT_WANTED,
+    BY_ONEDNN,
+    BY_WINOGRAD, /* 3x3 in f32 */
+    BY_TILES,    /* bf16, where the processor has tiles */
+    BY_PRODUCT,  /* gradient by the weights of a 1x1: a linear layer on pixels */
+    BY_PATCHES,  /* gradient by the weights of a stem: few channels */
+    WAY_COUNT
+} way;
+
 typedef struct convolution_state {
     convolution_options options;
     norm_parameters norm; /* copied from options.frozen_norm */
     bool folds_norm;
     int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
-    convolution_plan forward, data, weights;
-    linear_gradient pointwise;        /* 1x1: instead of `weights`, and far faster */
-    patch_gradient stem;              /* few channels: likewise */
-    winograd *minimal, *minimal_data; /* 3x3 in f32: instead of `forward`, and of the others */
-    bool minimal_weights;
-    bool on_tiles, data_on_tiles, weights_on_tiles; /* bf16 where the processor has tiles: instead of all of them */
+    way forward_way, data_way, weights_way;
+    convolution_plan forward, data, weights; /* by oneDNN */
+    winograd *minimal, *minimal_data;
     tile_convolution tiles;
-    uint64_t packed_bytes; /* of the forward pass's weights */
-    void *packed;          /* inference: kept, with the folded bias */
+    linear_gradient pointwise;
+    patch_gradient stem;
+    uint64_t packed_bytes, data_packed_bytes; /* of the weights, as forward and the gradient by x want them */
+    void *packed;                             /* inference: kept, with the folded bias */
     float *bias;
     uint64_t packed_version;
     bool sign_saved;
@@ -157,133 +169,157 @@ static carina_status create_primitives(convolution_plan *plan, bool bias, bool r
 
 static uint64_t plain_bytes(const op *o) { return ((uint64_t)o->input[WEIGHT]->count * sizeof(float) + 63) / 64 * 64; }
 
-/* Scratch of backward weights: per shard the packed gradient, then per shard the bias gradient, then one plain copy. */
-static uint64_t weights_scratch(const op *o) {
-    const convolution_state *s = o->state;
-    return (uint64_t)s->weights.shard_count * (s->weights.packed + (uint64_t)s->outputs * sizeof(float)) +
-           plain_bytes(o);
-}
-
 static void need(uint64_t *bytes, uint64_t wanted) {
     if (*bytes < wanted) *bytes = wanted;
 }
 
-static carina_status prepare_backward(op *o, carina_error *error) {
+/* ---- which way ---- */
+
+static tile_shape shape_for_tiles(const convolution_state *s) {
+    return (tile_shape){s->batch,        s->height,  s->width,         s->channels,       s->output_height,
+                        s->output_width, s->outputs, s->kernel_height, s->options.stride, s->options.padding};
+}
+
+static way choose_forward(const op *o) {
+    const convolution_state *s = o->state;
+    bool square = s->kernel_height == s->kernel_width;
+    tile_shape tiles = shape_for_tiles(s);
+    if (o->output->type == TENSOR_BF16 && square && tile_convolution_suits(&tiles)) return BY_TILES;
+    if (o->output->type == TENSOR_F32 && square && s->kernel_height == 3 && s->options.stride == 1 &&
+        s->options.padding == 1 && winograd_suits(s->height, s->width, s->channels, s->outputs))
+        return BY_WINOGRAD;
+    return BY_ONEDNN;
+}
+
+static way choose_weights(const op *o) {
+    const convolution_state *s = o->state;
+    bool has_bias = o->input[BIAS] != NULL;
+    if (s->forward_way == BY_TILES && !s->tiles.stem) return BY_TILES; /* a stem's has a pass of its own */
+    if (s->forward_way == BY_WINOGRAD && !has_bias) return BY_WINOGRAD;
+    if (s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0)
+        return BY_PRODUCT;
+    if (!has_bias && patch_gradient_suits(s->channels, s->outputs)) return BY_PATCHES;
+    return BY_ONEDNN;
+}
+
+/* The one place where it is decided. */
+static void choose_ways(op *o) {
     convolution_state *s = o->state;
-    tensor_type type = o->output->type;
-    if (op_wants_gradient(o, X) && s->on_tiles && tile_convolution_has_data(&s->tiles)) {
-        s->data_on_tiles = true;
-        need(&o->scratch_bytes, s->packed_bytes + plain_bytes(o));
-    } else if (op_wants_gradient(o, X) && s->minimal) {
-        TRY(winograd_create(&s->minimal_data,
-                            &(winograd_shape){s->batch, s->height, s->width, s->outputs, s->channels, true, false},
-                            error));
-        need(&o->scratch_bytes, winograd_packed_bytes(s->minimal_data) + plain_bytes(o));
-        need(&o->worker_bytes, winograd_worker_bytes(s->minimal_data));
-    } else if (op_wants_gradient(o, X)) {
-        cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, type, MAX_SHARDS);
-        TRY(create_primitives(&s->data, false, false, false, error));
-        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)(s->data.packed + plain_bytes(o)));
+    s->forward_way = choose_forward(o);
+    if (s->forward_way == BY_TILES) {
+        tile_shape tiles = shape_for_tiles(s);
+        s->tiles = tile_convolution_make(&tiles);
     }
-    bool is_pointwise =
-        s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0;
-    if (op_wants_gradient(o, WEIGHT) && s->on_tiles && !s->tiles.stem) { /* a stem's has a pass of its own */
-        s->weights_on_tiles = true;
-        linear_gradient_bias_only(&s->pointwise, type, s->batch * s->output_height * s->output_width, s->outputs);
-        if (o->input[BIAS]) need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->pointwise));
-        need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
-        need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
-    } else if (op_wants_gradient(o, WEIGHT) && s->minimal && !o->input[BIAS]) {
-        s->minimal_weights = true;
-        need(&o->scratch_bytes, winograd_sum_bytes(s->minimal) + (uint64_t)s->outputs * sizeof(float));
-        need(&o->worker_bytes, winograd_gradient_worker_bytes(s->minimal));
-    } else if (op_wants_gradient(o, WEIGHT) && is_pointwise) {
-        TRY(linear_gradient_create(&s->pointwise, type, s->batch * s->height * s->width, s->channels, s->outputs,
-                                   !s->folds_norm, error));
-        uint64_t bytes = plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise);
-        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)bytes);
-        o->worker_bytes =
-            (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->pointwise));
-    } else if (op_wants_gradient(o, WEIGHT) && !o->input[BIAS] && patch_gradient_suits(s->channels, s->outputs)) {
-        patch_shape shape = {type,
-                             s->batch,
-                             s->height,
-                             s->width,
-                             s->channels,
-                             s->output_height,
-                             s->output_width,
-                             s->outputs,
-                             s->kernel_height,
-                             s->kernel_width,
-                             s->options.stride,
-                             s->options.padding};
-        TRY(patch_gradient_create(&s->stem, &shape, error));
-        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)patch_gradient_shared_bytes(&s->stem));
-        o->worker_bytes = (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)patch_gradient_worker_bytes(&s->stem));
-    } else if (op_wants_gradient(o, WEIGHT)) {
-        int limit = o->input[WEIGHT]->count > 1 << 19 ? 4 : 8;
-        cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, type, limit);
-        TRY(create_primitives(&s->weights, o->input[BIAS] != NULL, false, false, error));
-        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)weights_scratch(o));
-    }
-    o->worker_bytes =
-        (uint64_t)max_i64((int64_t)o->worker_bytes, max_i64((int64_t)s->data.scratch, (int64_t)s->weights.scratch));
-    if (s->options.relu) {
-        /* The sign of y is needed. If y is kept anyway, it serves; else one bit a value is kept instead. */
-        s->sign_saved = !o->output->base->read_in_backward;
-        if (s->sign_saved)
-            op_save(o, 0, (uint64_t)(o->output->count + 7) / 8);
-        else
-            o->backward_reads |= READS_OUTPUT;
-    }
+    if (!o->backward_active) return;
+    bool tiles_cannot = s->forward_way == BY_TILES && !tile_convolution_has_data(&s->tiles);
+    if (op_wants_gradient(o, X)) s->data_way = tiles_cannot ? BY_ONEDNN : s->forward_way;
+    if (op_wants_gradient(o, WEIGHT)) s->weights_way = choose_weights(o);
+}
+
+/* ---- preparing each way: what it is made of, and how much room it wants ---- */
+
+static carina_status prepare_forward_onednn(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
+    TRY(create_primitives(&s->forward, s->bias != NULL, s->options.relu, o->input[RESIDUAL] != NULL, error));
+    s->packed_bytes = s->forward.packed;
+    need(&o->worker_bytes, s->forward.scratch);
     return CARINA_OK;
 }
 
-static carina_status prepare_bias(convolution_state *s, bool has_bias, carina_error *error) {
-    if (!has_bias) return CARINA_OK;
-    s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
-    return s->bias ? CARINA_OK : error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
-}
-
-static bool is_minimal(const op *o) {
-    const convolution_state *s = o->state;
-    return o->output->type == TENSOR_F32 && s->kernel_height == 3 && s->kernel_width == 3 && s->options.stride == 1 &&
-           s->options.padding == 1 && winograd_suits(s->height, s->width, s->channels, s->outputs);
-}
-
-static carina_status convolution_prepare(op *o, carina_error *error) {
+static carina_status prepare_forward_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    bool has_bias = o->input[BIAS] || s->folds_norm;
-    TRY(prepare_bias(s, has_bias, error));
-    o->scratch_bytes = plain_bytes(o);
-    if (is_minimal(o)) {
-        winograd_shape minimal = {s->batch, s->height, s->width, s->channels, s->outputs, false, s->options.relu};
-        TRY(winograd_create(&s->minimal, &minimal, error));
-        s->packed_bytes = winograd_packed_bytes(s->minimal);
-        o->worker_bytes = winograd_worker_bytes(s->minimal);
-    }
-    tile_shape shape = {s->batch,        s->height,  s->width,         s->channels,       s->output_height,
-                        s->output_width, s->outputs, s->kernel_height, s->options.stride, s->options.padding};
-    s->on_tiles =
-        o->output->type == TENSOR_BF16 && s->kernel_height == s->kernel_width && tile_convolution_suits(&shape);
-    if (s->on_tiles) {
-        s->tiles = tile_convolution_make(&shape);
-        s->packed_bytes = (tile_convolution_packed_bytes(&s->tiles) + 63) / 64 * 64;
-        o->worker_bytes = tile_convolution_worker_bytes(&s->tiles);
-    } else if (!s->minimal) {
-        cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
-        TRY(create_primitives(&s->forward, has_bias, s->options.relu, o->input[RESIDUAL] != NULL, error));
-        s->packed_bytes = s->forward.packed;
-        o->worker_bytes = s->forward.scratch;
-    }
-    if (o->owner->options.training) {
-        o->scratch_bytes += s->packed_bytes;
-    } else {
-        s->packed = aligned_alloc(64, s->packed_bytes);
-        if (!s->packed) return error_memory(error, "packed weights", s->packed_bytes);
-    }
-    return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
+    winograd_shape shape = {s->batch, s->height, s->width, s->channels, s->outputs, false, s->options.relu};
+    TRY(winograd_create(&s->minimal, &shape, error));
+    s->packed_bytes = winograd_packed_bytes(s->minimal);
+    need(&o->worker_bytes, winograd_worker_bytes(s->minimal));
+    return CARINA_OK;
 }
+
+static carina_status prepare_forward_tiles(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    s->packed_bytes = (tile_convolution_packed_bytes(&s->tiles) + 63) / 64 * 64;
+    need(&o->worker_bytes, tile_convolution_worker_bytes(&s->tiles));
+    return CARINA_OK;
+}
+
+static carina_status prepare_data_onednn(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, o->output->type, MAX_SHARDS);
+    TRY(create_primitives(&s->data, false, false, false, error));
+    s->data_packed_bytes = s->data.packed;
+    need(&o->worker_bytes, s->data.scratch);
+    return CARINA_OK;
+}
+
+static carina_status prepare_data_winograd(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    winograd_shape shape = {s->batch, s->height, s->width, s->outputs, s->channels, true, false};
+    TRY(winograd_create(&s->minimal_data, &shape, error));
+    s->data_packed_bytes = winograd_packed_bytes(s->minimal_data);
+    need(&o->worker_bytes, winograd_worker_bytes(s->minimal_data));
+    return CARINA_OK;
+}
+
+static carina_status prepare_data_tiles(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    s->data_packed_bytes = s->packed_bytes;
+    return CARINA_OK;
+}
+
+/* Scratch: per shard the packed gradient, then per shard the bias gradient, then one plain copy. */
+static carina_status prepare_weights_onednn(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, o->output->type, o->input[WEIGHT]->count > 1 << 19 ? 4 : 8);
+    TRY(create_primitives(&s->weights, o->input[BIAS] != NULL, false, false, error));
+    uint64_t partial = s->weights.packed + (uint64_t)s->outputs * sizeof(float);
+    need(&o->scratch_bytes, (uint64_t)s->weights.shard_count * partial + plain_bytes(o));
+    need(&o->worker_bytes, s->weights.scratch);
+    return CARINA_OK;
+}
+
+static carina_status prepare_weights_winograd(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    need(&o->scratch_bytes, winograd_sum_bytes(s->minimal) + (uint64_t)s->outputs * sizeof(float));
+    need(&o->worker_bytes, winograd_gradient_worker_bytes(s->minimal));
+    return CARINA_OK;
+}
+
+static carina_status prepare_weights_tiles(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    linear_gradient_bias_only(&s->pointwise, o->output->type, s->batch * s->output_height * s->output_width,
+                              s->outputs);
+    if (o->input[BIAS]) need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->pointwise));
+    need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
+    need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
+    return CARINA_OK;
+}
+
+static carina_status prepare_weights_product(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    TRY(linear_gradient_create(&s->pointwise, o->output->type, s->batch * s->height * s->width, s->channels, s->outputs,
+                               !s->folds_norm, error));
+    need(&o->scratch_bytes, plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise));
+    need(&o->worker_bytes, linear_gradient_worker_bytes(&s->pointwise));
+    return CARINA_OK;
+}
+
+static carina_status prepare_weights_patches(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    patch_shape shape = {o->output->type,  s->batch,         s->height,         s->width,
+                         s->channels,      s->output_height, s->output_width,   s->outputs,
+                         s->kernel_height, s->kernel_width,  s->options.stride, s->options.padding};
+    TRY(patch_gradient_create(&s->stem, &shape, error));
+    need(&o->scratch_bytes, patch_gradient_shared_bytes(&s->stem));
+    need(&o->worker_bytes, patch_gradient_worker_bytes(&s->stem));
+    return CARINA_OK;
+}
+
+/* ---- what is in front of and behind every way ---- */
 
 static float norm_scale(const norm_parameters *n, int64_t c) {
     return n->weight->value[c] / sqrtf(n->running_var->value[c] + n->epsilon);
@@ -337,16 +373,6 @@ static void save_signs(const op *o, int64_t begin, int64_t count) {
         k->sign_pack_bf16(bits, (const uint16_t *)y + begin, count);
 }
 
-static void forward_shard(void *context, int index, int worker) {
-    op *o = context;
-    convolution_state *s = o->state;
-    const convolution_shard *shard = &s->forward.shards[index];
-    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard),
-                    s->packed ? s->packed : op_scratch(o), s->bias,
-                    o->input[RESIDUAL] ? y_address(o, tensor_values(o->input[RESIDUAL]), shard) : NULL,
-                    y_address(o, tensor_values(o->output), shard), op_worker_scratch(o, worker));
-}
-
 #define SIGN_SHARDS 16
 /* Ranges for the ReLU passes begin at multiples of 8 values, so that shards never share a byte of signs. */
 static range sign_range(const op *o, int shard) {
@@ -358,47 +384,6 @@ static void sign_shard(void *context, int shard, int worker) {
     (void)worker;
     range r = sign_range(context, shard);
     if (r.end > r.begin) save_signs(context, r.begin, r.end - r.begin);
-}
-
-static void pack_plain(op *o, const float *plain, void *packed) {
-    convolution_state *s = o->state;
-    if (s->minimal)
-        winograd_pack(s->minimal, o, plain, packed);
-    else if (s->on_tiles)
-        tile_convolution_pack(&s->tiles, o, plain, packed);
-    else
-        convolution_pack(s->forward.owned[0], plain, packed);
-}
-
-/* Weights to where the kernel wants them: anew in training, else when they have changed. */
-static void pack(op *o) {
-    convolution_state *s = o->state;
-    const parameter *p = o->input[WEIGHT]->param;
-    if (o->owner->options.training) {
-        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->packed_bytes);
-        pack_plain(o, folded_weights(o, plain), op_scratch(o));
-    } else {
-        if (p && s->packed_version == p->version) return;
-        pack_plain(o, folded_weights(o, op_scratch(o)), s->packed);
-        s->packed_version = p ? p->version : 0;
-    }
-    fold_bias(o);
-}
-
-static void convolution_forward(op *o) {
-    convolution_state *s = o->state;
-    pack(o);
-    if (s->minimal) {
-        const float *residual = o->input[RESIDUAL] ? tensor_f32(o->input[RESIDUAL]) : NULL;
-        winograd_run(s->minimal, o, tensor_f32(o->input[X]), s->packed ? s->packed : op_scratch(o), s->bias, residual,
-                     tensor_values(o->output));
-    } else if (s->on_tiles)
-        tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), s->packed ? s->packed : op_scratch(o),
-                                 s->bias, o->input[RESIDUAL] ? tensor_values(o->input[RESIDUAL]) : NULL,
-                                 s->options.relu, tensor_values(o->output));
-    else
-        op_parallel(o, s->forward.shard_count, forward_shard, o);
-    if (s->sign_saved) op_parallel(o, SIGN_SHARDS, sign_shard, o);
 }
 
 /* dy becomes the gradient before ReLU, in place; the residual's gradient is a copy of it. */
@@ -429,12 +414,118 @@ static void gate_shard(void *context, int index, int worker) {
     if (residual) memcpy(residual + (size_t)r.begin * bytes, g, (size_t)n * bytes);
 }
 
+/* ---- forward: weights [O, C, kh, kw] to where the kernel wants them, then the pass ---- */
+
+static void *packed_weights(const op *o) {
+    const convolution_state *s = o->state;
+    return s->packed ? s->packed : op_scratch(o);
+}
+static const void *residual_values(const op *o) {
+    return o->input[RESIDUAL] ? tensor_values(o->input[RESIDUAL]) : NULL;
+}
+
+static void pack_onednn(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    convolution_pack(s->forward.owned[0], plain, packed);
+}
+
+static void forward_shard(void *context, int index, int worker) {
+    op *o = context;
+    convolution_state *s = o->state;
+    const convolution_shard *shard = &s->forward.shards[index];
+    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard), packed_weights(o), s->bias,
+                    o->input[RESIDUAL] ? y_address(o, tensor_values(o->input[RESIDUAL]), shard) : NULL,
+                    y_address(o, tensor_values(o->output), shard), op_worker_scratch(o, worker));
+}
+
+static void forward_onednn(op *o) {
+    const convolution_state *s = o->state;
+    op_parallel(o, s->forward.shard_count, forward_shard, o);
+}
+
+static void pack_winograd(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    winograd_pack(s->minimal, o, plain, packed);
+}
+
+static void forward_winograd(op *o) {
+    const convolution_state *s = o->state;
+    winograd_run(s->minimal, o, tensor_f32(o->input[X]), packed_weights(o), s->bias, residual_values(o),
+                 tensor_values(o->output));
+}
+
+static void pack_tiles(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    tile_convolution_pack(&s->tiles, o, plain, packed);
+}
+
+static void forward_tiles(op *o) {
+    const convolution_state *s = o->state;
+    tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), packed_weights(o), s->bias, residual_values(o),
+                             s->options.relu, tensor_values(o->output));
+}
+
+/* ---- gradient by x: the packed weights lie in the op's scratch ---- */
+
+static void pack_data_onednn(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    convolution_pack(s->data.owned[0], plain, packed);
+}
+
 static void data_shard(void *context, int index, int worker) {
     op *o = context;
     convolution_state *s = o->state;
     const convolution_shard *shard = &s->data.shards[index];
     convolution_run(shard->primitive, x_address(o, op_input_gradient(o, X), shard), op_scratch(o), NULL, NULL,
                     y_address(o, op_output_gradient(o), shard), op_worker_scratch(o, worker));
+}
+
+static void data_onednn(op *o) {
+    const convolution_state *s = o->state;
+    op_parallel(o, s->data.shard_count, data_shard, o);
+}
+
+static void pack_data_winograd(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    winograd_pack(s->minimal_data, o, plain, packed);
+}
+
+static void data_winograd(op *o) {
+    const convolution_state *s = o->state;
+    winograd_run(s->minimal_data, o, op_output_gradient(o), op_scratch(o), NULL, NULL, op_input_gradient(o, X));
+}
+
+static void pack_data_tiles(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    tile_convolution_pack_data(&s->tiles, o, plain, packed);
+}
+
+static void data_tiles(op *o) {
+    const convolution_state *s = o->state;
+    tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+}
+
+/* ---- gradient by the weights ---- */
+
+/* dW += plain, times a folded norm's scale, which stands in front of dW as it does in front of W: y = s (w * x). */
+static void add_weight_gradient(op *o, float *plain) {
+    convolution_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    float *dw = op_parameter_gradient(o, WEIGHT);
+    int64_t row = o->input[WEIGHT]->count / s->outputs;
+    for (int64_t c = 0; c < s->outputs; c++) {
+        if (s->folds_norm) k->scale(plain + c * row, plain + c * row, norm_scale(&s->norm, c), row);
+        k->add_into(dw + c * row, plain + c * row, row);
+    }
+}
+
+/* A folded norm's scales, which stand in front of dW, behind `bytes` of sums; NULL when there is none. */
+static float *norm_scales(op *o, uint64_t bytes) {
+    convolution_state *s = o->state;
+    if (!s->folds_norm) return NULL;
+    float *scale = (float *)op_scratch(o) + bytes / sizeof *scale;
+    for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
+    return scale;
 }
 
 static uint8_t *partial_weights(const op *o, int shard) {
@@ -465,19 +556,7 @@ static void sum_shard(void *context, int index, int worker) {
         o->owner->kernels->add_into(sum, (const float *)(const void *)partial_weights(o, i) + r.begin, r.end - r.begin);
 }
 
-/* dW += plain, times a folded norm's scale, which stands in front of dW as it does in front of W: y = s (w * x). */
-static void add_weight_gradient(op *o, float *plain) {
-    convolution_state *s = o->state;
-    const kernels *k = o->owner->kernels;
-    float *dw = op_parameter_gradient(o, WEIGHT);
-    int64_t row = o->input[WEIGHT]->count / s->outputs;
-    for (int64_t c = 0; c < s->outputs; c++) {
-        if (s->folds_norm) k->scale(plain + c * row, plain + c * row, norm_scale(&s->norm, c), row);
-        k->add_into(dw + c * row, plain + c * row, row);
-    }
-}
-
-static void weight_gradient(op *o) {
+static void weights_onednn(op *o) {
     convolution_state *s = o->state;
     op_parallel(o, s->weights.shard_count, weights_shard, o);
     if (s->weights.shard_count > 1) op_parallel(o, SUM_SHARDS, sum_shard, o);
@@ -490,7 +569,7 @@ static void weight_gradient(op *o) {
 }
 
 /* A 1x1 convolution is a linear layer on pixels. */
-static void pointwise_gradient(op *o) {
+static void weights_product(op *o) {
     convolution_state *s = o->state;
     float *dw = op_parameter_gradient(o, WEIGHT), *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
     float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + linear_gradient_bias_bytes(&s->pointwise));
@@ -500,30 +579,13 @@ static void pointwise_gradient(op *o) {
     if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
-/* A folded norm's scales, which stand in front of dW, behind `bytes` of sums; NULL when there is none. */
-static float *norm_scales(op *o, uint64_t bytes) {
+static void weights_winograd(op *o) {
     convolution_state *s = o->state;
-    if (!s->folds_norm) return NULL;
-    float *scale = (float *)op_scratch(o) + bytes / sizeof *scale;
-    for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
-    return scale;
+    winograd_weights(s->minimal, o, tensor_f32(o->input[X]), op_output_gradient(o),
+                     norm_scales(o, winograd_sum_bytes(s->minimal)), op_scratch(o), op_parameter_gradient(o, WEIGHT));
 }
 
-static void minimal_gradients(op *o) {
-    convolution_state *s = o->state;
-    const float *dy = op_output_gradient(o);
-    if (s->minimal_weights)
-        winograd_weights(s->minimal, o, tensor_f32(o->input[X]), dy, norm_scales(o, winograd_sum_bytes(s->minimal)),
-                         op_scratch(o), op_parameter_gradient(o, WEIGHT));
-    if (s->minimal_data) {
-        uint8_t *packed = op_scratch(o);
-        float *plain = (float *)(void *)(packed + winograd_packed_bytes(s->minimal_data));
-        winograd_pack(s->minimal_data, o, folded_weights(o, plain), packed);
-        winograd_run(s->minimal_data, o, dy, packed, NULL, NULL, op_input_gradient(o, X));
-    }
-}
-
-static void tile_weight_gradient(op *o) {
+static void weights_tiles(op *o) {
     convolution_state *s = o->state;
     float *sums = op_scratch(o), *scale = norm_scales(o, tile_convolution_sum_bytes(&s->tiles));
     tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), scale, sums,
@@ -532,24 +594,106 @@ static void tile_weight_gradient(op *o) {
     if (dbias) linear_gradient_bias(&s->pointwise, o, op_output_gradient(o), dbias);
 }
 
-static void convolution_backward(op *o) {
+static void weights_patches(op *o) {
+    const convolution_state *s = o->state;
+    add_weight_gradient(o, patch_gradient_run(&s->stem, o, tensor_values(o->input[X]), op_output_gradient(o)));
+}
+
+/* ---- the tables ---- */
+
+typedef struct convolution_way {
+    carina_status (*prepare)(op *o, carina_error *error);
+    void (*pack)(op *o, const float *plain, void *packed); /* of the gradient by the weights: none */
+    void (*run)(op *o);
+} convolution_way;
+
+static const convolution_way forward_ways[WAY_COUNT] = {
+    [BY_ONEDNN] = {prepare_forward_onednn, pack_onednn, forward_onednn},
+    [BY_WINOGRAD] = {prepare_forward_winograd, pack_winograd, forward_winograd},
+    [BY_TILES] = {prepare_forward_tiles, pack_tiles, forward_tiles},
+};
+static const convolution_way data_ways[WAY_COUNT] = {
+    [BY_ONEDNN] = {prepare_data_onednn, pack_data_onednn, data_onednn},
+    [BY_WINOGRAD] = {prepare_data_winograd, pack_data_winograd, data_winograd},
+    [BY_TILES] = {prepare_data_tiles, pack_data_tiles, data_tiles},
+};
+static const convolution_way weights_ways[WAY_COUNT] = {
+    [BY_ONEDNN] = {prepare_weights_onednn, NULL, weights_onednn},
+    [BY_WINOGRAD] = {prepare_weights_winograd, NULL, weights_winograd},
+    [BY_TILES] = {prepare_weights_tiles, NULL, weights_tiles},
+    [BY_PRODUCT] = {prepare_weights_product, NULL, weights_product},
+    [BY_PATCHES] = {prepare_weights_patches, NULL, weights_patches},
+};
+
+/* ---- the op ---- */
+
+static carina_status prepare_bias(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    op_parallel(o, SIGN_SHARDS, gate_shard, o);
-    minimal_gradients(o);
-    if (s->weights_on_tiles) tile_weight_gradient(o);
-    if (s->data_on_tiles) {
-        const float *plain = folded_weights(o, (float *)(void *)((uint8_t *)op_scratch(o) + s->packed_bytes));
-        tile_convolution_pack_data(&s->tiles, o, plain, op_scratch(o));
-        tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+    if (!o->input[BIAS] && !s->folds_norm) return CARINA_OK;
+    s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
+    return s->bias ? CARINA_OK : error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
+}
+
+/* The sign of y is needed. If y is kept anyway, it serves; else one bit a value is kept instead. */
+static void prepare_signs(op *o) {
+    convolution_state *s = o->state;
+    s->sign_saved = !o->output->base->read_in_backward;
+    if (s->sign_saved)
+        op_save(o, 0, (uint64_t)(o->output->count + 7) / 8);
+    else
+        o->backward_reads |= READS_OUTPUT;
+}
+
+static carina_status convolution_prepare(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    choose_ways(o);
+    TRY(prepare_bias(o, error));
+    TRY(forward_ways[s->forward_way].prepare(o, error));
+    o->scratch_bytes = plain_bytes(o);
+    if (o->owner->options.training) {
+        o->scratch_bytes += s->packed_bytes;
+    } else {
+        s->packed = aligned_alloc(64, s->packed_bytes);
+        if (!s->packed) return error_memory(error, "packed weights", s->packed_bytes);
     }
-    if (s->weights.shard_count) weight_gradient(o);
-    if (s->pointwise.shards) pointwise_gradient(o);
-    if (s->stem.full)
-        add_weight_gradient(o, patch_gradient_run(&s->stem, o, tensor_values(o->input[X]), op_output_gradient(o)));
-    if (s->data.shard_count) {
-        float *plain = (float *)(void *)((uint8_t *)op_scratch(o) + s->data.packed);
-        convolution_pack(s->data.owned[0], folded_weights(o, plain), op_scratch(o));
-        op_parallel(o, s->data.shard_count, data_shard, o);
+    if (s->data_way) {
+        TRY(data_ways[s->data_way].prepare(o, error));
+        need(&o->scratch_bytes, s->data_packed_bytes + plain_bytes(o));
+    }
+    if (s->weights_way) TRY(weights_ways[s->weights_way].prepare(o, error));
+    if (o->backward_active && s->options.relu) prepare_signs(o);
+    return CARINA_OK;
+}
+
+/* Weights to where the kernel wants them: anew in training, else when they have changed. */
+static void pack(op *o) {
+    convolution_state *s = o->state;
+    const parameter *p = o->input[WEIGHT]->param;
+    float *plain = op_scratch(o);
+    if (o->owner->options.training)
+        plain += s->packed_bytes / sizeof *plain;
+    else if (p && s->packed_version == p->version)
+        return;
+    forward_ways[s->forward_way].pack(o, folded_weights(o, plain), packed_weights(o));
+    s->packed_version = p ? p->version : 0;
+    fold_bias(o);
+}
+
+static void convolution_forward(op *o) {
+    const convolution_state *s = o->state;
+    pack(o);
+    forward_ways[s->forward_way].run(o);
+    if (s->sign_saved) op_parallel(o, SIGN_SHARDS, sign_shard, o);
+}
+
+static void convolution_backward(op *o) {
+    const convolution_state *s = o->state;
+    op_parallel(o, SIGN_SHARDS, gate_shard, o);
+    if (s->weights_way) weights_ways[s->weights_way].run(o);
+    if (s->data_way) {
+        float *plain = (float *)op_scratch(o) + s->data_packed_bytes / sizeof *plain;
+        data_ways[s->data_way].pack(o, folded_weights(o, plain), op_scratch(o));
+        data_ways[s->data_way].run(o);
     }
 }
 
