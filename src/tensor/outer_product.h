@@ -15,8 +15,10 @@ typedef struct outer_kernel {
     int rows, columns; /* widths of a panel of a and of b */
     /* sum [rows, columns], rows sum_step apart, += over p < count of a[p][rows] b[p][columns] */
     void (*add)(float *sum, int64_t sum_step, const float *a, const float *b, int64_t count);
-    /* panel [count, rows or columns] = x, rows of x step apart */
-    void (*copy_a)(float *panel, const float *x, int64_t step, int64_t count);
+    /* panels [panel_count] [count, rows], panel_step apart, = x, rows of x step apart: row by row, as memory likes it
+     */
+    void (*copy_a)(float *panels, int64_t panel_step, int64_t panel_count, const float *x, int64_t step, int64_t count);
+    /* panel [count, columns] = x */
     void (*copy_b)(float *panel, const float *x, int64_t step, int64_t count);
 } outer_kernel;
 extern const outer_kernel outer_kernel_generic, outer_kernel_avx2, outer_kernel_avx512;

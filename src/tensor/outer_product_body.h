@@ -34,8 +34,11 @@ static void add(float *sum, int64_t sum_step, const float *a, const float *b, in
     }
 }
 
-static void copy_a(float *panel, const float *x, int64_t step, int64_t count) {
-    for (int64_t p = 0; p < count; p++) memcpy(panel + p * ROWS, x + p * step, ROWS * sizeof *x);
+static void copy_a(float *panels, int64_t panel_step, int64_t panel_count, const float *x, int64_t step,
+                   int64_t count) {
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t i = 0; i < panel_count; i++)
+            memcpy(panels + i * panel_step + p * ROWS, x + p * step + i * ROWS, ROWS * sizeof *x);
 }
 static void copy_b(float *panel, const float *x, int64_t step, int64_t count) {
     for (int64_t p = 0; p < count; p++) memcpy(panel + p * 2 * LANES, x + p * step, 2 * LANES * sizeof *x);
