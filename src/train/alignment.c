@@ -70,13 +70,15 @@ static carina_status create(alignment *a, carina_error *error) {
     const train_config *c = a->config;
     text_encoder_options o = {.pool = a->pool, .type = (tensor_type)c->type};
     random_state random = random_stream((uint64_t)c->seed, PROJECTOR_STREAM);
-    TRY(text_encoder_load(&a->encoder, c->alignment.text_encoder, &o, error));
+    if (text_encoder_load(&a->encoder, c->alignment.text_encoder, &o, error) != CARINA_OK)
+        return error_prefix(error, "%s: alignment.text_encoder", c->path);
     TRY(text_projector_create(&a->projector, a->encoder.model->config.width, c->alignment.projector_width,
                               c->model.feature_size, &random, error));
     fingerprint_text(a->projector->encoder, text_encoder_bare_fingerprint(&a->encoder));
     TRY(parameters_allocate_gradients(a->projector->parameters, error));
-    TRY(record_loss(a, error));
-    return record_measure(a, error);
+    if (record_loss(a, error) != CARINA_OK || record_measure(a, error) != CARINA_OK)
+        return error_prefix(error, "%s: training.batch_size, training.accumulate", c->path);
+    return CARINA_OK;
 }
 
 carina_status alignment_create(alignment **out, const train_config *config, thread_pool *pool, carina_error *error) {

@@ -473,8 +473,7 @@ static carina_status join_parameters(locate_task *t, carina_error *error) {
 
 static carina_status create(locate_task *t, thread_pool *pool, carina_error *error) {
     const train_config *c = t->task.config;
-    if (*c->alignment.text_encoder && alignment_create(&t->alignment, c, pool, error) != CARINA_OK)
-        return error_prefix(error, "%s: alignment", c->path);
+    if (*c->alignment.text_encoder) TRY(alignment_create(&t->alignment, c, pool, error));
     carina_status status = apm_create(&t->model, &c->model, (uint64_t)c->seed, error);
     if (status == CARINA_OK) status = join_parameters(t, error);
     if (status == CARINA_OK) status = record_training(t, pool, error);
