@@ -378,7 +378,55 @@ static void databases_use_the_models_projector(void **state) {
     model_file_free(&m);
 }
 
-/* ---- recall ---- */
+/* ---- the parts alone ---- */
+
+/* Features of regions that have no box, or nothing said of them, have no say and get no gradient. */
+static void absent_regions_take_no_part(void **state) {
+    (void)state;
+    train_config c;
+    alignment *a;
+    const char *words[] = {"training.batch_size=2", "training.accumulate=2"};
+    assert_ok(train_config_read(&c, configuration, words, 2, &error));
+    assert_ok(alignment_create(&a, &c, NULL, &error));
+    dataset *set;
+    dataset_config wanted = train_config_dataset(&c.train_sets[0]);
+    wanted.sentences = true;
+    assert_ok(dataset_open(&set, &wanted, c.regions, &error));
+    assert_ok(alignment_open(a, &set, 1, NULL, false, &error));
+    sentence_vectors v;
+    assert_ok(sentence_vectors_read(&v, &set, 1, c.regions, NULL, false, &error));
+    static float features[2][72 * 16], present[2][72];
+    static bool counts[2][72];
+    const uint64_t films[2][2] = {{3, 1}, {0, UINT64_MAX}}; /* the last only fills the batch */
+    random_state random = random_seed(1);
+    double loss[3];
+    for (int change = 0; change < 3; change++) { /* 1: of features that do not count; 2: of one that does */
+        for (int place = 0; place < 2; place++) {
+            for (int i = 0; i < 72; i++) {
+                present[place][i] = i % 3 ? 1 : 0;
+                uint64_t film = films[place][i / 36];
+                counts[place][i] = present[place][i] > 0 && film < v.films &&
+                                   sentence_vectors_of(&v, film)[i % 36] != SENTENCE_VECTORS_NONE;
+                for (int k = 0; k < 16 && (change == 0 || (change == 1 && !counts[place][i])); k++)
+                    features[place][16 * i + k] = (float)random_normal(&random);
+            }
+            if (change == 2 && place == 1) features[1][16 * 11] += 1; /* the left lung */
+            alignment_place(a, place, films[place], present[place], features[place]);
+        }
+        loss[change] = alignment_run(a);
+        for (int place = 0; place < 2; place++)
+            for (int i = 0; i < 72; i++) {
+                double length = 0;
+                for (int k = 0; k < 16; k++) length += fabs((double)alignment_slope(a, place)[16 * i + k]);
+                assert_int_equal(length > 0, counts[place][i]);
+            }
+    }
+    assert_true(counts[1][11] && loss[0] > 0 && loss[1] == loss[0] && loss[2] != loss[0]);
+    sentence_vectors_free(&v);
+    dataset_free(set);
+    alignment_free(a);
+    train_config_free(&c);
+}
 
 static dataset *open_validation(const train_config *c) {
     dataset *set;
@@ -486,6 +534,7 @@ int main(void) {
         cmocka_unit_test(runs_tell_of_alignment),
         cmocka_unit_test(models_keep_their_projector),
         cmocka_unit_test(databases_use_the_models_projector),
+        cmocka_unit_test(absent_regions_take_no_part),
         cmocka_unit_test(recall_counts_what_is_nearest),
         cmocka_unit_test(what_makes_no_alignment_is_refused),
     };
