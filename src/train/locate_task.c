@@ -119,6 +119,10 @@ static carina_status open_data(train_task *task, uint64_t *print, carina_error *
     }
     TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", t->alignment, error));
     TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", false, error));
+    if (t->alignment) { /* what it makes of the sentences is training data too */
+        const char *encoder = alignment_projector(t->alignment)->encoder;
+        hash = dataset_hash(hash, encoder, strlen(encoder));
+    }
     *print = hash;
     return CARINA_OK;
 }

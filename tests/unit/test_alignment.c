@@ -275,6 +275,27 @@ static void threads_and_interruptions_change_nothing(void **state) {
     }
 }
 
+/* Sentences by another encoder are other training data. */
+static void another_encoder_does_not_resume(void **state) {
+    (void)state;
+    char command[1100], word[600];
+    const char *words[] = {"name=cut", "training.accumulate=2", "training.batch_size=4", "model.resnet_norm=batch",
+                           word};
+    snprintf(command, sizeof command, "cp -r %s/bert %s/other && sed -i '$s/$/x/' %s/other/vocab.txt", TEST_DATA,
+             folder, folder);
+    assert_int_equal(system(command), 0);
+    snprintf(word, sizeof word, "alignment.text_encoder=%s/other", folder);
+    train_config config;
+    trainer_result result;
+    trainer_options o = {.threads = 1, .resume = true};
+    run_path(command, "cut", "last.safetensors");
+    assert_int_equal(remove(command), 0); /* not finished any more */
+    assert_ok(train_config_read(&config, configuration, words, 5, &error));
+    assert_int_equal(trainer_run(&config, &o, &result, &error), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "other training data"));
+    train_config_free(&config);
+}
+
 static bool file_says(const char *path, const char *text) {
     uint8_t *bytes;
     uint64_t size;
@@ -330,6 +351,31 @@ static void models_keep_their_projector(void **state) {
         assert_int_equal(memcmp(p->value, q->value, (size_t)p->count * sizeof(float)) == 0, !other);
         end_run(&r);
     }
+    model_file_free(&m);
+}
+
+static void spoiled_projectors_are_named(void **state) {
+    (void)state;
+    char path[600], copy[600];
+    model_file m, other;
+    text_projector *narrow;
+    run_path(path, "full", "last.safetensors");
+    run_path(copy, "full", "spoiled.safetensors");
+    assert_ok(model_file_load(&m, path, &error));
+    assert_ok(text_projector_create(&narrow, 32, 512, 8, NULL, &error));
+    assert_ok(model_file_save(copy, m.model, narrow, m.regions, MODEL_FILE_F32, NULL, 0, &error));
+    assert_int_equal(model_file_load(&other, copy, &error), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "proj.2.weight has 8 rows, the model's region features have 16 numbers"));
+    text_projector_free(narrow);
+    const parameters all = *m.projector->parameters;
+    for (int left = 1; left < all.count; left++) { /* the last ones are missing */
+        m.projector->parameters->count = left;
+        assert_ok(model_file_save(copy, m.model, m.projector, m.regions, MODEL_FILE_F32, NULL, 0, &error));
+        assert_int_equal(model_file_load(&other, copy, &error), CARINA_ERROR_MISMATCH);
+        assert_non_null(strstr(error.message, "spoiled.safetensors: "));
+        assert_non_null(strstr(error.message, "text_model.project_head.proj."));
+    }
+    m.projector->parameters->count = all.count;
     model_file_free(&m);
 }
 
@@ -531,8 +577,10 @@ int main(void) {
         cmocka_unit_test(several_batches_are_one),
         cmocka_unit_test(statistics_move_once),
         cmocka_unit_test(threads_and_interruptions_change_nothing),
+        cmocka_unit_test(another_encoder_does_not_resume),
         cmocka_unit_test(runs_tell_of_alignment),
         cmocka_unit_test(models_keep_their_projector),
+        cmocka_unit_test(spoiled_projectors_are_named),
         cmocka_unit_test(databases_use_the_models_projector),
         cmocka_unit_test(absent_regions_take_no_part),
         cmocka_unit_test(recall_counts_what_is_nearest),
