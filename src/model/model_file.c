@@ -230,7 +230,7 @@ carina_status model_file_read_projector(text_projector **out, const tensor_file 
     return status;
 }
 
-carina_status model_file_load_projector(text_projector *projector, bool *found, const char *path, carina_error *error) {
+carina_status model_file_load_projector(text_projector *projector, const char *path, carina_error *error) {
     tensor_file file = {0};
     int width, hidden = 0;
     TRY(tensor_read(&file, path, error));
@@ -238,8 +238,7 @@ carina_status model_file_load_projector(text_projector *projector, bool *found, 
     carina_status status = CARINA_OK;
     if (!encoder || strcmp(encoder, projector->encoder) == 0)
         status = projector_sizes(&file, path, projector->features, &width, &hidden, error);
-    *found = hidden > 0;
-    if (status == CARINA_OK && *found) status = copy_weights(&file, path, projector->parameters, error);
+    if (status == CARINA_OK && hidden > 0) status = copy_weights(&file, path, projector->parameters, error);
     tensor_file_free(&file);
     return status;
 }

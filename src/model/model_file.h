@@ -52,9 +52,9 @@ carina_status model_file_load_weights(apm *model, const char *path, carina_error
  * the model's `features` numbers, or it is CARINA_ERROR_MISMATCH. */
 carina_status model_file_read_projector(text_projector **out, const tensor_file *weights, const char *path,
                                         int features, carina_error *error);
-/* Weights for a projector, from the same kinds of file. *found: the file has one for this text encoder, or one that
- * does not say for which; otherwise nothing is changed. */
-carina_status model_file_load_projector(text_projector *projector, bool *found, const char *path, carina_error *error);
+/* Weights for a projector, from the same kinds of file; a file that has none, or one for another text encoder, leaves
+ * it as it is. */
+carina_status model_file_load_projector(text_projector *projector, const char *path, carina_error *error);
 
 /* What a picture must pass on its way to a box, with no other way round: where such weights are all the same number,
  * boxes come out that have nothing to do with the film. Then the file was an export that went wrong, not a model. */

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cursor.h"
 #include "image/box.h"
 #include "model/model_file.h"
 #include "train/alignment.h"
+#include "train/step_batches.h"
 
 typedef struct locate_task {
     train_task task; /* first: the trainer sees only this */
@@ -32,15 +32,11 @@ typedef struct locate_task {
     dataset *train_sets[TRAIN_CONFIG_TRAIN_SETS], *validation, *monitor;
     int train_count;
     loader *batches, *validation_batches, *monitor_batches;
-    /* The batches of a step. */
-    struct kept_batch {
-        loader_batch batch;            /* of one alone, the loader's own memory; else copies */
-        double box_share, label_share; /* of the step's boxes and labels; sum to 1 */
-    } * kept;                          /* [accumulate] */
-    uint64_t first;                    /* number of kept[0] */
-    int forwarded;                     /* the kept batch whose values the training graph holds; -1: none */
-    double alignment_loss;             /* of the step */
-    float *buffers;                    /* the model's buffers, while a forward pass must not move them */
+    step_batches *kept;    /* of the step */
+    uint64_t first;        /* number of the first of them */
+    int forwarded;         /* the one whose values the training graph holds; -1: none */
+    double alignment_loss; /* of the step */
+    float *buffers;        /* the model's buffers, while a forward pass must not move them */
 } locate_task;
 
 enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT }; /* box: of the last decoder layer */
@@ -163,87 +159,6 @@ static carina_status start_data(train_task *task, uint64_t first, carina_error *
     return alignment_open(t->alignment, t->train_sets, t->train_count, t->validation, task->show_progress, error);
 }
 
-/* ---- the batches of a step ---- */
-
-static void *take(uint64_t count, uint64_t size, bool *failed) {
-    uint64_t bytes;
-    void *memory = size_multiply(count, size, &bytes) ? malloc((size_t)bytes) : NULL;
-    if (!memory) *failed = true;
-    return memory;
-}
-
-/* One batch alone is used where the loader has it; several are copied, because the loader holds only one at a time. */
-static carina_status create_kept(locate_task *t, carina_error *error) {
-    const train_config *c = t->task.config;
-    uint64_t batch = (uint64_t)c->batch_size, regions = (uint64_t)c->model.region_count;
-    uint64_t pixels = (uint64_t)c->model.image_height * (uint64_t)c->model.image_width;
-    bool failed = false;
-    t->kept = calloc((size_t)c->accumulate, sizeof *t->kept);
-    for (int i = 0; t->kept && c->accumulate > 1 && i < c->accumulate; i++) {
-        loader_batch *b = &t->kept[i].batch;
-        b->films = take(batch * pixels, sizeof *b->films, &failed);
-        b->targets = take(batch * regions * 4, sizeof *b->targets, &failed);
-        b->present = take(batch * regions, sizeof *b->present, &failed);
-        b->labels = take(batch * ATLAS_LABEL_COUNT, sizeof *b->labels, &failed);
-        b->samples = take(batch, sizeof *b->samples, &failed);
-    }
-    if (t->alignment && c->accumulate > 1)
-        t->buffers = take((uint64_t)parameters_total(t->model->parameters), sizeof *t->buffers, &failed);
-    if (!t->kept || failed)
-        return error_memory(error, "the batches of a step (training.accumulate)",
-                            (uint64_t)c->accumulate * batch * pixels * sizeof(float));
-    return CARINA_OK;
-}
-
-static void free_kept(locate_task *t) {
-    for (int i = 0; t->kept && t->task.config->accumulate > 1 && i < t->task.config->accumulate; i++) {
-        loader_batch *b = &t->kept[i].batch;
-        free(b->films);
-        free(b->targets);
-        free(b->present);
-        free(b->labels);
-        free(b->samples);
-    }
-    free(t->kept);
-    free(t->buffers);
-}
-
-static void keep(locate_task *t, int place, const loader_batch *from) {
-    const train_config *c = t->task.config;
-    loader_batch *b = &t->kept[place].batch;
-    if (c->accumulate == 1) {
-        *b = *from;
-        return;
-    }
-    size_t batch = (size_t)c->batch_size, regions = (size_t)c->model.region_count;
-    memcpy(b->films, from->films, batch * (size_t)(c->model.image_height * c->model.image_width) * sizeof *b->films);
-    memcpy(b->targets, from->targets, batch * regions * 4 * sizeof *b->targets);
-    memcpy(b->present, from->present, batch * regions * sizeof *b->present);
-    memcpy(b->labels, from->labels, batch * ATLAS_LABEL_COUNT * sizeof *b->labels);
-    memcpy(b->samples, from->samples, batch * sizeof *b->samples);
-    b->count = from->count;
-}
-
-/* How many boxes and labels each batch has, as parts of what all have. */
-static void share_out(locate_task *t) {
-    const train_config *c = t->task.config;
-    int64_t boxes = (int64_t)c->batch_size * c->model.region_count, labels = (int64_t)c->batch_size * ATLAS_LABEL_COUNT;
-    double all_boxes = 0, all_labels = 0;
-    for (int k = 0; k < c->accumulate; k++) {
-        struct kept_batch *kept = &t->kept[k];
-        kept->box_share = kept->label_share = 0;
-        for (int64_t i = 0; i < boxes; i++) kept->box_share += kept->batch.present[i] > 0;
-        for (int64_t i = 0; i < labels; i++)
-            kept->label_share += kept->batch.labels[i] >= 0 && kept->batch.labels[i] <= 1;
-        all_boxes += kept->box_share;
-        all_labels += kept->label_share;
-    }
-    for (int k = 0; k < c->accumulate; k++) {
-        t->kept[k].box_share = all_boxes > 0 ? t->kept[k].box_share / all_boxes : 0;
-        t->kept[k].label_share = all_labels > 0 ? t->kept[k].label_share / all_labels : 0;
-    }
-}
-
 /* ---- the task ---- */
 
 static void fill(tensor *input, const float *values) {
@@ -294,7 +209,7 @@ static void copy_buffers(locate_task *t, bool back) {
 }
 
 static void forward(locate_task *t, int place) {
-    const struct kept_batch *kept = &t->kept[place];
+    const step_batch *kept = &t->kept->items[place];
     if (t->forwarded == place) return;
     fill(t->train.films, kept->batch.films);
     fill(t->train.targets, kept->batch.targets);
@@ -315,8 +230,8 @@ static void align(locate_task *t) {
     if (count > 1) copy_buffers(t, false);
     for (int k = 0; k < count; k++) {
         forward(t, k);
-        alignment_place(t->alignment, k, t->kept[k].batch.samples, t->kept[k].batch.present,
-                        tensor_data(t->train.features));
+        const loader_batch *b = &t->kept->items[k].batch;
+        alignment_place(t->alignment, k, b->samples, b->present, tensor_data(t->train.features));
     }
     t->alignment_loss = alignment_run(t->alignment);
     if (count == 1) return;
@@ -329,12 +244,7 @@ static carina_status gather(train_task *task, uint64_t number, uint64_t step_num
     locate_task *t = (locate_task *)task;
     t->first = number;
     t->forwarded = -1;
-    for (int k = 0; k < task->config->accumulate; k++) {
-        const loader_batch *batch;
-        TRY(loader_next(t->batches, &batch, error));
-        keep(t, k, batch);
-    }
-    share_out(t);
+    TRY(step_batches_next(t->kept, t->batches, error));
     if (t->alignment) align(t);
     return CARINA_OK;
 }
@@ -346,7 +256,7 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
     locate_task *t = (locate_task *)task;
     const train_config *c = task->config;
     int place = (int)(number - t->first);
-    const struct kept_batch *kept = &t->kept[place];
+    const step_batch *kept = &t->kept->items[place];
     forward(t, place);
     /* The slope was zero: the total is that of boxes and labels. */
     out->value[LOSS_TOTAL] = c->accumulate * (double)*tensor_data(t->train.total);
@@ -413,11 +323,9 @@ static carina_status save(train_task *task, const char *path, const train_task_o
 
 static carina_status load_weights(train_task *task, const char *path, carina_error *error) {
     locate_task *t = (locate_task *)task;
-    bool found;
     TRY(model_file_load_weights(t->model, path, error));
     if (!t->alignment) return CARINA_OK;
-    TRY(model_file_load_projector(alignment_projector(t->alignment), &found, path, error));
-    return CARINA_OK; /* without one, the projector begins at random */
+    return model_file_load_projector(alignment_projector(t->alignment), path, error);
 }
 static uint64_t sample_count(const train_task *task) {
     return loader_sample_count(((const locate_task *)task)->batches);
@@ -436,7 +344,8 @@ static void free_task(train_task *task) {
     dataset_free(t->monitor);
     graph_free(t->training);
     graph_free(t->prediction);
-    free_kept(t);
+    step_batches_free(t->kept);
+    free(t->buffers);
     free(t->joined.items);
     alignment_free(t->alignment);
     apm_free(t->model);
@@ -482,7 +391,14 @@ static carina_status create(locate_task *t, thread_pool *pool, carina_error *err
     if (status == CARINA_OK) status = join_parameters(t, error);
     if (status == CARINA_OK) status = record_training(t, pool, error);
     if (status == CARINA_OK) status = record_prediction(t, pool, error);
-    if (status == CARINA_OK) status = create_kept(t, error);
+    if (status == CARINA_OK)
+        status = step_batches_create(&t->kept, c->accumulate, c->batch_size, c->model.image_height,
+                                     c->model.region_count, error);
+    if (status == CARINA_OK && t->alignment && c->accumulate > 1) {
+        size_t bytes = (size_t)parameters_total(t->model->parameters) * sizeof *t->buffers;
+        t->buffers = malloc(bytes);
+        if (!t->buffers) status = error_memory(error, "running statistics", bytes);
+    }
     return status == CARINA_OK ? status : error_prefix(error, "%s: model, training.batch_size", c->path);
 }
 
