@@ -11,13 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define LABELS 3
 
-static carina_status read_text(calibration *out, char *text) {
-    apm network = {.config.label_count = LABELS};
-    char key[] = CALIBRATION_KEY;
-    tensor_file_entry note = {.key = key, .value = text};
-    const model_file file = {.model = &network, .notes = &note, .note_count = 1};
+static carina_status read_text(calibration *out, const char *text) {
     carina_error error;
-    return calibration_read(out, &file, "fuzz", &error);
+    return calibration_parse(out, text, LABELS, "fuzz", &error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/fingerprint.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/data_word.h"
@@ -13,9 +14,10 @@
 #include "eval/label_report.h"
 #include "eval/label_run.h"
 #include "model/model_file.h"
+#include "model/model_fingerprint.h"
 
 typedef struct label_values {
-    const char *model, *out, *images, *split, *allow_split, *json;
+    const char *model, *out, *images, *split, *allow_split, *json, *predictions, *from;
     int64_t limit, least, threads, resamples, seed;
     int dtype, uncertain, not_mentioned;
     bool own_split_only, quiet;
@@ -29,6 +31,7 @@ static const label_values calibrate_defaults = {
 
 typedef struct measured {
     locator *locator;
+    char print[FINGERPRINT_TEXT];
     calibration calibration; /* the model's own, or what is fitted */
     label_table table;
 } measured;
@@ -36,10 +39,12 @@ typedef struct measured {
 static carina_status open_model(measured *m, const label_values *v, carina_error *error) {
     const locator_options o = {.threads = (int)v->threads, .bf16 = v->dtype == 1};
     TRY(locator_open(&m->locator, v->model, &o, error));
+    fingerprint_text(m->print, model_fingerprint(locator_model(m->locator)->model->parameters));
     return calibration_read(&m->calibration, locator_model(m->locator), locator_path(m->locator), error);
 }
 
-static carina_status run_set(measured *m, const char *word, const label_values *v, carina_error *error) {
+static carina_status run_set(measured *m, const char *word, const label_values *v, FILE *predictions,
+                             carina_error *error) {
     static const label_meaning uncertain[] = {LABEL_UNKNOWN, LABEL_ABSENT, LABEL_PRESENT};
     static const label_meaning not_mentioned[] = {LABEL_ABSENT, LABEL_UNKNOWN};
     dataset_config config;
@@ -52,7 +57,8 @@ static carina_status run_set(measured *m, const char *word, const label_values *
     config.own_split_only = v->own_split_only;
     const label_run_options o = {.uncertain = uncertain[v->uncertain],
                                  .not_mentioned = not_mentioned[v->not_mentioned],
-                                 .progress = v->quiet ? NULL : "reading"};
+                                 .progress = v->quiet ? NULL : "reading",
+                                 .predictions = predictions};
     carina_status status = dataset_open(&set, &config, locator_regions(m->locator), error);
     if (status == CARINA_OK) status = label_run(&m->table, m->locator, set, &o, error);
     dataset_free(set);
@@ -64,6 +70,7 @@ static carina_status report(const measured *m, const char *word, const label_val
                             const calibrate_outcome *outcomes, json_writer *json, carina_error *error) {
     const label_report_options o = {.set = word,
                                     .model = locator_name(m->locator),
+                                    .model_fingerprint = m->print,
                                     .resamples = (int)v->resamples,
                                     .seed = (uint64_t)v->seed,
                                     .outcomes = outcomes};
@@ -73,6 +80,19 @@ static carina_status report(const measured *m, const char *word, const label_val
     if (json) label_report_json(r, json);
     label_report_free(r);
     return CARINA_OK;
+}
+
+/* The same, with every film's logits kept where that is asked for. */
+static carina_status run_and_keep(measured *m, const char *word, const label_values *v, carina_error *error) {
+    file_writer *file;
+    if (!v->predictions) return run_set(m, word, v, NULL, error);
+    const label_origin origin = {locator_name(m->locator), m->print, word};
+    TRY(file_writer_open(&file, v->predictions, error));
+    carina_status status = label_put_origin(file_writer_stream(file), &origin, &m->calibration, error);
+    if (status == CARINA_OK) status = run_set(m, word, v, file_writer_stream(file), error);
+    if (status == CARINA_OK) return file_writer_commit(file, error);
+    file_writer_abort(file);
+    return status;
 }
 
 static int check_words(const char *name, const label_values *v, int count, char *const *words) {
@@ -97,7 +117,7 @@ static carina_status run_sets(const label_values *v, int count, char *const *wor
     carina_status status = open_model(m, v, error);
     for (int i = 0; i < count && status == CARINA_OK; i++) {
         if (i) putchar('\n');
-        status = run_set(m, words[i], v, error);
+        status = run_and_keep(m, words[i], v, error);
         if (status == CARINA_OK) status = report(m, words[i], v, NULL, json, error);
         label_table_free(&m->table);
     }
@@ -106,15 +126,41 @@ static carina_status run_sets(const label_values *v, int count, char *const *wor
     return status;
 }
 
+static carina_status run_file(const label_values *v, json_writer *json, carina_error *error) {
+    label_predictions *p = calloc(1, sizeof *p);
+    label_report *r = NULL;
+    if (!p) return error_memory(error, v->from, sizeof *p);
+    carina_status status = label_predictions_read(p, v->from, error);
+    const label_report_options o = {.set = p->set,
+                                    .model = p->model,
+                                    .model_fingerprint = p->model_fingerprint,
+                                    .resamples = (int)v->resamples,
+                                    .seed = (uint64_t)v->seed};
+    if (status == CARINA_OK) status = label_report_create(&r, &p->table, &p->calibration, &o, error);
+    if (status == CARINA_OK) {
+        label_report_print(r, stdout);
+        if (json) label_report_json(r, json);
+    }
+    label_report_free(r);
+    label_predictions_free(p);
+    free(p);
+    return status;
+}
+
+static carina_status run_any(const label_values *v, int count, char *const *words, json_writer *json,
+                             carina_error *error) {
+    return v->from ? run_file(v, json, error) : run_sets(v, count, words, json, error);
+}
+
 static carina_status measure(const label_values *v, int count, char *const *words, carina_error *error) {
     file_writer *file;
-    if (!v->json) return run_sets(v, count, words, NULL, error);
+    if (!v->json) return run_any(v, count, words, NULL, error);
     TRY(file_writer_open(&file, v->json, error));
     json_writer json = json_writer_make(file_writer_stream(file), JSON_PRETTY);
     json_begin_object(&json);
     json_key(&json, "sets");
     json_begin_array(&json);
-    carina_status status = run_sets(v, count, words, &json, error);
+    carina_status status = run_any(v, count, words, &json, error);
     if (status != CARINA_OK) {
         file_writer_abort(file);
         return status;
@@ -129,6 +175,10 @@ static int run_labels(const void *values, int count, char *const *words) {
     const label_values *v = values;
     int usage = check_words("eval labels", v, count, words);
     if (usage != COMMAND_OK) return usage;
+    if (v->from && (count || v->predictions))
+        return command_usage("eval labels: --from reads a file alone: no TYPE=PATH, no --predictions");
+    if (!v->from && count < 1) return command_usage("eval labels: needs TYPE=PATH, or --from FILE");
+    if (v->predictions && count > 1) return command_usage("eval labels: --predictions keeps those of one TYPE=PATH");
     progress_catch_interrupts();
     return measure(v, count, words, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
@@ -181,7 +231,7 @@ static carina_status calibrate(const label_values *v, const char *word, carina_e
     measured *m = calloc(1, sizeof *m);
     if (!m) return error_memory(error, "labels", sizeof *m);
     carina_status status = open_model(m, v, error);
-    if (status == CARINA_OK) status = run_set(m, word, v, error);
+    if (status == CARINA_OK) status = run_set(m, word, v, NULL, error);
     if (status == CARINA_OK) status = fit(m, outcomes, word, v, error);
     if (status == CARINA_OK) status = write_json(m, word, v, outcomes, error);
     if (status == CARINA_OK) status = write_model(m, v, error);
@@ -252,6 +302,10 @@ static int run_calibrate(const void *values, int count, char *const *words) {
 static const option labels_options[] = {
     {"split", 0, OPTION_TEXT, "NAME", "train, valid, test or all (chest_imagenome; default test)",
      offsetof(label_values, split), 0, 0},
+    {"predictions", 0, OPTION_FILE, "FILE", "keep what the model says of every film, one JSON object a line",
+     offsetof(label_values, predictions), 0, 0},
+    {"from", 0, OPTION_FILE, "FILE", "print the figures of such a file instead of running a model",
+     offsetof(label_values, from), 0, 0},
     LABEL_OPTIONS,
     {0},
 };
@@ -270,18 +324,20 @@ static const option calibrate_options[] = {
 const command command_eval_labels = {
     .name = "eval labels",
     .summary = "measure how well a model tells the findings of whole films",
-    .arguments = "TYPE=PATH...",
+    .arguments = "[TYPE=PATH...]",
     .description =
         "Prints, for each of the 14 image labels, its AUC with 95 % intervals from resampling patients, their mean,\n"
         "how far the probabilities are from the truth (negative log-likelihood, expected calibration error) as they\n"
         "come out of the network and by the model's calibration, and what its thresholds find and rule out.\n",
     .examples =
         "carina eval labels chest_imagenome=data/phantom\n"
-        "carina eval labels -m best.safetensors --json nih.json nih_films=../shared/data/nih\n",
+        "carina eval labels -m best.safetensors --json nih.json nih_films=../shared/data/nih\n"
+        "carina eval labels --predictions test.jsonl chest_imagenome=data/phantom\n"
+        "carina eval labels --from test.jsonl\n",
     .options = labels_options,
     .defaults = &label_defaults,
     .values_size = sizeof label_defaults,
-    .least = 1,
+    .least = 0,
     .most = -1,
     .run = run_labels,
 };

@@ -51,6 +51,7 @@ carina_status label_report_create(label_report **out, const label_table *table, 
     if (r) {
         *r = (label_report){.set = options->set,
                             .model = options->model,
+                            .model_fingerprint = options->model_fingerprint,
                             .films = table->film_count,
                             .patients = table->patient_count,
                             .resamples = options->resamples,
@@ -211,6 +212,7 @@ void label_report_json(const label_report *r, json_writer *w) {
     json_begin_object(w);
     json_field_text(w, "set", r->set);
     json_field_text(w, "model", r->model);
+    json_field_text(w, "model_fingerprint", r->model_fingerprint);
     json_field_whole(w, "films", (int64_t)r->films);
     json_field_whole(w, "patients", (int64_t)r->patients);
     json_field_whole(w, "resamples", r->resamples);

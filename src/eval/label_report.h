@@ -21,7 +21,7 @@ typedef struct label_line {
 } label_line;
 
 typedef struct label_report {
-    const char *set, *model; /* borrowed */
+    const char *set, *model, *model_fingerprint; /* borrowed */
     uint64_t films, patients;
     int resamples;
     bool fitted_here;               /* the calibration was fitted on these very films */
@@ -34,7 +34,7 @@ typedef struct label_report {
 } label_report;
 
 typedef struct label_report_options {
-    const char *set, *model;
+    const char *set, *model, *model_fingerprint;
     int resamples; /* 0: no intervals */
     uint64_t seed;
     const calibrate_outcome *outcomes; /* [labels] when c was fitted on this table; else NULL */

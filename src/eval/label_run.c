@@ -71,6 +71,9 @@ static carina_status keep_film(runner *r, uint64_t index, const sample *s, const
     if (!string_index_find(r->patients, patient, &number))
         TRY(string_index_add(r->patients, patient, number, NULL, NULL, error));
     r->table->patients[index] = number;
+    if (r->options->predictions)
+        label_put_film(r->options->predictions, s->id, patient, r->table->logits + row, r->table->truths + row,
+                       r->table->label_count);
     return CARINA_OK;
 }
 

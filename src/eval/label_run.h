@@ -2,7 +2,7 @@
 #ifndef EVAL_LABEL_RUN_H
 #define EVAL_LABEL_RUN_H
 
-#include "eval/labels.h"
+#include "eval/label_predictions.h"
 #include "pipeline/locate.h"
 
 /* What a report's word counts as. */
@@ -12,6 +12,7 @@ typedef struct label_run_options {
     label_meaning uncertain;     /* CheXpert's -1 */
     label_meaning not_mentioned; /* its blank */
     const char *progress;        /* title of a progress line; NULL: silent */
+    FILE *predictions;           /* where each film's line goes (label_predictions.h); NULL: nowhere */
 } label_run_options;
 
 /* Films come by locator_batch(); their logits are those that `interpret` has of them, whatever lies beside them. A film

@@ -55,17 +55,24 @@ void calibration_clear(calibration *out, int label_count) {
     }
 }
 
-carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error) {
-    calibration_clear(out, model->model->config.label_count);
-    const char *text = model_file_note_text(model, CALIBRATION_KEY);
-    if (!text) return CARINA_OK;
-    char name[4200];
-    snprintf(name, sizeof name, "%s: " CALIBRATION_KEY, path);
+carina_status calibration_parse(calibration *out, const char *text, int label_count, const char *name,
+                                carina_error *error) {
+    char place[4200];
     json_document *d;
-    TRY(json_parse(&d, name, text, strlen(text), NULL, error));
+    calibration_clear(out, label_count);
+    snprintf(place, sizeof place, "%.4000s: " CALIBRATION_KEY, name);
+    TRY(json_parse(&d, place, text, strlen(text), NULL, error));
     carina_status status = read_fitted(out, d, error);
     json_free(d);
     return status;
+}
+
+carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error) {
+    int label_count = model->model->config.label_count;
+    const char *text = model_file_note_text(model, CALIBRATION_KEY);
+    if (text) return calibration_parse(out, text, label_count, path, error);
+    calibration_clear(out, label_count);
+    return CARINA_OK;
 }
 
 static void put_numbers(json_writer *w, const char *key, const calibration *c, const float *values) {

@@ -33,6 +33,9 @@ void calibration_clear(calibration *out, int label_count);
 /* path: of the model, for messages. A calibration that makes no sense is CARINA_ERROR_FORMAT, never passed over. */
 carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error);
 
+/* From the metadata's text; name is used in messages. */
+carina_status calibration_parse(calibration *out, const char *text, int label_count, const char *name,
+                                carina_error *error);
 /* The metadata's text; *out is malloc'ed. */
 carina_status calibration_text(char **out, const calibration *c, carina_error *error);
 

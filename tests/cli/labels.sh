@@ -21,6 +21,23 @@ grep -q '"calibrated": false,' valid.json || fail "nothing about calibration in 
 expect 0 '' '' $labels --split valid --threads 1 $set
 cmp -s expect.out valid.txt || fail "the number of threads changes the figures"
 
+# Kept predictions give the same figures without the model.
+expect 0 '' '' $labels --split valid --predictions kept.jsonl $set
+[ "$(wc -l < kept.jsonl)" -eq $((films + 1)) ] || fail "kept: $(wc -l < kept.jsonl) lines for $films films"
+expect 0 '' '' "$CARINA" eval labels --resamples 20 --from kept.jsonl --json kept.json
+cmp -s expect.out valid.txt || fail "kept predictions give other figures"
+cmp -s kept.json <(sed 's/"model": ".*"/"model": "tiny"/' valid.json) || fail "kept predictions give other JSON"
+expect 2 - '--from reads a file alone' $labels --from kept.jsonl $set
+expect 2 - 'needs TYPE=PATH, or --from FILE' $labels
+expect 2 - 'keeps those of one TYPE=PATH' $labels --predictions both.jsonl $set $set
+head -n 1 kept.jsonl > none.jsonl
+expect 1 - 'none.jsonl: no predictions in it' $labels --from none.jsonl
+(cat none.jsonl; sed -n 2p kept.jsonl | sed 's/"truths": \[[^,]*/"truths": [2/') > odd.jsonl
+expect 1 - 'odd.jsonl:2: truths: entry 0 is not 1, 0 or null' $labels --from odd.jsonl
+(cat none.jsonl; sed -n 2p kept.jsonl | sed 's/"logits": \[[^,]*,/"logits": [/') > odd.jsonl
+expect 1 - 'odd.jsonl:2: logits: ' $labels --from odd.jsonl
+expect 1 - 'valid.json:1:1: not valid JSON' $labels --from valid.json
+
 # What the table counts is what the CSV says: 1 positive, blank and 0 negative, -1 left out unless wanted.
 column=$(head -n 1 set/mimic-cxr-2.0.0-chexpert.csv | tr ',' '\n' | grep -n '^Pleural Effusion$' | cut -d: -f1)
 counts=$(awk -F, -v c="$column" 'NR > 1 { if ($c == "") b++; else if ($c < 0) u++; else if ($c > 0) p++; else n++ }
@@ -48,6 +65,11 @@ cmp -s new.safetensors in-place.safetensors || fail "fitting a fitted model give
 [ "$(ls | grep -c tmp-)" -eq 0 ] || fail "temporary files are left: $(ls)"
 expect 0 "^calibrated on chest_imagenome=set valid, $films films\$" '' "$CARINA" eval labels -q --resamples 0 -m ./new.safetensors --split valid $set
 grep -q '^Not calibrated: [A-Z]' expect.out || fail "no label is named as uncalibrated"
+
+expect 0 '' '' "$CARINA" eval labels -q --resamples 0 -m ./new.safetensors --split valid --predictions new.jsonl $set
+cp expect.out new.txt
+expect 0 '' '' "$CARINA" eval labels --resamples 0 --from new.jsonl
+cmp -s expect.out new.txt || fail "kept predictions forget the calibration"
 
 cp "$ROOT/demo/films/phantom-2.jpg" film.jpg
 expect 0 '"calibrated": true, "findings"' '' "$CARINA" interpret -m ./new.safetensors --force --json film.jpg

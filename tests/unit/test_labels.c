@@ -4,11 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "eval/label_predictions.h"
 #include "eval/label_report.h"
 
 #define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (double)(tolerance))
@@ -222,10 +224,58 @@ static void report(void **state) {
     free(c);
 }
 
+/* What is kept is read back to the bit; patients are numbered as they come. */
+static void predictions(void **state) {
+    (void)state;
+    char *text;
+    size_t size;
+    float logits[3][ATLAS_LABEL_COUNT], truths[3][ATLAS_LABEL_COUNT];
+    label_predictions *p = malloc(sizeof *p);
+    calibration *c = malloc(sizeof *c);
+    carina_error error;
+    calibration_clear(c, ATLAS_LABEL_COUNT);
+    c->fitted = c->label_fitted[2] = true;
+    c->temperature[2] = 1.7320508f;
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(label_put_origin(out, &(label_origin){"m", "0123456789abcdef", "a \"set\""}, c, &error),
+                     CARINA_OK);
+    for (int f = 0; f < 3; f++) {
+        for (int k = 0; k < ATLAS_LABEL_COUNT; k++) {
+            logits[f][k] = (float)(k - 7) / 3 + (float)f;
+            truths[f][k] = k % 3 == 0 ? NAN : (float)(k % 3 - 1);
+        }
+        label_put_film(out, "film", f == 1 ? "b" : "a", logits[f], truths[f], ATLAS_LABEL_COUNT);
+    }
+    fclose(out);
+    assert_int_equal(label_predictions_parse(p, "kept", text, size - 1, &error), CARINA_OK); /* no last line break */
+    assert_string_equal(p->model, "m");
+    assert_string_equal(p->model_fingerprint, "0123456789abcdef");
+    assert_string_equal(p->set, "a \"set\"");
+    assert_true(p->calibration.label_fitted[2] && p->calibration.temperature[2] == c->temperature[2]);
+    assert_int_equal(p->table.film_count, 3);
+    assert_int_equal(p->table.patient_count, 2);
+    assert_memory_equal(p->table.patients, ((uint32_t[]){0, 1, 0}), 3 * sizeof(uint32_t));
+    assert_memory_equal(p->table.logits, logits, sizeof logits);
+    for (int f = 0; f < 3; f++)
+        for (int k = 0; k < ATLAS_LABEL_COUNT; k++) {
+            float was = truths[f][k], is = p->table.truths[f * ATLAS_LABEL_COUNT + k];
+            assert_true(is == was || (isnan(is) && isnan(was)));
+        }
+    label_predictions_free(p);
+    assert_int_equal(label_predictions_parse(p, "kept", text, size / 2, &error), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "kept:"));
+    label_predictions_free(p);
+    assert_int_equal(label_predictions_parse(p, "kept", text, 0, &error), CARINA_ERROR_FORMAT);
+    label_predictions_free(p);
+    free(text);
+    free(p);
+    free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(areas),      cmocka_unit_test(scores), cmocka_unit_test(temperature),
-        cmocka_unit_test(thresholds), cmocka_unit_test(report),
+        cmocka_unit_test(thresholds), cmocka_unit_test(report), cmocka_unit_test(predictions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
