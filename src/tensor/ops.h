@@ -63,6 +63,10 @@ typedef struct attention_options {
     float dropout; /* of probabilities, in training */
 } attention_options;
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options);
+/* Rotary positions of the last P tokens: within every head of d = D / heads values, (x[i], x[i + d/2]) is turned by
+ * angle i of the token's row; the tokens before them stay. x [B, N, D], table [P, d] f32, no gradient: a row is d/2
+ * cosines, then d/2 sines. */
+tensor *op_rotary(graph *g, tensor *x, tensor *table, int heads);
 /* Rows of a table: ids [...] hold whole numbers, weight [V, D] is a parameter -> [..., D], f32. An id outside 0 .. V -
  * 1 gives zeros. */
 tensor *op_embedding(graph *g, tensor *ids, tensor *weight);

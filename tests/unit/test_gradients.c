@@ -109,6 +109,11 @@ static tensor *build_attention_masked(bench *b) { /* padding at the end, in the 
     tensor *q = INPUT(b, 3, 5, 12), *k = INPUT(b, 3, 7, 12), *v = INPUT(b, 3, 7, 12);
     return op_attention(b->g, q, k, v, &(attention_options){2, graph_constant(b->g, 2, (int64_t[]){3, 7}, mask), 0});
 }
+static tensor *build_rotary(bench *b) { /* two tokens before those that are turned, heads of 6 */
+    float table[3 * 6];
+    for (int i = 0; i < 18; i++) table[i] = (float)(i % 6 < 3 ? cos : sin)(0.7 * (i / 6) + 0.9 * (i % 3) + 0.2);
+    return op_rotary(b->g, INPUT(b, 2, 5, 12), graph_constant(b->g, 2, (int64_t[]){3, 6}, table), 2);
+}
 static tensor *build_embedding(bench *b) { /* rows that come often, and numbers that are no row's */
     static const float ids[2 * 6] = {3, 0, 3, 8, 2, 3, 8, -1, 9, 1, 3, 0};
     tensor *x =
@@ -228,6 +233,7 @@ static const struct gradient_case {
     {"attention", build_attention, 2e-3},
     {"attention in blocks", build_attention_blocks, 5e-3},
     {"attention with a mask", build_attention_masked, 2e-3},
+    {"rotary positions", build_rotary, 2e-3},
     {"embedding", build_embedding, 2e-3},
     {"masked mean", build_masked_mean, 2e-3},
     {"layer norm", build_layer_norm, 3e-3},
