@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define ENCODER_PREFIX "backbone.0.body."
+
 apm_config apm_config_published(void) {
     return (apm_config){
         .backbone = {.depth = 50, .width = 1.0, .norm = RESNET_FROZEN},
@@ -19,6 +21,7 @@ apm_config apm_config_published(void) {
         .image_height = 1024,
         .image_width = 1024,
         .dropout = 0.1f,
+        .vit = vit_config_small(),
     };
 }
 
@@ -39,6 +42,12 @@ static carina_status check_config(const apm_config *c, carina_error *error) {
     TRY(check_range("label_count", c->label_count, 1, 1024, error));
     TRY(check_range("image_height", c->image_height, 32, 4096, error));
     TRY(check_range("image_width", c->image_width, 32, 4096, error));
+    if (c->encoder == APM_VIT) {
+        TRY(vit_config_check(&c->vit, error));
+        if (c->image_height % c->vit.patch || c->image_width % c->vit.patch)
+            return error_set(error, CARINA_ERROR_ARGUMENT, "vit_patch: %d x %d pixels are no whole patches of %d",
+                             c->image_width, c->image_height, c->vit.patch);
+    }
     if (c->model_width % 4 || c->model_width % c->heads || c->model_width % c->feature_heads)
         return error_set(error, CARINA_ERROR_ARGUMENT,
                          "model_width: %d is not divisible by 4, heads (%d) and feature_heads (%d)", c->model_width,
@@ -57,9 +66,9 @@ static void begin_with_a_middling_box(linear_layer *last) {
 /* Everything behind the backbone, in the order of the data's way. */
 static void create_head(apm *m, model_builder *b) {
     const apm_config *c = &m->config;
-    int64_t width = c->model_width;
+    int64_t width = c->model_width, encoded = c->encoder == APM_VIT ? c->vit.width : m->backbone.outputs;
     m->projection_weight =
-        layer_parameter(b, PARAMETER_WEIGHT, 4, (int64_t[]){width, m->backbone.outputs, 1, 1}, "input_proj.weight");
+        layer_parameter(b, PARAMETER_WEIGHT, 4, (int64_t[]){width, encoded, 1, 1}, "input_proj.weight");
     m->projection_bias = layer_parameter(b, PARAMETER_WEIGHT, 1, &width, "input_proj.bias");
     m->cls_token = layer_parameter(b, PARAMETER_WEIGHT, 3, (int64_t[]){1, 1, width}, "transformer.cls_token");
     m->cls_position = layer_parameter(b, PARAMETER_WEIGHT, 3, (int64_t[]){1, 1, width}, "transformer.cls_pos");
@@ -85,6 +94,11 @@ static void create_head(apm *m, model_builder *b) {
     m->queries->decay = m->cls_token->decay = m->cls_position->decay = false; /* positions are not weights */
 }
 
+static carina_status create_encoder(apm *m, model_builder *b, carina_error *error) {
+    if (m->config.encoder == APM_VIT) return vit_create(&m->transformer, b, ENCODER_PREFIX, &m->config.vit, error);
+    return resnet_create(&m->backbone, b, ENCODER_PREFIX, &m->config.backbone, error);
+}
+
 static carina_status create(apm **out, const apm_config *config, random_state *random, carina_error *error) {
     *out = NULL;
     TRY(check_config(config, error));
@@ -94,7 +108,7 @@ static carina_status create(apm **out, const apm_config *config, random_state *r
     model_builder b = {.random = random};
     carina_status status = parameters_create(&m->parameters, error);
     b.set = m->parameters;
-    if (status == CARINA_OK) status = resnet_create(&m->backbone, &b, "backbone.0.body.", &config->backbone, error);
+    if (status == CARINA_OK) status = create_encoder(m, &b, error);
     if (status == CARINA_OK) {
         for (int i = 0; i < b.set->count; i++) b.set->items[i]->group = 1; /* the backbone learns at its own rate */
         create_head(m, &b);
@@ -149,7 +163,8 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     apm_outputs out = {0};
     if (!films) return out;
     int64_t batch = tensor_size(films, 0), width = m->config.model_width, n = m->config.region_count;
-    tensor *x = resnet_record(g, &m->backbone, op_cast(g, films, graph_options_of(g)->type));
+    tensor *x = op_cast(g, films, graph_options_of(g)->type);
+    x = m->config.encoder == APM_VIT ? vit_record(g, &m->transformer, x) : resnet_record(g, &m->backbone, x);
     convolution_options pointwise = {.stride = 1};
     x = op_convolution(g, x, graph_parameter(g, m->projection_weight), graph_parameter(g, m->projection_bias), NULL,
                        &pointwise);

@@ -1,7 +1,7 @@
 /* AnatomiX's Anatomy Perception Module: a film in, one box and one region feature per anatomical object out.
  * arXiv 2601.03191; shapes B films, N regions, P patches (H/32 x W/32, or /16), D model width, R region feature size.
  *
- *     film [B, H, W, 1] -> ResNet -> 1x1 projection -> [CLS] + P tokens with sine positions -> DETR encoder
+ *     film [B, H, W, 1] -> ResNet (or ViT) -> 1x1 projection -> [CLS] + P tokens with sine positions -> DETR encoder
  *       [CLS] -> Linear -> image logits [B, 14]
  *       N learned queries -> DETR decoder over the P encoded patches -> MLP, sigmoid -> boxes [B, N, 4]
  *       last decoder output -> attention over the patches (module F) -> Linear -> region features [B, N, R]
@@ -15,9 +15,13 @@
 
 #include "model/detr.h"
 #include "model/resnet.h"
+#include "model/vit.h"
 
 /* Where region features come from: module F, or the decoder's output itself (the ablation without F). */
 typedef enum apm_features { APM_MODULE_F, APM_DECODER } apm_features;
+
+/* The image encoder: the ResNet of `backbone`, or the vision transformer of `vit` (the ablation with DINOv3's). */
+typedef enum apm_encoder { APM_RESNET, APM_VIT } apm_encoder;
 
 typedef struct apm_config {
     resnet_config backbone;
@@ -25,14 +29,16 @@ typedef struct apm_config {
     int heads;
     int encoder_layers, decoder_layers;
     int ffn_width;
-    int region_count;  /* N */
-    int feature_size;  /* R */
-    int features;      /* apm_features */
-    int feature_heads; /* of module F */
-    int label_count;   /* 14 */
-    int image_height,
-        image_width; /* pixels of the letterboxed film; each divisible by 32 or rounded up by the strides */
-    float dropout;   /* of sublayers' outputs, inside the FFN and of attention probabilities, as PyTorch's DETR */
+    int region_count;              /* N */
+    int feature_size;              /* R */
+    int features;                  /* apm_features */
+    int feature_heads;             /* of module F */
+    int label_count;               /* 14 */
+    int image_height, image_width; /* pixels of the letterboxed film; each divisible by 32 or rounded up by the strides;
+                                      with a ViT divisible by its patch */
+    float dropout; /* of sublayers' outputs, inside the FFN and of attention probabilities, as PyTorch's DETR */
+    int encoder;   /* apm_encoder: which of backbone and vit is built */
+    vit_config vit;
 } apm_config;
 
 /* The published shape: ResNet-50, D 256, 4 + 4 layers, FFN 1024, 36 regions, 1024 x 1024. */
@@ -41,7 +47,8 @@ apm_config apm_config_published(void);
 typedef struct apm {
     apm_config config;
     parameters *parameters;
-    resnet backbone;
+    resnet backbone;                                /* empty with a ViT */
+    vit transformer;                                /* empty with a ResNet */
     parameter *projection_weight, *projection_bias; /* [D, C, 1, 1] */
     parameter *cls_token, *cls_position;            /* [1, 1, D] */
     detr_stack encoder, decoder;

@@ -3,18 +3,27 @@
 #include "model/apm_schema.h"
 
 static const char *const norms[] = {"frozen", "batch", "group", NULL};
+static const char *const encoders[] = {"resnet", "vit", NULL};
 static const char *const features[] = {"module_f", "decoder", NULL};
 
 #define FIELD(...) CONFIG_FIELD(apm_config, __VA_ARGS__)
 
 /* The ranges are those that apm_create accepts: what can be built can be written and read again. */
 static const config_field fields[] = {
-    CONFIG_KEY(apm_config, backbone.depth, "resnet_depth", "50", 18, 50, "image encoder: ResNet-18, 34 or 50", 0),
+    CONFIG_CHOICE_KEY(apm_config, encoder, "encoder", "resnet", encoders,
+                      "image encoder: a ResNet, or a vision transformer with DINOv3's architecture", 0),
+    CONFIG_KEY(apm_config, backbone.depth, "resnet_depth", "50", 18, 50, "ResNet-18, 34 or 50", 0),
     CONFIG_KEY(apm_config, backbone.width, "resnet_width", "1", 0.015625, 16, "its channels as a fraction of the usual",
                0),
     CONFIG_CHOICE_KEY(apm_config, backbone.norm, "resnet_norm", "frozen", norms, "its normalisation", 0),
     CONFIG_KEY(apm_config, backbone.fine, "resnet_fine", "false", CONFIG_ANY,
                "its last stage keeps the resolution: 16 pixels a token instead of 32", 0),
+    CONFIG_KEY(apm_config, vit.patch, "vit_patch", "16", 8, 64, "the vision transformer's pixels a token", 0),
+    CONFIG_KEY(apm_config, vit.width, "vit_width", "384", 4, 4096, "its width", 0),
+    CONFIG_KEY(apm_config, vit.heads, "vit_heads", "6", 1, 64, "its attention heads", 0),
+    CONFIG_KEY(apm_config, vit.layers, "vit_layers", "12", 1, VIT_MAX_LAYERS, "its layers", 0),
+    CONFIG_KEY(apm_config, vit.ffn_width, "vit_ffn_width", "1536", 1, 65536, "width of its feed-forward layers", 0),
+    CONFIG_KEY(apm_config, vit.registers, "vit_registers", "4", 0, 64, "its register tokens", 0),
     FIELD(model_width, "256", 4, 4096, "width D of the transformer"),
     FIELD(heads, "4", 1, 64, "attention heads"),
     FIELD(encoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer encoder layers"),

@@ -260,8 +260,13 @@ static bool is_constant(const parameter *p) {
 }
 
 carina_status model_file_check_weights(const apm *m, const char *path, carina_error *error) {
-    const parameter *const needed[] = {m->backbone.stem.weight, m->projection_weight,    m->queries,
-                                       m->box_layers[0].weight, m->box_layers[1].weight, m->box_layers[2].weight};
+    const parameter *const first = m->config.encoder == APM_VIT ? m->transformer.patch_weight : m->backbone.stem.weight;
+    const parameter *const needed[] = {first,
+                                       m->projection_weight,
+                                       m->queries,
+                                       m->box_layers[0].weight,
+                                       m->box_layers[1].weight,
+                                       m->box_layers[2].weight};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (is_constant(needed[i]))
             return error_set(error, CARINA_ERROR_FORMAT,

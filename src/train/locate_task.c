@@ -9,6 +9,7 @@
 
 #include "image/box.h"
 #include "model/model_file.h"
+#include "model/vit_file.h"
 #include "train/alignment.h"
 #include "train/step_batches.h"
 
@@ -388,6 +389,9 @@ static carina_status create(locate_task *t, thread_pool *pool, carina_error *err
     const train_config *c = t->task.config;
     if (*c->alignment.text_encoder) TRY(alignment_create(&t->alignment, c, pool, error));
     carina_status status = apm_create(&t->model, &c->model, (uint64_t)c->seed, error);
+    if (status == CARINA_OK && *c->encoder_weights &&
+        vit_file_load(&t->model->transformer, c->encoder_weights, error) != CARINA_OK)
+        return error_prefix(error, "%s: model.encoder_weights", c->path);
     if (status == CARINA_OK) status = join_parameters(t, error);
     if (status == CARINA_OK) status = record_training(t, pool, error);
     if (status == CARINA_OK) status = record_prediction(t, pool, error);

@@ -60,6 +60,8 @@ static const config_schema schema = {fields, sizeof fields / sizeof *fields};
 
 static const config_field locate_fields[] = {
     KEY(start, "start", "", CONFIG_ANY, "model, checkpoint or .pth whose weights begin the run", 0),
+    KEY(encoder_weights, "model.encoder_weights", "", CONFIG_ANY,
+        "vit: folder or file of a Hugging Face DINOv3 whose weights begin the image encoder", 0),
 
     KEY(cache, "data.cache", "true", CONFIG_ANY, "keep letterboxed films in memory", CONFIG_NOT_HASHED),
     KEY(cache_size, "data.cache_size", "0", 0, 4096, "side of kept films in pixels; 0: model.image_size", 0),
@@ -199,9 +201,31 @@ static carina_status check_width(const apm_config *m, const source *from, carina
     return CARINA_OK;
 }
 
+static carina_status check_vit(const apm_config *m, const source *from, carina_error *error) {
+    const vit_config *v = &m->vit;
+    if (v->width % (4 * v->heads))
+        return refuse(from, "model.vit_heads", error, "4 x %d heads do not divide model.vit_width %d", v->heads,
+                      v->width);
+    if (m->image_height % v->patch)
+        return refuse(from, "model.image_size", error, "%d pixels are no whole patches of model.vit_patch %d",
+                      m->image_height, v->patch);
+    return CARINA_OK;
+}
+
+static carina_status check_encoder_weights(const train_config *c, const source *from, carina_error *error) {
+    if (!*c->encoder_weights) return CARINA_OK;
+    if (c->model.encoder != APM_VIT)
+        return refuse(from, "model.encoder_weights", error, "DINOv3's weights want model.encoder: vit");
+    if (*c->start)
+        return refuse(from, "model.encoder_weights", error,
+                      "the weights of \"start\" have an encoder; give one of them");
+    return CARINA_OK;
+}
+
 static carina_status check_model(const apm_config *m, const source *from, carina_error *error) {
     int depth = m->backbone.depth;
     double channels = 64 * m->backbone.width;
+    if (m->encoder == APM_VIT) TRY(check_vit(m, from, error));
     if (depth != 18 && depth != 34 && depth != 50)
         return refuse(from, "model.resnet_depth", error, "must be 18, 34 or 50, not %d", depth);
     if (channels != floor(channels))
@@ -276,6 +300,7 @@ static carina_status finish(train_config *c, const source *from, carina_error *e
     TRY(find_regions(c, from, error));
     if (c->task == TRAIN_CONFIG_LOCATE) {
         TRY(check_model(&c->model, from, error));
+        TRY(check_encoder_weights(c, from, error));
         TRY(check_alignment(c, from, error));
         apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
     } else {

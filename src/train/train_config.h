@@ -28,11 +28,12 @@ typedef struct train_config_set {
 typedef enum train_config_task { TRAIN_CONFIG_LOCATE, TRAIN_CONFIG_TEXT } train_config_task;
 
 typedef struct train_config {
-    int task;    /* train_config_task; what follows is of both, unless it says otherwise */
-    char *path;  /* the file that it was read from, for messages */
-    char *name;  /* of the run: runs/NAME */
-    char *runs;  /* folder of the runs */
-    char *start; /* locate (NULL otherwise): file whose weights begin the run; "": random */
+    int task;              /* train_config_task; what follows is of both, unless it says otherwise */
+    char *path;            /* the file that it was read from, for messages */
+    char *name;            /* of the run: runs/NAME */
+    char *runs;            /* folder of the runs */
+    char *start;           /* locate (NULL otherwise): file whose weights begin the run; "": random */
+    char *encoder_weights; /* locate (NULL otherwise): DINOv3 whose weights begin the image encoder; "": random */
     char *atlas;
     int64_t seed;
     apm_config model;             /* locate */

@@ -22,13 +22,13 @@ typedef struct fixture {
 
 static const fixture fixtures[] = {
     {"frozen_resnet50",
-     {{50, 1.0 / 32, RESNET_FROZEN, false}, 16, 4, 2, 2, 24, 36, 16, APM_MODULE_F, 2, 14, 64, 64, 0},
+     {{50, 1.0 / 32, RESNET_FROZEN, false}, 16, 4, 2, 2, 24, 36, 16, APM_MODULE_F, 2, 14, 64, 64, 0, APM_RESNET, {0}},
      false},
     {"batch_resnet34",
-     {{34, 1.0 / 32, RESNET_BATCH, false}, 16, 4, 1, 2, 20, 11, 16, APM_MODULE_F, 2, 14, 64, 64, 0},
+     {{34, 1.0 / 32, RESNET_BATCH, false}, 16, 4, 1, 2, 20, 11, 16, APM_MODULE_F, 2, 14, 64, 64, 0, APM_RESNET, {0}},
      true},
     {"group_resnet18",
-     {{18, 3.0 / 64, RESNET_GROUP, false}, 16, 2, 2, 1, 24, 5, 8, APM_MODULE_F, 2, 14, 40, 72, 0},
+     {{18, 3.0 / 64, RESNET_GROUP, false}, 16, 2, 2, 1, 24, 5, 8, APM_MODULE_F, 2, 14, 40, 72, 0, APM_RESNET, {0}},
      false},
 };
 

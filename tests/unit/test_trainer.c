@@ -334,6 +334,8 @@ static void configurations_that_make_no_run(void **state) {
         {"model.feature_heads=5", "command line: model.feature_heads: 5 heads do not divide"},
         {"model.model_width=30", "command line: model.model_width: 30 is not divisible by 4"},
         {"model.resnet_depth=20", "command line: model.resnet_depth: must be 18, 34 or 50, not 20"},
+        {"model.encoder_weights=dinov3",
+         "command line: model.encoder_weights: DINOv3's weights want model.encoder: vit"},
         {"model.resnet_width=0.07", "command line: model.resnet_width: 0.07 of 64 channels is no whole number"},
         {"model.encoder_layers=0", "command line: model.encoder_layers: must lie in 1 .. 12"},
         {"data.train.type=nih_bxes",
