@@ -226,21 +226,26 @@ int text_figures_values(const text_figures *f, run_log_value values[TEXT_MEASURE
         {"validation_correlation", f->correlation},
         {"validation_partner_nearest", share(f->partner_nearest, f->partnered)},
         {"validation_partner_chance", f->partner_chance},
-        {"validation_negation", f->negation.right},
-        {"validation_misleading_negation", share(f->negation.misleading_right, f->negation.misleading)},
         {"validation_sentences", (double)f->sentences},
         {"validation_hidden_words", (double)f->words},
+        {"validation_partnered", (double)f->partnered},
+        {"validation_denials", (double)f->negation.denials},
+        {"validation_negation", f->negation.right},
+        {"validation_misleading_negation", share(f->negation.misleading_right, f->negation.misleading)},
     };
-    memcpy(values, all, sizeof all);
-    return (int)(sizeof all / sizeof *all);
+    int count = (int)(sizeof all / sizeof *all) - (f->negation.denials ? 0 : 2);
+    memcpy(values, all, (size_t)count * sizeof *all);
+    return count;
 }
 
 void text_figures_note(const text_figures *f, char *text, size_t size) {
-    snprintf(text, size,
-             "%" PRIu64 " new sentences: %" PRIu64 " of %" PRIu64 " hidden words guessed (%" PRIu64
-             " by the most usual word), same meaning nearest for %" PRIu64 " of %" PRIu64
-             " (chance %.4f), correlation %.4f, denials nearer to denials %.4f (%.4f where words mislead)",
-             f->sentences, f->words_right, f->words, f->words_usual, f->partner_nearest, f->partnered,
-             f->partner_chance, f->correlation, f->negation.right,
-             share(f->negation.misleading_right, f->negation.misleading));
+    int length = snprintf(text, size,
+                          "%" PRIu64 " new sentences: %" PRIu64 " of %" PRIu64 " hidden words guessed (%" PRIu64
+                          " by the most usual word), same meaning nearest for %" PRIu64 " of %" PRIu64
+                          " (chance %.4f), correlation %.4f",
+                          f->sentences, f->words_right, f->words, f->words_usual, f->partner_nearest, f->partnered,
+                          f->partner_chance, f->correlation);
+    if (f->negation.denials && length > 0 && (size_t)length < size)
+        snprintf(text + length, size - (size_t)length, ", denials nearer to denials %.4f (%.4f where words mislead)",
+                 f->negation.right, share(f->negation.misleading_right, f->negation.misleading));
 }

@@ -9,7 +9,7 @@
 
 #define TEXT_MEASURE_ROWS      64
 #define TEXT_MEASURE_SENTENCES 1024 /* at most so many, spread evenly over the set */
-#define TEXT_MEASURE_VALUES    11
+#define TEXT_MEASURE_VALUES    13
 
 typedef struct text_measure {
     graph *g;                /* owned by the task */
@@ -36,6 +36,7 @@ typedef struct text_figures {
 /* The same sentences and hidden words at every call. */
 carina_status text_measure_run(text_measure *m, text_figures *out, carina_error *error);
 
+/* Returns how many; those of negation only where the set has denials. */
 int text_figures_values(const text_figures *f, run_log_value values[TEXT_MEASURE_VALUES]);
 void text_figures_note(const text_figures *f, char *text, size_t size);
 

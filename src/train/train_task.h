@@ -22,7 +22,7 @@ typedef struct train_task_measures {
     bool validated, watched;  /* is there a validation set, a monitor set? */
     double score;             /* on the validation set: greater is better, above -1; the best is kept */
     double monitor;           /* likewise on the monitor set, which chooses nothing */
-    run_log_value values[12]; /* more figures for metrics.jsonl */
+    run_log_value values[13]; /* more figures for metrics.jsonl */
     int value_count;
     char note[400]; /* and for log.txt; "": nothing more to say */
 } train_task_measures;
