@@ -66,13 +66,31 @@ void text_batch_masked(const masking *m, const text_corpus *c, uint64_t seed, ui
     }
 }
 
-void text_batch_pairs(const text_part *part, uint64_t seed, uint64_t batch, int pairs, uint32_t *z, uint32_t *t) {
+/* Two sentences of a group, in other words where there are any. */
+static void draw_members(const text_part *part, uint32_t group, random_state *random, uint32_t *z, uint32_t *t) {
+    uint32_t begin = part->group_begin[group], count = part->group_begin[group + 1] - begin;
+    uint32_t first = (uint32_t)random_below(random, count);
+    uint32_t step = count > 1 ? 1 + (uint32_t)random_below(random, count - 1) : 0;
+    *z = part->members[begin + first];
+    *t = part->members[begin + (first + step) % count];
+}
+
+static uint32_t draw_group(const text_contrast *c, int side, uint32_t finding, random_state *random) {
+    uint32_t begin = c->begin[side][finding], count = c->begin[side][finding + 1] - begin;
+    return c->groups[side][begin + (uint32_t)random_below(random, count)];
+}
+
+void text_batch_pairs(const text_pairs *from, uint64_t seed, uint64_t batch, int pairs, uint32_t *z, uint32_t *t) {
+    const text_part *part = from->part;
+    const text_contrast *c = from->contrast;
     for (int p = 0; p < pairs; p++) {
         random_state random = random_stream(seed ^ PAIRS_SEED, batch * (uint64_t)pairs + (uint64_t)p);
-        uint32_t group = (uint32_t)random_below(&random, part->group_count), begin = part->group_begin[group];
-        uint32_t count = part->group_begin[group + 1] - begin, first = (uint32_t)random_below(&random, count);
-        uint32_t step = count > 1 ? 1 + (uint32_t)random_below(&random, count - 1) : 0;
-        z[p] = part->members[begin + first];
-        t[p] = part->members[begin + (first + step) % count];
+        if (p + 1 < pairs && c && c->count > 0 && random_chance(&random, from->opposed / (2 - from->opposed))) {
+            uint32_t finding = (uint32_t)random_below(&random, c->count);
+            for (int side = 0; side < 2; side++, p += side < 2)
+                draw_members(part, draw_group(c, side, finding, &random), &random, &z[p], &t[p]);
+            continue;
+        }
+        draw_members(part, (uint32_t)random_below(&random, part->group_count), &random, &z[p], &t[p]);
     }
 }

@@ -2,7 +2,7 @@
 #ifndef TRAIN_TEXT_BATCH_H
 #define TRAIN_TEXT_BATCH_H
 
-#include "train/text_corpus.h"
+#include "train/text_contrast.h"
 
 typedef struct masking {
     double share, single;              /* of tokens to guess; of rows with one sentence */
@@ -22,8 +22,15 @@ int text_batch_sentence(const masking *m, const text_sentence *s, int tokens, fl
 void text_batch_masked(const masking *m, const text_corpus *c, uint64_t seed, uint64_t batch, int rows, int tokens,
                        float *ids, float *mask, float *targets);
 
-/* Sentences of `part`: z [pairs] and t [pairs] that say the same, of groups drawn at random; the same sentence twice
- * where the group has no other. */
-void text_batch_pairs(const text_part *part, uint64_t seed, uint64_t batch, int pairs, uint32_t *z, uint32_t *t);
+typedef struct text_pairs {
+    const text_part *part;
+    const text_contrast *contrast; /* of that part; NULL: no opposites */
+    double opposed;                /* share of pairs that come with their opposite, below 1 */
+} text_pairs;
+
+/* z [pairs] and t [pairs] that say the same, of groups drawn at random; the same sentence twice where the group has no
+ * other. Of about `opposed` of the pairs, two side by side are a denial of a finding (every finding as often) and its
+ * affirmation. */
+void text_batch_pairs(const text_pairs *from, uint64_t seed, uint64_t batch, int pairs, uint32_t *z, uint32_t *t);
 
 #endif

@@ -40,7 +40,8 @@ typedef struct text_task {
     word_head head;
     stage stages[2];
     text_measure measure;
-    uint32_t *pair_of[2]; /* [P]: the sentences of z and t */
+    text_contrast contrast; /* of the training sentences */
+    uint32_t *pair_of[2];   /* [P]: the sentences of z and t */
 } text_task;
 
 /* ---- the graphs ---- */
@@ -162,7 +163,8 @@ static double batches_per_epoch(const train_task *task) {
 
 static void fill_pairs(text_task *t, stage *s, uint64_t number) {
     const text_settings *c = &t->task.config->text_task;
-    text_batch_pairs(&t->corpus.train, (uint64_t)t->task.config->seed, number, c->pairs, t->pair_of[0], t->pair_of[1]);
+    const text_pairs from = {&t->corpus.train, &t->contrast, c->opposed};
+    text_batch_pairs(&from, (uint64_t)t->task.config->seed, number, c->pairs, t->pair_of[0], t->pair_of[1]);
     for (int side = 0; side < 2; side++)
         for (int64_t p = 0; p < c->pairs; p++) {
             int64_t at = (side * c->pairs + p) * c->pair_tokens;
@@ -304,6 +306,7 @@ static void free_task(train_task *task) {
     graph_free(t->measure.g);
     bert_free(t->model);
     wordpiece_free(&t->words);
+    text_contrast_free(&t->contrast);
     text_corpus_free(&t->corpus);
     free(t);
 }
@@ -348,6 +351,7 @@ static carina_status create(text_task *t, carina_error *error) {
     const train_config *c = t->task.config;
     TRY(text_corpus_read(&t->corpus, c, error));
     TRY(create_words(t, error));
+    TRY(text_contrast_create(&t->contrast, &t->corpus, &t->corpus.train, error));
     bert_config model = text_settings_model(&c->text_task);
     model.vocabulary = t->words.words.count;
     TRY(bert_create(&t->model, &model, (uint64_t)c->seed, error));

@@ -102,8 +102,9 @@ static void pairs_say_the_same(void **state) {
     (void)state;
     uint32_t members[] = {7, 3, 9, 20}, begin[] = {0, 3, 4}, z[200], t[200], again[2][200];
     const text_part part = {.members = members, .group_begin = begin, .group_count = 2, .member_count = 4};
-    text_batch_pairs(&part, 1, 0, 200, z, t);
-    text_batch_pairs(&part, 1, 0, 200, again[0], again[1]);
+    const text_pairs from = {.part = &part};
+    text_batch_pairs(&from, 1, 0, 200, z, t);
+    text_batch_pairs(&from, 1, 0, 200, again[0], again[1]);
     assert_memory_equal(z, again[0], sizeof z);
     assert_memory_equal(t, again[1], sizeof t);
     int alone = 0;
@@ -115,6 +116,50 @@ static void pairs_say_the_same(void **state) {
             assert_int_not_equal(z[p], t[p]); /* in other words, where there are any */
     }
     assert_in_range(alone, 60, 140); /* groups are drawn, not sentences */
+}
+
+/* Findings 0 and 1 are denied by few groups and affirmed by others; 2 is never affirmed. Half of the pairs must be
+ * couples of a denial and its affirmation, and of both findings as often. */
+enum { YES_0, NO_0, YES_1, NO_1, NO_2, FEATURES };
+static uint32_t said[][2] = {{NO_0, NO_0}, {NO_1, NO_1},   {YES_0, YES_0}, {YES_0, NO_1}, {YES_1, YES_1},
+                             {NO_2, NO_2}, {YES_0, YES_1}, {YES_1, YES_1}, {YES_0, YES_0}};
+enum { SAID = sizeof said / sizeof *said };
+
+static void make_contrast(text_contrast *out, text_part *part) {
+    static char kind[FEATURES + 1] = "ynynn";
+    static uint32_t opposite[FEATURES] = {NO_0, YES_0, NO_1, YES_1, UINT32_MAX}, members[SAID], begin[SAID + 1];
+    static text_sentence sentences[SAID];
+    carina_error error;
+    for (uint32_t i = 0; i < SAID; i++) {
+        sentences[i] = (text_sentence){.features = said[i], .feature_count = said[i][0] == said[i][1] ? 1 : 2};
+        members[i] = begin[i] = i;
+    }
+    begin[SAID] = SAID;
+    *part = (text_part){.members = members, .group_begin = begin, .group_count = SAID, .member_count = SAID};
+    const text_corpus c = {.sentences = sentences, .feature_count = FEATURES, .kind = kind, .opposite = opposite};
+    assert_int_equal(text_contrast_create(out, &c, part, &error), CARINA_OK);
+}
+
+static void denials_meet_what_they_deny(void **state) {
+    (void)state;
+    enum { PAIRS = 1000 };
+    static uint32_t z[PAIRS], t[PAIRS];
+    text_contrast c;
+    text_part part;
+    int couples[2] = {0};
+    make_contrast(&c, &part);
+    assert_int_equal(c.count, 2);
+    const text_pairs from = {&part, &c, 0.8};
+    text_batch_pairs(&from, 3, 0, PAIRS, z, t);
+    for (int p = 0; p + 1 < PAIRS; p++)
+        for (uint32_t finding = 0; finding < 2; finding++) {
+            if (said[z[p]][0] != NO_0 + 2 * finding && said[z[p]][1] != NO_0 + 2 * finding) continue;
+            bool affirmed = said[z[p + 1]][0] == 2 * finding || said[z[p + 1]][1] == 2 * finding;
+            couples[finding] += affirmed;
+        }
+    assert_in_range(couples[0], 150, 280); /* 400 couples, and a few by chance */
+    assert_in_range(couples[1], 150, 280);
+    text_contrast_free(&c);
 }
 
 /* ---- reports ---- */
@@ -163,6 +208,7 @@ int main(void) {
         cmocka_unit_test(hidden_words_keep_their_shares),
         cmocka_unit_test(rows_follow_from_seed_and_batch),
         cmocka_unit_test(pairs_say_the_same),
+        cmocka_unit_test(denials_meet_what_they_deny),
         cmocka_unit_test(reports_are_cut_into_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
