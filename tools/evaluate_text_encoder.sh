@@ -1,10 +1,10 @@
 #!/bin/bash
-# Measures models/text-small as its card reports it: on sentences of 3,000 phantoms of a seed it never saw, without those
-# that its training films have, and on triples of sentences written by hand; tools/evaluate_text_encoder.sh BUILD
+# Measures what `make text-encoder` makes: on sentences of 3,000 phantoms of a seed it never saw, without those
+# that its training films have, and on triples of sentences; tools/evaluate_text_encoder.sh BUILD
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build}
-model=${MODEL:-models/text-small}
+model=${MODEL:-runs/text-small/best}
 mkdir -p results
 
 "$build/carina" data phantom --out runs/phantoms-text --count 9000 --seed 11 --size 64 --no-masks \

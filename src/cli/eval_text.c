@@ -201,8 +201,8 @@ const command command_eval_text = {
         "cosines follow the overlap of findings; and how often a denial is nearer to another denial of the finding\n"
         "than to a sentence that affirms it (chance 0.5), also where the words mislead (comparing words: 0).\n",
     .examples =
-        "carina eval text --model models/text-small configs/text-encoder.yaml\n"
-        "carina eval text --model models/text-small configs/text-encoder.yaml data.validation.annotations=data/new "
+        "carina eval text --model runs/text-small/best configs/text-encoder.yaml\n"
+        "carina eval text --model runs/text-small/best configs/text-encoder.yaml data.validation.annotations=data/new "
         "data.validation.split=test\n",
     .options = options,
     .defaults = &defaults,
