@@ -9,6 +9,8 @@
 #include "format/json.h"
 #include "format/tensor_read.h"
 
+#define CONFIG_BYTES (1 << 20)
+
 /* ---- config.json ---- */
 
 /* A number that must be this one when it is there. */
@@ -61,15 +63,25 @@ static carina_status check_config(const vit_config *c, const json_document *d, c
     return expect_number(d, "num_register_tokens", c->registers, "model.vit_registers is", error);
 }
 
+carina_status vit_file_check_config(const vit_config *config, const char *name, const void *data, uint64_t size,
+                                    carina_error *error) {
+    json_document *d;
+    TRY(json_parse(&d, name, data, size, NULL, error));
+    carina_status status = check_config(config, d, error);
+    json_free(d);
+    return status;
+}
+
 static carina_status check_config_of(const vit_config *c, const char *folder, carina_error *error) {
     char *path = path_join(folder, "config.json");
     if (!path) return error_memory(error, folder, 64);
-    json_document *d = NULL;
+    uint8_t *data = NULL;
+    uint64_t size;
     carina_status status = CARINA_OK;
     if (file_exists(path)) {
-        status = json_read(&d, path, NULL, error);
-        if (status == CARINA_OK) status = check_config(c, d, error);
-        json_free(d);
+        status = file_read(path, CONFIG_BYTES, &data, &size, error);
+        if (status == CARINA_OK) status = vit_file_check_config(c, path, data, size, error);
+        free(data);
     }
     free(path);
     return status;
@@ -154,7 +166,7 @@ static carina_status copy_folded(vit *net, const named_tensor *weight, const nam
     return status;
 }
 
-static carina_status copy_tensors(vit *net, const tensor_file *file, const char *path, carina_error *error) {
+carina_status vit_file_copy_tensors(vit *net, const tensor_file *file, const char *path, carina_error *error) {
     const named_tensor *kernel = find(net, file, net->patch_weight);
     bool folds = !(kernel && kernel->rank == 4 && kernel->shape[1] == 1);
     for (uint64_t i = 0; i < file->count; i++) TRY(check_name(net, file, &file->tensors[i], path, error));
@@ -185,7 +197,7 @@ carina_status vit_file_load(vit *net, const char *path, carina_error *error) {
     carina_status status = find_files(&folder, &weights, path, error);
     if (status == CARINA_OK) status = check_config_of(&net->config, folder, error);
     if (status == CARINA_OK) status = tensor_read(&file, weights, error);
-    if (status == CARINA_OK) status = copy_tensors(net, &file, weights, error);
+    if (status == CARINA_OK) status = vit_file_copy_tensors(net, &file, weights, error);
     tensor_file_free(&file);
     free(folder);
     free(weights);
