@@ -105,6 +105,12 @@ static carina_status create(apm **out, const apm_config *config, random_state *r
     apm *m = calloc(1, sizeof *m);
     if (!m) return error_memory(error, "APM", sizeof *m);
     m->config = *config;
+    /* Model files have the keys of both encoders: those of the one that is not built must be readable too. */
+    const apm_config published = apm_config_published();
+    if (config->encoder == APM_VIT)
+        m->config.backbone = published.backbone;
+    else
+        m->config.vit = published.vit;
     model_builder b = {.random = random};
     carina_status status = parameters_create(&m->parameters, error);
     b.set = m->parameters;

@@ -290,6 +290,7 @@ static apm_config apm_shape(void) {
     apm_config c = apm_config_published();
     c.encoder = APM_VIT;
     c.vit = shape;
+    c.backbone = (resnet_config){0}; /* not built */
     c.model_width = 32, c.ffn_width = 40, c.encoder_layers = c.decoder_layers = 1;
     c.image_height = c.image_width = 64;
     c.region_count = 36, c.dropout = 0;
