@@ -229,7 +229,8 @@ static carina_status prepare_forward_onednn(op *o, carina_error *error) {
 
 static carina_status prepare_forward_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    winograd_shape shape = {s->batch, s->height, s->width, s->channels, s->outputs, false, s->options.relu};
+    winograd_shape shape = {s->batch,   s->height, s->width,        s->channels,
+                            s->outputs, false,     s->options.relu, !o->owner->options.training};
     TRY(winograd_create(&s->minimal, &shape, error));
     s->packed_bytes = winograd_packed_bytes(s->minimal);
     need(&o->worker_bytes, winograd_worker_bytes(s->minimal));
@@ -255,7 +256,7 @@ static carina_status prepare_data_onednn(op *o, carina_error *error) {
 
 static carina_status prepare_data_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    winograd_shape shape = {s->batch, s->height, s->width, s->outputs, s->channels, true, false};
+    winograd_shape shape = {s->batch, s->height, s->width, s->outputs, s->channels, true, false, false};
     TRY(winograd_create(&s->minimal_data, &shape, error));
     s->data_packed_bytes = winograd_packed_bytes(s->minimal_data);
     need(&o->worker_bytes, winograd_worker_bytes(s->minimal_data));

@@ -29,12 +29,12 @@ bool winograd_suits(int64_t height, int64_t width, int64_t channels, int64_t out
 }
 
 /* Tiles of 4 x 4 halve the work again. Their kernels are 4 times as large as plain ones, those of 2 x 2 only 16/9
- * times: kept for a lone picture, or transformed anew at every step, the largest layers' would cost more than they
- * save.
+ * times: where they are kept, the larger layers' would be a good part of the whole model's memory; where they are made
+ * anew at every step, the largest layers' would cost more than they save.
  */
 static int64_t tile_size(const winograd_shape *s) {
     int64_t large_tiles = s->batch * ((s->height + 3) / 4) * ((s->width + 3) / 4);
-    return s->channels * s->outputs < 512 * 512 && large_tiles >= 64 ? 4 : 2;
+    return s->channels * s->outputs < (s->is_kept ? 256 * 256 : 512 * 512) && large_tiles >= 64 ? 4 : 2;
 }
 
 static int64_t tile_count(const winograd *w) { return w->batch * w->tile_rows * w->tile_columns; }

@@ -23,6 +23,7 @@ typedef struct winograd_shape {
     int64_t channels, outputs; /* of the picture read and the one written: for the gradient by x, O and C */
     bool is_gradient;          /* by x: kernels are turned round and read with sides exchanged */
     bool relu;
+    bool is_kept; /* packed weights stay in memory, as in inference */
 } winograd_shape;
 
 carina_status winograd_create(winograd **out, const winograd_shape *shape, carina_error *error);
