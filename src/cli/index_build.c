@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/progress.h"
 #include "cli/command.h"
@@ -252,12 +253,26 @@ static carina_status build_index(sentence_index **out, int count, char *const *w
     return status;
 }
 
+/* What is there already may be replaced when it is a database; a model, a text encoder or a film is not. */
+static carina_status check_output(const char *path, carina_error *error) {
+    static const char magic[] = "SQLite format 3";
+    uint8_t *start;
+    uint64_t size;
+    if (!file_exists(path)) return CARINA_OK;
+    TRY(file_read_start(path, sizeof magic, &start, &size, error));
+    bool is_database = size == 0 || (size == sizeof magic && memcmp(start, magic, sizeof magic) == 0);
+    free(start);
+    if (is_database) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT, "%s: exists and is no sentence database; give another --out", path);
+}
+
 static carina_status build(int count, char *const *words, const build_values *v, carina_error *error) {
     thread_pool *pool = NULL;
     model_file model = {0};
     sentence_embedder embedder = {0};
     sentence_index *index = NULL;
-    carina_status status = load_model(&model, v, error);
+    carina_status status = check_output(v->out, error);
+    if (status == CARINA_OK) status = load_model(&model, v, error);
     if (status == CARINA_OK) status = thread_pool_create(&pool, (int)v->threads, error);
     if (status == CARINA_OK) status = open_embedder(&embedder, v, &model, pool, error);
     if (status == CARINA_OK) status = check_width(&embedder, &model, error);

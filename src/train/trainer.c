@@ -86,6 +86,33 @@ static carina_status write_configuration(const trainer *t, const char *folder, c
     return status;
 }
 
+/* Whether a line of `text` is the `length` characters from `begin`. */
+static bool has_line(const char *text, const char *begin, size_t length) {
+    for (const char *at = text; at; at = strchr(at, '\n')) {
+        if (*at == '\n') at++;
+        if (strncmp(at, begin, length) == 0 && (at[length] == '\n' || !at[length])) return true;
+    }
+    return false;
+}
+
+/* Weights of one network fit another's shapes more often than one thinks (heads, strides, norms): every key of `model:`
+ * that the checkpoint was made with must be what it is now. Keys that are newer than the checkpoint are not asked for.
+ */
+static carina_status check_same_model(const trainer *t, carina_error *error) {
+    const char *line = strstr(t->state.configuration, "\nmodel:\n"), *now = strstr(t->config->text, "\nmodel:\n");
+    if (!line || !now) return CARINA_OK;
+    for (line += strlen("\nmodel:\n"); *line == ' ';) {
+        size_t length = strcspn(line, "\n");
+        if (!has_line(now, line, length))
+            return error_set(error, CARINA_ERROR_MISMATCH,
+                             "%s: made with model.%.*s, which is something else now; restore it, or begin anew with "
+                             "--overwrite",
+                             t->checkpoint_path, (int)(length - strspn(line, " ")), line + strspn(line, " "));
+        line += length + (line[length] == '\n');
+    }
+    return CARINA_OK;
+}
+
 static carina_status load_start(trainer *t, carina_error *error) {
     const train_config *c = t->config;
     if (t->options->resume) {
@@ -93,7 +120,7 @@ static carina_status load_start(trainer *t, carina_error *error) {
         if (t->state.seed != (uint64_t)c->seed)
             return error_set(error, CARINA_ERROR_MISMATCH, "%s: made with seed %" PRIu64 ", now %" PRId64,
                              t->checkpoint_path, t->state.seed, c->seed);
-        return CARINA_OK;
+        return check_same_model(t, error);
     }
     t->state = (checkpoint_state){.seed = (uint64_t)c->seed, .best = -1};
     return CARINA_OK;

@@ -6,6 +6,11 @@ set -u
 "$(dirname "$CARINA")/tests/make_model" tiny.safetensors || fail "no model"
 make="$CARINA index build -q -m ./tiny.safetensors"
 
+# A model, or whatever else is no database, is not written over.
+cp tiny.safetensors kept.safetensors
+expect 1 '' 'tiny.safetensors: exists and is no sentence database' $make -o tiny.safetensors --embeddings x.npy --sentences x.txt chest_imagenome=films
+cmp -s tiny.safetensors kept.safetensors || fail "the model was written over"
+
 # Row i of the embeddings: the digits of i in base 4 as 1, 2, 0.5 and -1, sixteen of them: no two rows alike.
 npy() { # ROWS FIRST-ROW SHAPE
     local header="{'descr': '<f4', 'fortran_order': False, 'shape': $3, }" row digit

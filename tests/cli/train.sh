@@ -24,6 +24,12 @@ awk 'NR <= 3 { first += $2 } NR > 17 { last += $2 } END { exit !(NR == 20 && las
     --check-losses "$folder/runs/smoke/first_losses.txt" >"$folder/out" || fail "resumed run differs"
 grep -q '20 losses.*identical' "$folder/out" || fail "not identical: $(cat "$folder/out")"
 
+# Another network is not resumed, though its weights fit.
+! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume model.resnet_fine=true 2>"$folder/err" ||
+    fail "resumed with another network"
+grep -q 'cut/checkpoint.safetensors: made with model.resnet_fine: false, which is something else now' "$folder/err" ||
+    fail "no reason: $(cat "$folder/err")"
+
 # While one process trains, another that is given the same folder leaves it alone.
 "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=shared training.steps=100000 --quiet >/dev/null 2>&1 &
 first=$!
