@@ -279,8 +279,9 @@ static void threads_and_interruptions_change_nothing(void **state) {
 static void another_encoder_does_not_resume(void **state) {
     (void)state;
     char command[1100], word[600];
-    const char *words[] = {"name=cut", "training.accumulate=2", "training.batch_size=4", "model.resnet_norm=batch",
-                           word};
+    const char *words[] = {
+        "name=cut", "training.accumulate=2", "training.batch_size=4", "model.resnet_norm=batch", "model.dropout=0.1",
+        word};
     snprintf(command, sizeof command, "cp -r %s/bert %s/other && sed -i '$s/$/x/' %s/other/vocab.txt", TEST_DATA,
              folder, folder);
     assert_int_equal(system(command), 0);
@@ -290,7 +291,7 @@ static void another_encoder_does_not_resume(void **state) {
     trainer_options o = {.threads = 1, .resume = true};
     run_path(command, "cut", "last.safetensors");
     assert_int_equal(remove(command), 0); /* not finished any more */
-    assert_ok(train_config_read(&config, configuration, words, 5, &error));
+    assert_ok(train_config_read(&config, configuration, words, 6, &error));
     assert_int_equal(trainer_run(&config, &o, &result, &error), CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "other training data"));
     train_config_free(&config);
