@@ -115,32 +115,12 @@ static carina_status canvas_save(canvas *c, const char *path, carina_error *erro
     return file_writer_commit(writer, error);
 }
 
-/* The picture at (x, y), width x height. Resized here and not by cairo, whose filters alias when they shrink. */
-static carina_status paint_picture(cairo_t *cairo, const image *picture, double x, double y, int width, int height,
-                                   carina_error *error) {
-    image scaled;
-    TRY(resize(&scaled, picture, width, height, error));
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
-    unsigned char *rows = cairo_image_surface_get_data(surface);
-    carina_status status = rows ? CARINA_OK : error_memory(error, "picture", 4ull * (unsigned)width * (unsigned)height);
-    if (rows) {
-        cairo_surface_flush(surface);
-        size_t stride = (size_t)cairo_image_surface_get_stride(surface);
-        for (int row = 0; row < height; row++) {
-            uint32_t *pixels = (uint32_t *)(void *)(rows + (size_t)row * stride);
-            for (int column = 0; column < width; column++) {
-                float value = scaled.value[(size_t)row * (size_t)width + (size_t)column];
-                uint32_t grey = (uint32_t)(fminf(fmaxf(value, 0), 1) * 255 + 0.5f);
-                pixels[column] = grey << 16 | grey << 8 | grey;
-            }
-        }
-        cairo_surface_mark_dirty(surface);
-        cairo_set_source_surface(cairo, surface, x, y);
-        cairo_paint(cairo);
-    }
-    cairo_surface_destroy(surface);
-    image_free(&scaled);
-    return status;
+/* ARGB32, multiplied by its opacity as cairo wants it, of a picture's value */
+typedef uint32_t pixel_of(float value);
+
+static uint32_t grey_pixel(float value) {
+    uint32_t grey = (uint32_t)(fminf(fmaxf(value, 0), 1) * 255 + 0.5f);
+    return 0xff000000u | grey << 16 | grey << 8 | grey;
 }
 
 /* Black body colours, from clear through red and orange to a pale yellow. */
@@ -148,16 +128,17 @@ static uint32_t heat_pixel(float value) {
     float v = fminf(fmaxf(value, 0), 1), opacity = 0.65f * v;
     float red = fminf(v * 2.5f, 1), green = fminf(fmaxf(v * 1.8f - 0.45f, 0), 1),
           blue = fminf(fmaxf(v * 3 - 2.3f, 0), 1);
-    /* cairo's colours are multiplied by their opacity */
     return (uint32_t)(opacity * 255 + 0.5f) << 24 | (uint32_t)(red * opacity * 255 + 0.5f) << 16 |
            (uint32_t)(green * opacity * 255 + 0.5f) << 8 | (uint32_t)(blue * opacity * 255 + 0.5f);
 }
 
-static carina_status paint_heat(cairo_t *cairo, const image *heat, double x, double y, int width, int height,
-                                carina_error *error) {
-    if (!heat) return CARINA_OK;
+/* The picture at (x, y), width x height; NULL: nothing. Resized here and not by cairo, whose filters alias when they
+ * shrink. */
+static carina_status paint_picture(cairo_t *cairo, const image *picture, pixel_of *pixel, double x, double y, int width,
+                                   int height, carina_error *error) {
+    if (!picture) return CARINA_OK;
     image scaled;
-    TRY(resize(&scaled, heat, width, height, error));
+    TRY(resize(&scaled, picture, width, height, error));
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_ARGB32, width, height);
     unsigned char *rows = cairo_image_surface_get_data(surface);
     carina_status status = rows ? CARINA_OK : error_memory(error, "picture", 4ull * (unsigned)width * (unsigned)height);
@@ -167,7 +148,7 @@ static carina_status paint_heat(cairo_t *cairo, const image *heat, double x, dou
         for (int row = 0; row < height; row++) {
             uint32_t *pixels = (uint32_t *)(void *)(rows + (size_t)row * stride);
             for (int column = 0; column < width; column++)
-                pixels[column] = heat_pixel(scaled.value[(size_t)row * (size_t)width + (size_t)column]);
+                pixels[column] = pixel(scaled.value[(size_t)row * (size_t)width + (size_t)column]);
         }
         cairo_surface_mark_dirty(surface);
         cairo_set_source_surface(cairo, surface, x, y);
@@ -398,8 +379,10 @@ carina_status draw_overlay(const char *path, const draw_film *film, int side, ca
     double width = at.width + 2 * l.margin, height = l.header + at.height + l.footer;
     canvas c;
     carina_status status = canvas_open(&c, width, height, error);
-    if (status == CARINA_OK) status = paint_picture(c.cairo, film->picture, at.x, at.y, at.width, at.height, error);
-    if (status == CARINA_OK) status = paint_heat(c.cairo, film->heat, at.x, at.y, at.width, at.height, error);
+    if (status == CARINA_OK)
+        status = paint_picture(c.cairo, film->picture, grey_pixel, at.x, at.y, at.width, at.height, error);
+    if (status == CARINA_OK)
+        status = paint_picture(c.cairo, film->heat, heat_pixel, at.x, at.y, at.width, at.height, error);
     if (status == CARINA_OK) {
         stroke_boxes(c.cairo, film, &at, fmax(l.side / 550, 1.5));
         status = draw_margins(c.cairo, film, &at, &l, error);
@@ -434,8 +417,9 @@ carina_status draw_sheet(const char *path, const draw_film *films, int count, in
         placement at = place(&films[i], x, y, side);
         at.x += floor((side - at.width) / 2.0);
         at.y += floor((side - at.height) / 2.0);
-        status = paint_picture(c.cairo, films[i].picture, at.x, at.y, at.width, at.height, error);
-        if (status == CARINA_OK) status = paint_heat(c.cairo, films[i].heat, at.x, at.y, at.width, at.height, error);
+        status = paint_picture(c.cairo, films[i].picture, grey_pixel, at.x, at.y, at.width, at.height, error);
+        if (status == CARINA_OK)
+            status = paint_picture(c.cairo, films[i].heat, heat_pixel, at.x, at.y, at.width, at.height, error);
         if (status != CARINA_OK) break;
         stroke_boxes(c.cairo, &films[i], &at, fmax(side / 400.0, 1));
         use_font(c.cairo, font_size);

@@ -20,13 +20,10 @@
 #include "train/train_task.h"
 #include "train/trainer.h"
 
+#include "assert_ok.h"
+
 static char folder[400], configuration[500];
 static carina_error error;
-
-#define assert_ok(expression)                                                          \
-    do {                                                                               \
-        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
-    } while (0)
 
 static int set_up(void **state) {
     (void)state;

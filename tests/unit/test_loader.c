@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "assert_ok.h"
 #include "data/dataset.h"
 #include "train/loader.h"
 #include "train_set.h"
@@ -16,11 +17,6 @@
 static char folder[400];
 static dataset *set;
 static carina_error error;
-
-#define assert_ok(expression)                                                          \
-    do {                                                                               \
-        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
-    } while (0)
 
 static int set_up(void **state) {
     (void)state;

@@ -13,13 +13,10 @@
 #include "base/file.h"
 #include "train/text_corpus.h"
 
+#include "assert_ok.h"
+
 static char folder[400];
 static carina_error error;
-
-#define assert_ok(expression)                                                          \
-    do {                                                                               \
-        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
-    } while (0)
 
 static void write_text(const char *name, const char *text) {
     char path[800];

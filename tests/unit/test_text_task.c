@@ -18,16 +18,13 @@
 #include "tensor/kernels.h"
 #include "train/text_task.h"
 
+#include "assert_ok.h"
+
 #define FILMS 6
 #define SIDE  96
 
 static char folder[400], configuration[500];
 static carina_error error;
-
-#define assert_ok(expression)                                                          \
-    do {                                                                               \
-        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
-    } while (0)
 
 static int set_up(void **state) {
     (void)state;

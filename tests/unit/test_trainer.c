@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "assert_ok.h"
 #include "base/folder_lock.h"
 #include "base/progress.h"
 #include "format/safetensors.h"
@@ -27,11 +28,6 @@
 
 static char folder[400], configuration[500];
 static carina_error error;
-
-#define assert_ok(expression)                                                          \
-    do {                                                                               \
-        if ((expression) != CARINA_OK) fail_msg("%s: %s", #expression, error.message); \
-    } while (0)
 
 static int set_up(void **state) {
     (void)state;
