@@ -5,10 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/phantom/report_absence.h"
+#include "data/phantom/report_affirmation.h"
 #include "data/phantom/report_words.h"
 #include "data/phantom/text_grammar.h"
 
 static const char *const side_words[4] = {"right", "left", "bilateral", ""};
+
+/* What is said, and in what other words: two streams, so that more words leave what is said as it was. */
+typedef struct drawing {
+    random_state facts, words;
+} drawing;
+#define WORDS_SALT 0x776f726473000000ULL
 
 /* Three grades in two scales. */
 static const char *grade_word(double severity, bool amount) {
@@ -66,12 +74,18 @@ static const struct {
     {"rib fracture", "Fracture"},
 };
 
+int report_label_of_denial(const char *attribute) {
+    const char *no = strstr(attribute, "|no|");
+    for (size_t k = 0; no && k < sizeof label_words / sizeof *label_words; k++) {
+        if (strcmp(no + 4, label_words[k].attribute) == 0) return label_named(label_words[k].label);
+    }
+    return -1;
+}
+
 static void negative_labels(report *r, const report_phrase *phrase) {
-    for (size_t k = 0; k < sizeof label_words / sizeof *label_words; k++) {
-        for (int i = 0; i < phrase->attribute_count; i++) {
-            const char *no = strstr(phrase->attributes[i], "|no|");
-            if (no && strcmp(no + 4, label_words[k].attribute) == 0) set_label(r, label_named(label_words[k].label), 0);
-        }
+    for (int i = 0; i < phrase->attribute_count; i++) {
+        int label = report_label_of_denial(phrase->attributes[i]);
+        if (label >= 0) set_label(r, label, 0);
     }
 }
 
@@ -141,8 +155,7 @@ static int count_kind(const finding_list *list, finding_kind kind) {
 }
 
 /* One sentence for one finding, or for all nodules when there are three or more. */
-static void tell_finding(report *r, const finding_film *film, int index, const phantom_scene *scene,
-                         random_state *random) {
+static void tell_finding(report *r, const finding_film *film, int index, const phantom_scene *scene, drawing *from) {
     const finding *f = &film->list.items[index];
     const report_words *words = &report_words_table[f->kind];
     finding_text t;
@@ -153,9 +166,10 @@ static void tell_finding(report *r, const finding_film *film, int index, const p
     const char *pattern =
         many           ? "[multiple|several|scattered] pulmonary nodules[, the largest in the {loc}| up to {size}|]."
         : f->uncertain ? report_frame_uncertain
-        : words->sentence && random_chance(random, 0.5) ? words->sentence
-                                                        : report_frame_certain;
-    text_grammar_expand(phrase->text, sizeof phrase->text, pattern, t.slots, 6, random);
+        : words->sentence && random_chance(&from->facts, 0.5) ? words->sentence
+                                                              : report_frame_certain;
+    text_grammar_expand(phrase->text, sizeof phrase->text, pattern, t.slots, 6, &from->facts);
+    if (!many) report_affirmation_reword(phrase, f, t.slots, 6, &from->words);
     finding_truth_regions(&phrase->regions, film, index, scene);
     for (int i = index + 1; many && i < film->list.count; i++) {
         finding_regions more;
@@ -213,14 +227,14 @@ static void compare(report_phrase *phrase, const finding *f, const finding_list 
 }
 
 static void tell_findings(report *r, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
-                          random_state *random) {
+                          drawing *from) {
     for (int i = 0; i < film->list.count; i++) {
         const finding *f = &film->list.items[i];
         if (!f->told || told_before(film, i, scene)) continue;
         int before = r->phrase_count;
-        tell_finding(r, film, i, scene, random);
-        bool compared = prior && random_chance(random, 0.6) && finding_table[f->kind].form != FINDING_FORM_BONE;
-        if (compared && r->phrase_count > before) compare(&r->phrases[before], f, prior, random);
+        tell_finding(r, film, i, scene, from);
+        bool compared = prior && random_chance(&from->facts, 0.6) && finding_table[f->kind].form != FINDING_FORM_BONE;
+        if (compared && r->phrase_count > before) compare(&r->phrases[before], f, prior, &from->facts);
     }
 }
 
@@ -231,16 +245,17 @@ static bool is_excluded(const report_normal *normal, const finding_list *list) {
     return false;
 }
 
-static void tell_normals(report *r, const finding_film *film, random_state *random) {
+static void tell_normals(report *r, const finding_film *film, bool prior, drawing *from) {
     for (int n = 0; n < REPORT_NORMAL_COUNT; n++) {
         const report_normal *normal = &report_normals[n];
-        if (!random_chance(random, normal->chance) || is_excluded(normal, &film->list)) continue;
+        if (!random_chance(&from->facts, normal->chance) || is_excluded(normal, &film->list)) continue;
         /* both at once and each alone need not be said */
         bool said = (n == 3 && r->labels[label_named("Pneumothorax")] == 0) ||
                     (n == 4 && r->labels[label_named("Pleural Effusion")] == 0);
         report_phrase *phrase = said ? NULL : append(r);
         if (!phrase) continue;
-        text_grammar_expand(phrase->text, sizeof phrase->text, normal->pattern, NULL, 0, random);
+        text_grammar_expand(phrase->text, sizeof phrase->text, normal->pattern, NULL, 0, &from->facts);
+        report_absence_reword(phrase, n, prior, &from->words);
         for (int k = 0; k < 4 && normal->attributes[k]; k++) {
             const char *text = normal->attributes[k];
             snprintf(phrase->attributes[phrase->attribute_count++], sizeof phrase->attributes[0], "%s", text);
@@ -294,11 +309,11 @@ static bool is_telling(const report_phrase *phrase) {
 }
 
 /* The impression repeats what matters most, briefly: at most four findings, in their order. */
-static void tell_impression(report *r, const finding_film *film, const phantom_scene *scene, random_state *random) {
+static void tell_impression(report *r, const finding_film *film, const phantom_scene *scene, drawing *from) {
     int told = 0;
     for (int i = 0; i < film->list.count && told < 4; i++) {
         const finding *f = &film->list.items[i];
-        if (!f->told || told_before(film, i, scene) || !random_chance(random, 0.85)) continue;
+        if (!f->told || told_before(film, i, scene) || !random_chance(&from->facts, 0.85)) continue;
         finding_text t;
         fill_slots(&t, film, i, scene);
         t.slots[5] = (text_slot){"short", report_words_table[f->kind].short_form};
@@ -307,7 +322,8 @@ static void tell_impression(report *r, const finding_film *film, const phantom_s
         bool many = f->kind == FINDING_NODULE && count_kind(&film->list, f->kind) >= 3;
         if (many) t.slots[5].value = "multiple pulmonary nodules";
         const char *pattern = f->uncertain && !many ? report_impression_uncertain : report_impression_certain;
-        text_grammar_expand(phrase->text, sizeof phrase->text, pattern, t.slots, 6, random);
+        text_grammar_expand(phrase->text, sizeof phrase->text, pattern, t.slots, 6, &from->facts);
+        if (!many) report_affirmation_reword_short(phrase, f, t.slots, 6, &from->words);
         phrase->impression = true;
         phrase->names_region = finding_table[f->kind].form != FINDING_FORM_DIFFUSE;
         finding_truth_regions(&phrase->regions, film, i, scene);
@@ -322,8 +338,9 @@ static void tell_impression(report *r, const finding_film *film, const phantom_s
     if (!phrase) return;
     phrase->impression = true;
     const char *pattern = abnormal ? "[findings as above|see above|as described above]." : report_impression_normal;
-    text_grammar_expand(phrase->text, sizeof phrase->text, pattern, NULL, 0, random);
+    text_grammar_expand(phrase->text, sizeof phrase->text, pattern, NULL, 0, &from->facts);
     if (abnormal) return;
+    report_affirmation_reword_normal(phrase, &from->words);
     add_attribute(phrase, "nlp", true, "normal");
     phrase->regions = (finding_regions){2, {"right lung", "left lung"}};
 }
@@ -341,17 +358,21 @@ static void shuffle_phrases(report *r, int count, random_state *random) {
 
 void report_make(report *out, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
                  random_state *random) {
+    drawing from = {*random, random_stream(random->word[0] ^ WORDS_SALT, random->word[1])};
+    bool compared = prior != NULL;
     memset(out, 0, sizeof *out);
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) out->labels[i] = NAN;
-    text_grammar_expand(out->indication, sizeof out->indication, report_indications, NULL, 0, random);
+    text_grammar_expand(out->indication, sizeof out->indication, report_indications, NULL, 0, &from.facts);
     text_grammar_expand(out->technique, sizeof out->technique, report_techniques[scene->parameters.ap], NULL, 0,
-                        random);
-    text_grammar_expand(out->comparison, sizeof out->comparison, report_comparisons[prior != NULL], NULL, 0, random);
-    tell_devices(out, scene, random);
-    tell_findings(out, film, scene, prior, random);
-    tell_normals(out, film, random);
-    shuffle_phrases(out, out->phrase_count, random);
-    tell_impression(out, film, scene, random);
+                        &from.facts);
+    text_grammar_expand(out->comparison, sizeof out->comparison, report_comparisons[compared], NULL, 0, &from.facts);
+    tell_devices(out, scene, &from.facts);
+    tell_findings(out, film, scene, prior, &from);
+    tell_normals(out, film, compared, &from);
+    shuffle_phrases(out, out->phrase_count, &from.facts);
+    tell_impression(out, film, scene, &from);
+    report_absence_add(out, &film->list, compared, &from.words);
+    *random = from.facts;
     /* No Finding: nothing of the other classes is held possible; devices do not count */
     bool any = false;
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) {

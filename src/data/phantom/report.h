@@ -2,8 +2,10 @@
  *
  * A report tells what is on the film, with the gaps and hedges of real ones: some findings are passed over, some are
  * only suspected, absences are stated for some things and not for others. Labels and scene graph follow the text, as
- * they do in the real sets (there both were mined from reports); the whole truth stays in finding_truth.h. All wording
- * is our own.
+ * they do in the real sets (there both were mined from reports); the whole truth stays in finding_truth.h. What is said
+ * is drawn first, each sentence in its first wording; then, from a stream of its own, other words for it
+ * (report_affirmation.h, report_absence.h), so that more words leave the rest of a set as it was. All wording is our
+ * own.
  */
 #ifndef DATA_PHANTOM_REPORT_H
 #define DATA_PHANTOM_REPORT_H
@@ -38,6 +40,9 @@ typedef struct report {
  * state. */
 void report_make(report *out, const finding_film *film, const phantom_scene *scene, const finding_list *prior,
                  random_state *random);
+
+/* The label that "category|no|name" sets to 0, -1: none. */
+int report_label_of_denial(const char *attribute);
 
 /* The report as a file's text (with section headers), at most size - 1 bytes; returns its length. */
 size_t report_text(char *out, size_t size, const report *r);
