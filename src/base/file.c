@@ -228,6 +228,39 @@ void file_writer_abort(file_writer *writer) {
     writer_free(writer);
 }
 
+carina_status file_check_writable(const char *path, carina_error *error) {
+    file_writer *writer;
+    TRY(file_writer_open(&writer, path, error));
+    file_writer_abort(writer);
+    return CARINA_OK;
+}
+
+/* The folder itself, or the nearest one above it that is there. */
+static carina_status check_nearest_folder(char *path, const char *asked, carina_error *error) {
+    struct stat info;
+    while (stat(path, &info) != 0) {
+        char *slash = strrchr(path, '/');
+        if (errno != ENOENT) return error_errno(error, "%s: cannot make folder", asked);
+        if (!slash)
+            strcpy(path, "."); /* a relative name has at least one letter */
+        else
+            slash[slash == path ? 1 : 0] = 0;
+    }
+    if (!S_ISDIR(info.st_mode)) return error_set(error, CARINA_ERROR_IO, "%s: a file, where a folder should be", path);
+    if (access(path, W_OK | X_OK) != 0) return error_errno(error, "%s: cannot write into folder %s", asked, path);
+    return CARINA_OK;
+}
+
+carina_status file_check_folder(const char *path, carina_error *error) {
+    if (!*path) return error_set(error, CARINA_ERROR_IO, "the name of a folder is empty");
+    char *nearest = calloc(strlen(path) + 2, 1);
+    if (!nearest) return error_memory(error, path, strlen(path) + 2);
+    strcpy(nearest, path);
+    carina_status status = check_nearest_folder(nearest, path, error);
+    free(nearest);
+    return status;
+}
+
 carina_status file_write(const char *path, const void *data, uint64_t size, carina_error *error) {
     file_writer *writer;
     TRY(file_writer_open(&writer, path, error));
@@ -260,6 +293,11 @@ bool file_exists(const char *path) { return access(path, F_OK) == 0; }
 bool file_is_folder(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool file_is_same(const char *a, const char *b) {
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 char *path_join(const char *folder, const char *name) {

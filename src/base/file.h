@@ -46,12 +46,19 @@ carina_status file_writer_commit(file_writer *writer, carina_error *error); /* f
 const char *file_writer_temporary(const file_writer *writer);
 void file_writer_abort(file_writer *writer); /* removes the temporary file, frees writer; accepts NULL */
 
-/* The same for bytes already in memory. */
+/* Whether a file could be written there now: opens a writer and aborts it. For work that takes hours and writes last.
+ */
+carina_status file_check_writable(const char *path, carina_error *error);
+/* Whether files could be written into a folder that is there or still to be made; makes nothing. */
+carina_status file_check_folder(const char *path, carina_error *error);
+
+/* A whole file of bytes already in memory. */
 carina_status file_write(const char *path, const void *data, uint64_t size, carina_error *error);
 
 carina_status file_make_folders(const char *path, carina_error *error); /* mkdir -p */
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+bool file_is_same(const char *a, const char *b); /* both are there, and are one file */
 
 /* Joins with one '/'; the result is malloc'ed, NULL when out of memory. */
 char *path_join(const char *folder, const char *name);

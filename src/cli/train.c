@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/film_run.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
@@ -46,6 +47,19 @@ static void print_result(const trainer_result *r, uint64_t steps) {
     printf("\n%s\n", r->folder);
 }
 
+/* A run's own losses are the same as themselves, whatever they are. */
+static carina_status check_losses_apart(const train_values *v, const train_config *config, carina_error *error) {
+    char *path = NULL;
+    if (!v->check_losses) return CARINA_OK;
+    if (asprintf(&path, "%s/%s/first_losses.txt", config->runs, config->name) < 0)
+        return error_memory(error, "a path", strlen(config->runs));
+    bool same = file_is_same(path, v->check_losses);
+    free(path);
+    if (!same) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT,
+                     "%s: is written by this run itself; give --check-losses another run's", v->check_losses);
+}
+
 static int check_losses(const train_values *v, const trainer_result *result) {
     carina_error error = {0};
     char path[600];
@@ -60,6 +74,12 @@ static int check_losses(const train_values *v, const trainer_result *result) {
     error_set(&error, CARINA_ERROR_MISMATCH, "%s: losses differ by %.3g, more than the %.3g accepted", v->check_losses,
               difference, v->tolerance);
     return command_fail(&error);
+}
+
+static void print_note(const char *line) {
+    fputs("carina: ", stderr);
+    film_put_name(line, stderr);
+    fputc('\n', stderr);
 }
 
 static int run(const void *values, int count, char *const *arguments) {
@@ -79,11 +99,16 @@ static int run(const void *values, int count, char *const *arguments) {
     if (v->check_losses) free(start);
     if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
         return command_fail(&error);
+    if (check_losses_apart(v, &config, &error) != CARINA_OK) {
+        train_config_free(&config);
+        return command_fail(&error);
+    }
     trainer_options o = {.resume = v->resume,
                          .overwrite = v->overwrite,
                          .threads = (int)v->threads,
                          .show_progress = !v->quiet,
-                         .stop_after = (uint64_t)v->stop_after};
+                         .stop_after = (uint64_t)v->stop_after,
+                         .note = print_note};
     progress_catch_interrupts();
     carina_status status = trainer_run(&config, &o, &result, &error);
     int exit_status = COMMAND_OK;
@@ -103,12 +128,14 @@ const command command_train = {
     .summary = "train a model from a YAML configuration",
     .arguments = "CONFIG.yaml [KEY=VALUE...]",
     .description =
-        "Runs the configuration to its end. Everything goes to the folder runs/NAME: config.yaml (all keys,\n"
-        "resolved), checkpoint.safetensors, best.safetensors (the model with the best validation IoU),\n"
+        "Runs the configuration to its end. Everything goes to the folder runs/NAME: config.yaml (all keys\n"
+        "that have an effect), checkpoint.safetensors, best.safetensors (the model with the best validation IoU),\n"
         "last.safetensors, metrics.jsonl, first_losses.txt, log.txt and TensorBoard events.\n"
         "\n"
         "KEY=VALUE changes a key of the configuration, for example training.steps=500. Ctrl-C saves and stops;\n"
-        "--resume continues, to the same numbers as if nothing had happened. Two processes never share a folder.\n"
+        "--resume continues, to the same numbers as if nothing had happened. Keys that are something else than in the\n"
+        "checkpoint are named; those that decide on the network, its regions and the batches must not be. Two processes\n"
+        "never share a folder.\n"
         "data.monitor is measured and logged, but never used to choose a model.\n",
     .examples =
         "carina train configs/default-model.yaml\n"

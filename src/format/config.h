@@ -131,8 +131,11 @@ void config_free(const config_part *parts, uint32_t part_count);
 /* The whole resolved configuration as YAML that loads back to the same values, in the tables' order. Errors of the
  * stream stay in it. */
 carina_status config_write(const config_part *parts, uint32_t part_count, FILE *stream, carina_error *error);
-/* The same as a malloc'ed string. */
+/* The same as a malloc'ed string; config_dump_chosen: only the keys that `chosen` wants. */
 carina_status config_dump(char **out, const config_part *parts, uint32_t part_count, carina_error *error);
+typedef bool config_chooser(const void *context, const char *key);
+carina_status config_dump_chosen(char **out, const config_part *parts, uint32_t part_count, config_chooser *chosen,
+                                 const void *context, carina_error *error);
 
 /* 64 bits over all values and keys but those marked CONFIG_NOT_HASHED. It does not depend on the order of tables,
  * files or words, and is the same on every machine. 0 only when out of memory. */

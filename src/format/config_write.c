@@ -90,13 +90,15 @@ static const config_slot **sorted_slots(config_slots *all, int (*compare)(const 
     return order;
 }
 
-carina_status config_write(const config_part *parts, uint32_t part_count, FILE *stream, carina_error *error) {
+static carina_status write_chosen(const config_part *parts, uint32_t part_count, FILE *stream, config_chooser *chosen,
+                                  const void *context, carina_error *error) {
     config_slots all;
     TRY(config_slots_make(&all, parts, part_count, error));
     find_places(&all);
     const config_slot **order = sorted_slots(&all, compare_places);
     const char *before = "";
     for (uint32_t i = 0; order && i < all.count; i++) {
+        if (chosen && !chosen(context, order[i]->key)) continue;
         int depth = write_sections(order[i]->key, before, stream);
         const char *dot = strrchr(order[i]->key, '.');
         fprintf(stream, "%*s%s: ", 2 * depth, "", dot ? dot + 1 : order[i]->key);
@@ -110,13 +112,22 @@ carina_status config_write(const config_part *parts, uint32_t part_count, FILE *
     return status;
 }
 
+carina_status config_write(const config_part *parts, uint32_t part_count, FILE *stream, carina_error *error) {
+    return write_chosen(parts, part_count, stream, NULL, NULL, error);
+}
+
 carina_status config_dump(char **out, const config_part *parts, uint32_t part_count, carina_error *error) {
+    return config_dump_chosen(out, parts, part_count, NULL, NULL, error);
+}
+
+carina_status config_dump_chosen(char **out, const config_part *parts, uint32_t part_count, config_chooser *chosen,
+                                 const void *context, carina_error *error) {
     *out = NULL;
     char *text = NULL;
     size_t size = 0;
     FILE *stream = open_memstream(&text, &size);
     if (!stream) return error_memory(error, "configuration", 4096);
-    carina_status status = config_write(parts, part_count, stream, error);
+    carina_status status = write_chosen(parts, part_count, stream, chosen, context, error);
     bool failed = ferror(stream) != 0;
     if (fclose(stream) != 0) failed = true;
     if (status == CARINA_OK && (failed || !text)) status = error_memory(error, "configuration", size);

@@ -12,6 +12,7 @@
 #include "format/config.h"
 #include "format/yaml.h"
 #include "model/apm_schema.h"
+#include "train/idle_keys.h"
 
 static const char *const type_names[] = {"f32", "bf16", NULL};
 static const char *const schedule_names[] = {"constant", "step", "linear", "cosine", NULL};
@@ -281,6 +282,8 @@ static carina_status check_sets(const train_config *c, const source *from, carin
     return c->task == TRAIN_CONFIG_TEXT ? CARINA_OK : check_set(&c->monitor_set, "data.monitor", from, error);
 }
 
+static bool has_effect(const void *config, const char *key) { return !idle_keys_has(config, key); }
+
 static bool has_control_characters(const char *text) {
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f) return true;
@@ -306,9 +309,10 @@ static carina_status finish(train_config *c, const source *from, carina_error *e
     } else {
         TRY(check_text(&c->text_task, from, error));
     }
+    TRY(idle_keys_check(c, from->path, from->words, from->word_count, error));
     config_part parts[PART_COUNT];
     uint32_t count = list_parts(parts, c);
-    return config_dump(&c->text, parts, count, error);
+    return config_dump_chosen(&c->text, parts, count, has_effect, c, error);
 }
 
 carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
@@ -341,6 +345,21 @@ void train_config_describe(FILE *stream) {
         fprintf(stream, "%stask: %s\n", task ? "\n" : "", task_names[task]);
         config_describe(parts, list_parts(parts, &none), stream);
     }
+}
+
+bool train_config_changes_results(const train_config *c, const char *key) {
+    config_part parts[PART_COUNT];
+    train_config none = {.task = c->task};
+    uint32_t count = list_parts(parts, &none);
+    for (uint32_t p = 0; p < count; p++) {
+        size_t length = strlen(parts[p].prefix);
+        if (strncmp(key, parts[p].prefix, length) != 0 || (length && key[length] != '.')) continue;
+        for (uint32_t i = 0; i < parts[p].schema->count; i++) {
+            const config_field *field = &parts[p].schema->fields[i];
+            if (strcmp(key + length + (length > 0), field->key) == 0) return !(field->flags & CONFIG_NOT_HASHED);
+        }
+    }
+    return false;
 }
 
 schedule train_config_schedule(const train_config *c) {

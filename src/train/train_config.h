@@ -63,7 +63,7 @@ typedef struct train_config {
 
     const atlas *regions; /* of `atlas` */
     atlas *own_regions;   /* the same when it came from a file */
-    char *text;           /* the resolved configuration as YAML */
+    char *text;           /* the resolved configuration as YAML: every key that has an effect */
 } train_config;
 
 /* The keys of the training sets: "data.train", "data.train2", ... */
@@ -75,6 +75,9 @@ carina_status train_config_read(train_config *out, const char *path, const char 
                                 carina_error *error);
 void train_config_free(train_config *c);  /* accepts NULL and an empty one */
 void train_config_describe(FILE *stream); /* all keys, one a line */
+
+/* false for a key that changes no result: names, folders, threads, how often is saved; and for an unknown one. */
+bool train_config_changes_results(const train_config *c, const char *key);
 
 schedule train_config_schedule(const train_config *c);
 optimizer_options train_config_optimizer(const train_config *c);

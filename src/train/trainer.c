@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "format/safetensors.h"
 #include "train/checkpoint.h"
+#include "train/resume_check.h"
 #include "train/run_log.h"
 #include "train/train_task.h"
 
@@ -28,7 +29,8 @@ typedef struct trainer {
     checkpoint_state state;
     run_log *log;
     progress *bar;
-    folder_lock *lock; /* of the run's folder, from the moment that it is there */
+    resume_changes changes; /* since the checkpoint was made */
+    folder_lock *lock;      /* of the run's folder, from the moment that it is there */
     char *checkpoint_path, *best_path, *last_path;
     char *best_weights, *last_weights; /* the file itself, also where a model is a folder */
     double session_start, session_base, last_save;
@@ -86,33 +88,6 @@ static carina_status write_configuration(const trainer *t, const char *folder, c
     return status;
 }
 
-/* Whether a line of `text` is the `length` characters from `begin`. */
-static bool has_line(const char *text, const char *begin, size_t length) {
-    for (const char *at = text; at; at = strchr(at, '\n')) {
-        if (*at == '\n') at++;
-        if (strncmp(at, begin, length) == 0 && (at[length] == '\n' || !at[length])) return true;
-    }
-    return false;
-}
-
-/* Weights of one network fit another's shapes more often than one thinks (heads, strides, norms): every key of `model:`
- * that the checkpoint was made with must be what it is now. Keys that are newer than the checkpoint are not asked for.
- */
-static carina_status check_same_model(const trainer *t, carina_error *error) {
-    const char *line = strstr(t->state.configuration, "\nmodel:\n"), *now = strstr(t->config->text, "\nmodel:\n");
-    if (!line || !now) return CARINA_OK;
-    for (line += strlen("\nmodel:\n"); *line == ' ';) {
-        size_t length = strcspn(line, "\n");
-        if (!has_line(now, line, length))
-            return error_set(error, CARINA_ERROR_MISMATCH,
-                             "%s: made with model.%.*s, which is something else now; restore it, or begin anew with "
-                             "--overwrite",
-                             t->checkpoint_path, (int)(length - strspn(line, " ")), line + strspn(line, " "));
-        line += length + (line[length] == '\n');
-    }
-    return CARINA_OK;
-}
-
 static carina_status load_start(trainer *t, carina_error *error) {
     const train_config *c = t->config;
     if (t->options->resume) {
@@ -120,9 +95,20 @@ static carina_status load_start(trainer *t, carina_error *error) {
         if (t->state.seed != (uint64_t)c->seed)
             return error_set(error, CARINA_ERROR_MISMATCH, "%s: made with seed %" PRIu64 ", now %" PRId64,
                              t->checkpoint_path, t->state.seed, c->seed);
-        return check_same_model(t, error);
+        return resume_check(&t->changes, t->state.configuration, c, t->checkpoint_path, error);
     }
     t->state = (checkpoint_state){.seed = (uint64_t)c->seed, .best = -1};
+    return CARINA_OK;
+}
+
+/* A run that begins anew removes what is in its folder: not what it begins with. */
+static carina_status check_start(const trainer *t, carina_error *error) {
+    const char *start = t->config->start, *written[] = {t->best_weights, t->last_weights, t->checkpoint_path};
+    for (int i = 0; i < 3 && !t->options->resume && start; i++)
+        if (file_is_same(start, written[i]))
+            return error_set(error, CARINA_ERROR_ARGUMENT,
+                             "%s: start: %s is a file of this run, which writes over it; give the run another name=",
+                             t->config->path, start);
     return CARINA_OK;
 }
 
@@ -133,12 +119,14 @@ static carina_status set_up(trainer *t, const char *folder, carina_error *error)
     if (!t->checkpoint_path) return error_memory(error, folder, 1024);
     if (file_is_folder(folder)) TRY(folder_lock_take(&t->lock, folder, error));
     TRY(check_checkpoint(t, error));
+    if (file_check_folder(folder, error) != CARINA_OK) return error_prefix(error, "%s: runs", c->path);
     TRY(thread_pool_create(&t->pool, t->options->threads, error));
     TRY(train_task_create(&t->task, c, t->pool, error));
     t->task->show_progress = t->options->show_progress;
     if (!model_paths(&t->best_path, &t->best_weights, folder, "best", t->task->type) ||
         !model_paths(&t->last_path, &t->last_weights, folder, "last", t->task->type))
         return error_memory(error, folder, 1024);
+    TRY(check_start(t, error));
     if (c->start && *c->start && t->task->type->load_weights(t->task, c->start, error) != CARINA_OK)
         return error_prefix(error, "%s: start", c->path);
     optimizer_options settings = train_config_optimizer(c);
@@ -188,6 +176,10 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
                  t->options->resume ? "resumed" : "started", t->state.step, (uint64_t)c->steps, build_version(),
                  build_commit(), thread_pool_count(t->pool), t->task->type->sample_count(t->task),
                  t->task->type->samples, parameters_total(t->task->parameters), t->state.data_fingerprint);
+    for (uint32_t i = 0; i < t->changes.count; i++) {
+        run_log_text(t->log, "%s", t->changes.lines[i]);
+        if (t->options->note) t->options->note(t->changes.lines[i]);
+    }
     return CARINA_OK;
 }
 
@@ -197,6 +189,7 @@ static void tear_down(trainer *t) {
     train_task_free(t->task);
     thread_pool_free(t->pool);
     checkpoint_state_free(&t->state);
+    resume_changes_free(&t->changes);
     folder_lock_release(t->lock);
     free(t->checkpoint_path);
     free(t->best_path);

@@ -18,6 +18,8 @@ typedef struct trainer_options {
     int threads;    /* 0: all processors */
     bool show_progress;
     uint64_t stop_after; /* steps of this session, 0: no limit; for checks of the first losses */
+    void (*note)(
+        const char *line); /* what the user should know before it goes on (resume_check.h); NULL: only logged */
 } trainer_options;
 
 typedef struct trainer_result {

@@ -27,8 +27,29 @@ grep -q '20 losses.*identical' "$folder/out" || fail "not identical: $(cat "$fol
 # Another network is not resumed, though its weights fit.
 ! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume model.resnet_fine=true 2>"$folder/err" ||
     fail "resumed with another network"
-grep -q 'cut/checkpoint.safetensors: made with model.resnet_fine: false, which is something else now' "$folder/err" ||
+grep -q 'cut/checkpoint.safetensors: made with model.resnet_fine: false, which is true now' "$folder/err" ||
     fail "no reason: $(cat "$folder/err")"
+
+# What else is something else is said in one line each, and logged; what no result depends on is not.
+batch=$(sed -n 's/^  batch_size: //p' "$folder/runs/cut/config.yaml")
+! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume training.batch_size=1 2>"$folder/err" ||
+    fail "resumed with other batches"
+grep -q "cut/checkpoint.safetensors: made with training.batch_size: $batch, which is 1 now; restore it" "$folder/err" ||
+    fail "no reason: $(cat "$folder/err")"
+"$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume training.steps=21 optimizer.rate=0.00025 \
+    training.save_every=3 >/dev/null 2>"$folder/err" || fail "not resumed: $(cat "$folder/err")"
+[ "$(wc -l <"$folder/err")" -eq 2 ] || fail "not two lines: $(cat "$folder/err")"
+for line in 'resumed with training.steps 21, was 20' 'resumed with optimizer.rate 0.00025, was '; do
+    grep -q "^carina: $line" "$folder/err" && grep -q "Z $line" "$folder/runs/cut/log.txt" || fail "no '$line': $(cat "$folder/err")"
+done
+
+# Keys without effect are refused where they are set, and are not in what a run writes.
+! grep -qE 'vit_|tau' "$folder/runs/smoke/config.yaml" || fail "config.yaml has keys without effect"
+for word in model.vit_width=48 alignment.tau=0.5; do
+    ! "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=bad $word 2>"$folder/err" || fail "$word accepted"
+    grep -q "^carina: command line: ${word%=*}: has no effect: " "$folder/err" && [ "$(wc -l <"$folder/err")" -eq 1 ] ||
+        fail "$word: $(cat "$folder/err")"
+done
 
 # While one process trains, another that is given the same folder leaves it alone.
 "$CARINA" train "$ROOT/configs/smoke.yaml" $films name=shared training.steps=100000 --quiet >/dev/null 2>&1 &

@@ -1,4 +1,5 @@
 /* base/: errors, cursor, random numbers, thread pool, files. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "assert_ok.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -178,12 +180,62 @@ static void writer_replaces_files_alone(void **state) {
     assert_non_null(strstr(error.message, "writer_file: a file, where a folder should be"));
 }
 
+static bool has_temporary_files(const char *folder) {
+    bool any = false;
+    DIR *all = opendir(folder);
+    for (const struct dirent *entry; all && (entry = readdir(all));) any |= strstr(entry->d_name, ".tmp-") != NULL;
+    if (all) closedir(all);
+    return any;
+}
+
+/* Found out beforehand, and nothing is made or left. */
+static void what_can_be_written(void **state) {
+    (void)state;
+    carina_error error;
+    char folder[] = TEST_TMP "/writable-XXXXXX", path[sizeof folder + 40];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/new", folder);
+    assert_ok(file_check_writable(path, &error));
+    assert_false(file_exists(path) || has_temporary_files(folder));
+    assert_int_equal(file_check_writable(folder, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "it is a folder"));
+    snprintf(path, sizeof path, "%s/none/new", folder);
+    assert_int_equal(file_check_writable(path, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "none/new: cannot write: No such file"));
+    assert_ok(file_check_folder(path, &error));
+    assert_ok(file_check_folder(folder, &error));
+    assert_ok(file_check_folder("not/there/yet", &error));
+    assert_int_equal(file_check_folder("", &error), CARINA_ERROR_IO);
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_ok(file_write(path, "x", 1, &error));
+    assert_int_equal(file_check_folder(path, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "a file, where a folder should be"));
+    snprintf(path, sizeof path, "%s/file/below", folder);
+    assert_int_equal(file_check_folder(path, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "Not a directory"));
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_true(file_is_same(path, path));
+    assert_false(file_is_same(path, folder) || file_is_same(path, "/nowhere") || file_is_same("/nowhere", "/nowhere"));
+    if (geteuid() != 0) {
+        assert_int_equal(chmod(folder, 0500), 0);
+        assert_int_equal(file_check_folder(folder, &error), CARINA_ERROR_IO);
+        assert_int_equal(chmod(folder, 0700), 0);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error_messages_are_one_line),      cmocka_unit_test(cursor_never_passes_the_end),
-        cmocka_unit_test(random_streams_repeat_and_differ), cmocka_unit_test(pool_runs_every_shard_once),
-        cmocka_unit_test(open_bytes_survive_a_cut_file),    cmocka_unit_test(the_start_of_a_file),
-        cmocka_unit_test(writer_replaces_only_on_commit),   cmocka_unit_test(writer_replaces_files_alone),
+        cmocka_unit_test(error_messages_are_one_line),
+        cmocka_unit_test(cursor_never_passes_the_end),
+        cmocka_unit_test(random_streams_repeat_and_differ),
+        cmocka_unit_test(pool_runs_every_shard_once),
+        cmocka_unit_test(open_bytes_survive_a_cut_file),
+        cmocka_unit_test(the_start_of_a_file),
+        cmocka_unit_test(writer_replaces_only_on_commit),
+        cmocka_unit_test(writer_replaces_files_alone),
+        cmocka_unit_test(what_can_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

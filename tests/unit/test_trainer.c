@@ -332,6 +332,8 @@ static void configurations_that_make_no_run(void **state) {
         {"model.resnet_depth=20", "command line: model.resnet_depth: must be 18, 34 or 50, not 20"},
         {"model.encoder_weights=dinov3",
          "command line: model.encoder_weights: DINOv3's weights want model.encoder: vit"},
+        {"model.vit_width=48", "command line: model.vit_width: has no effect: model.encoder is not vit; leave it out"},
+        {"alignment.tau=0.5", "command line: alignment.tau: has no effect: without alignment.text_encoder there is"},
         {"model.resnet_width=0.07", "command line: model.resnet_width: 0.07 of 64 channels is no whole number"},
         {"model.encoder_layers=0", "command line: model.encoder_layers: must lie in 1 .. 12"},
         {"data.train.type=nih_bxes",
@@ -351,6 +353,99 @@ static void configurations_that_make_no_run(void **state) {
     }
     assert_int_equal(train_with((trainer_options){0}, &result, "a/b", NULL), CARINA_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "command line: name: "));
+}
+
+/* Reads `text`, with words, in a file of its own. */
+static carina_status read_text(train_config *out, const char *text, const char *const *words, int count) {
+    char path[500];
+    snprintf(path, sizeof path, "%s/keys.yaml", folder);
+    assert_ok(file_write(path, text, strlen(text), &error));
+    return train_config_read(out, path, words, count, &error);
+}
+
+/* Beside another encoder, or without sentences: refused where set, unless a word decides later than the file; and what
+ * a run writes down has none. A file that lists every key with its default is as good. */
+static void keys_without_effect(void **state) {
+    (void)state;
+    static const char data[] = "name: x\ndata: {train: {type: nih_boxes, annotations: films}}\n";
+    static const char *const refused[][2] = {
+        {"model: {encoder: vit, resnet_fine: true}",
+         "keys.yaml: model.resnet_fine: has no effect: model.encoder is vit"},
+        {"model: {encoder: vit, resnet_norm: batch}", "keys.yaml: model.resnet_norm: has no effect"},
+        {"model: {vit_layers: 3}", "keys.yaml: model.vit_layers: has no effect: model.encoder is not vit"},
+        {"model.vit_layers: 3", "keys.yaml: model.vit_layers: has no effect"},
+        {"alignment: {loss: clip}", "keys.yaml: alignment.loss: has no effect: without alignment.text_encoder"},
+    };
+    char text[1000];
+    train_config c;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        snprintf(text, sizeof text, "%s%s\n", data, refused[i][0]);
+        assert_int_equal(read_text(&c, text, NULL, 0), CARINA_ERROR_FORMAT);
+        if (!strstr(error.message, refused[i][1])) fail_msg("%s", error.message);
+    }
+    snprintf(text, sizeof text, "%smodel: {resnet_depth: 18, resnet_fine: true, image_size: 64}\n", data);
+    static const char *const words[] = {"model.encoder=vit", "model.vit_layers=3", "model.resnet_norm=batch"};
+    assert_int_equal(read_text(&c, text, words, 3), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "command line: model.resnet_norm: has no effect"));
+    assert_ok(read_text(&c, text, words, 2));
+    assert_non_null(strstr(c.text, "vit_layers: 3"));
+    assert_null(strstr(c.text, "resnet_"));
+    assert_non_null(strstr(c.text, "alignment:\n  text_encoder: "));
+    assert_null(strstr(c.text, "tau"));
+    char *written = c.text;
+    c.text = NULL;
+    train_config_free(&c);
+    assert_ok(read_text(&c, written, NULL, 0));
+    assert_string_equal(c.text, written);
+    train_config_free(&c);
+    free(written);
+    snprintf(text, sizeof text, "%smodel: {encoder: vit, resnet_depth: 50, resnet_width: 1.0}\n", data);
+    assert_ok(read_text(&c, text, NULL, 0));
+    train_config_free(&c);
+}
+
+static char said[1000];
+
+static void remember(const char *line) {
+    size_t length = strlen(said);
+    snprintf(said + length, sizeof said - length, "%s\n", line);
+}
+
+/* Whatever is something else on resuming is said and logged, unless no result depends on it; what decides on the
+ * network or the place in the data is refused. */
+static void changes_are_said(void **state) {
+    (void)state;
+    char path[600];
+    trainer_result result;
+    uint8_t *log;
+    uint64_t size;
+    trainer_options first = {.threads = 1, .stop_after = 1}, resume = first;
+    resume.resume = true;
+    resume.note = remember;
+    assert_ok(train_with(first, &result, "said", "data.cache=false"));
+    static const char *const refused[][2] = {
+        {"training.batch_size=2",
+         "checkpoint.safetensors: made with training.batch_size: 4, which is 2 now; restore it"},
+        {"model.dropout=0.2", "made with model.dropout: 0.1, which is 0.2 now"},
+        {"model.heads=4", "made with model.heads: 2, which is 4 now"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(train_with(resume, &result, "said", refused[i][0]), CARINA_ERROR_MISMATCH);
+        if (!strstr(error.message, refused[i][1])) fail_msg("%s", error.message);
+    }
+    assert_string_equal(said, "");
+    assert_ok(train_with(resume, &result, "said", "data.threads=2"));
+    assert_string_equal(said, "");
+    assert_ok(train_with(resume, &result, "said", "optimizer.rate=1e-3"));
+    assert_string_equal(said, "resumed with optimizer.rate 0.001, was 0.003\n");
+    said[0] = 0;
+    assert_ok(train_with(resume, &result, "said", "data.validation.limit=6"));
+    assert_non_null(strstr(said, "resumed with optimizer.rate 0.003, was 0.001\n"));
+    assert_non_null(strstr(said, "resumed with data.validation.limit 6, was 5\n"));
+    run_path(path, "said", "log.txt");
+    assert_ok(file_read(path, 1 << 20, &log, &size, &error));
+    assert_non_null(strstr((char *)log, "Z resumed with optimizer.rate 0.001, was 0.003\n"));
+    free(log);
 }
 
 static void what_does_not_fit_is_refused(void **state) {
@@ -473,6 +568,8 @@ int main(void) {
         cmocka_unit_test(a_finished_run_stays_finished),
         cmocka_unit_test(nothing_is_left_where_nothing_begins),
         cmocka_unit_test(configurations_that_make_no_run),
+        cmocka_unit_test(keys_without_effect),
+        cmocka_unit_test(changes_are_said),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(models_survive_their_file),
         cmocka_unit_test(weights_come_from_checkpoints_too),
