@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "data/phantom/writer.h"
@@ -75,6 +76,7 @@ static bool parse_split(const char *text, double split[3]) {
 
 static carina_status make_set(const data_phantom_values *v, phantom_writer_options *o, phantom_writer_result *result,
                               carina_error *error) {
+    TRY(file_check_folder(v->out, error));
     TRY(thread_pool_create(&o->pool, (int)v->threads, error));
     progress_catch_interrupts();
     o->progress = progress_start("phantoms", "films", 0, o->count);

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/data_word.h"
+#include "cli/output.h"
 #include "data/dataset.h"
 #include "eval/report.h"
 #include "image/letterbox.h"
@@ -186,11 +187,24 @@ static carina_status check_words(const eval_values *v, int count, char *const *w
     return CARINA_OK;
 }
 
+static carina_status check_output(const eval_values *v, int count, char *const *words, carina_error *error) {
+    const output_file file = {.option = "--json", .path = v->json, .kind = OUTPUT_JSON};
+    const char *constant = v->constant ? strchr(v->constant, '=') + 1 : NULL; /* check_words has seen it */
+    const output_reading reading = {.paths = (const char *const[]){v->images, constant},
+                                    .path_count = 2,
+                                    .words = words,
+                                    .word_count = count,
+                                    .with_model = true,
+                                    .model = v->model};
+    return output_check(&file, 1, &reading, error);
+}
+
 static carina_status run_all(const eval_values *v, int count, char *const *words, carina_error *error) {
     predictor p = {0};
     file_writer *file = NULL;
     json_writer json;
-    carina_status status = predictor_open(&p, v, error);
+    carina_status status = check_output(v, count, words, error);
+    if (status == CARINA_OK) status = predictor_open(&p, v, error);
     if (status == CARINA_OK && v->json) status = file_writer_open(&file, v->json, error);
     if (status == CARINA_OK && file) {
         json = json_writer_make(file_writer_stream(file), JSON_PRETTY);

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/data_word.h"
+#include "cli/output.h"
 #include "data/dataset.h"
 #include "eval/label_report.h"
 #include "eval/label_run.h"
@@ -108,6 +109,21 @@ static int check_words(const char *name, const label_values *v, int count, char 
     return status == CARINA_OK ? COMMAND_OK : command_usage("%s: %s", name, error.message);
 }
 
+static carina_status check_outputs(const label_values *v, int count, char *const *words, carina_error *error) {
+    const output_file files[] = {
+        {.option = "--out", .path = v->out, .kind = OUTPUT_MODEL, .onto_model = true},
+        {.option = "--predictions", .path = v->predictions, .kind = OUTPUT_JSON},
+        {.option = "--json", .path = v->json, .kind = OUTPUT_JSON},
+    };
+    const output_reading reading = {.paths = (const char *const[]){v->images, v->from},
+                                    .path_count = 2,
+                                    .words = words,
+                                    .word_count = count,
+                                    .with_model = !v->from,
+                                    .model = v->model};
+    return output_check(files, 3, &reading, error);
+}
+
 /* ---- labels ---- */
 
 static carina_status run_sets(const label_values *v, int count, char *const *words, json_writer *json,
@@ -154,6 +170,7 @@ static carina_status run_any(const label_values *v, int count, char *const *word
 
 static carina_status measure(const label_values *v, int count, char *const *words, carina_error *error) {
     file_writer *file;
+    TRY(check_outputs(v, count, words, error));
     if (!v->json) return run_any(v, count, words, NULL, error);
     TRY(file_writer_open(&file, v->json, error));
     json_writer json = json_writer_make(file_writer_stream(file), JSON_PRETTY);
@@ -226,14 +243,15 @@ static carina_status write_json(const measured *m, const char *word, const label
     return status;
 }
 
-static carina_status calibrate(const label_values *v, const char *word, carina_error *error) {
+static carina_status calibrate(const label_values *v, char *const *words, carina_error *error) {
     calibrate_outcome outcomes[ATLAS_LABEL_COUNT];
+    TRY(check_outputs(v, 1, words, error));
     measured *m = calloc(1, sizeof *m);
     if (!m) return error_memory(error, "labels", sizeof *m);
     carina_status status = open_model(m, v, error);
-    if (status == CARINA_OK) status = run_set(m, word, v, NULL, error);
-    if (status == CARINA_OK) status = fit(m, outcomes, word, v, error);
-    if (status == CARINA_OK) status = write_json(m, word, v, outcomes, error);
+    if (status == CARINA_OK) status = run_set(m, words[0], v, NULL, error);
+    if (status == CARINA_OK) status = fit(m, outcomes, words[0], v, error);
+    if (status == CARINA_OK) status = write_json(m, words[0], v, outcomes, error);
     if (status == CARINA_OK) status = write_model(m, v, error);
     label_table_free(&m->table);
     locator_close(m->locator);
@@ -269,7 +287,7 @@ static int run_calibrate(const void *values, int count, char *const *words) {
     if (usage != COMMAND_OK) return usage;
     if (!v->out) return command_usage("eval calibrate: --out FILE is required");
     progress_catch_interrupts();
-    if (calibrate(v, words[0], &error) != CARINA_OK) return command_fail(&error);
+    if (calibrate(v, words, &error) != CARINA_OK) return command_fail(&error);
     printf("%s\n", v->out);
     return COMMAND_OK;
 }

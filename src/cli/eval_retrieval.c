@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/data_word.h"
+#include "cli/output.h"
 #include "eval/retrieval_report.h"
 #include "image/letterbox.h"
 #include "index/index_file.h"
@@ -251,6 +252,18 @@ static carina_status evaluate_file(const retrieval_values *v, carina_error *erro
     return status;
 }
 
+static carina_status check_outputs(const retrieval_values *v, int count, char *const *words, carina_error *error) {
+    const output_file files[] = {{.option = "--predictions", .path = v->predictions, .kind = OUTPUT_JSON},
+                                 {.option = "--json", .path = v->json, .kind = OUTPUT_JSON}};
+    const output_reading reading = {.paths = (const char *const[]){v->database, v->images, v->from},
+                                    .path_count = 3,
+                                    .words = words,
+                                    .word_count = count,
+                                    .with_model = !v->from,
+                                    .model = v->model};
+    return output_check(files, 2, &reading, error);
+}
+
 static int run_command(const void *values, int count, char *const *words) {
     const retrieval_values *v = values;
     carina_error error = {0};
@@ -259,7 +272,9 @@ static int run_command(const void *values, int count, char *const *words) {
         if (count || v->database || v->predictions)
             return command_usage(
                 "eval retrieval: --from reads a file alone: no TYPE=PATH, --database or --predictions");
-        return evaluate_file(v, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
+        carina_status status = check_outputs(v, 0, words, &error);
+        if (status == CARINA_OK) status = evaluate_file(v, &error);
+        return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
     }
     if (count != 1 || !v->database)
         return command_usage("eval retrieval: needs --database FILE and one TYPE=PATH, or --from FILE");
@@ -270,7 +285,9 @@ static int run_command(const void *values, int count, char *const *words) {
     if (status == CARINA_OK) status = dataset_check_split(v->split, &error);
     free(type);
     if (status != CARINA_OK) return command_usage("eval retrieval: %s", error.message);
-    return evaluate(v, words[0], &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
+    status = check_outputs(v, count, words, &error);
+    if (status == CARINA_OK) status = evaluate(v, words[0], &error);
+    return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
 
 const command command_eval_retrieval = {

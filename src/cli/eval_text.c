@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "format/json_writer.h"
 #include "model/text_encoder.h"
 #include "train/text_task.h"
@@ -157,9 +158,26 @@ static carina_status write_json(const text_eval_values *v, const train_config *c
     return file_writer_commit(file, error);
 }
 
+static carina_status check_output(const text_eval_values *v, const train_config *config, carina_error *error) {
+    const output_file file = {.option = "--json", .path = v->json, .kind = OUTPUT_JSON};
+    const char *paths[4 + TRAIN_CONFIG_TRAIN_SETS] = {config->path, v->model, v->triples,
+                                                      config->validation_set.annotations};
+    for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++) {
+        const char *annotations = config->train_sets[i].annotations;
+        paths[4 + i] = *annotations ? annotations : NULL;
+    }
+    if (!*paths[3]) paths[3] = NULL;
+    const output_reading sets = {.paths = paths, .path_count = 4 + TRAIN_CONFIG_TRAIN_SETS};
+    const output_reading texts = {.paths = (const char *const *)config->text_task.texts.items,
+                                  .path_count = (int)config->text_task.texts.count};
+    TRY(output_check(&file, 1, &sets, error));
+    return output_check(&file, 1, &texts, error);
+}
+
 static carina_status evaluate(const text_eval_values *v, train_config *config, triples *t, carina_error *error) {
     thread_pool *pool;
     train_task_measures m = {0};
+    TRY(check_output(v, config, error));
     if (v->triples) TRY(read_triples(t, v->triples, error));
     TRY(thread_pool_create(&pool, (int)v->threads, error));
     carina_status status = measure(&m, v, config, pool, error);

@@ -182,7 +182,10 @@ static int run_all(const film_command *c, locator *l, const study_list *list) {
 
 static carina_status prepare(const film_command *c, locator **l, const study_list *list, carina_error *error) {
     for (int i = 0; i < c->folder_count; i++)
-        if (c->folders[i]) TRY(file_make_folders(c->folders[i], error));
+        if (c->folders[i]) {
+            TRY(file_make_folders(c->folders[i], error));
+            TRY(file_check_folder(c->folders[i], error));
+        }
     if (!list->count) return CARINA_OK;
     TRY(locator_open(l, c->model, &c->options, error));
     return c->open ? c->open(c->context, *l, error) : CARINA_OK;

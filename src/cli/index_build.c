@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/data_word.h"
+#include "cli/output.h"
 #include "format/json_writer.h"
 #include "index/imported_embeddings.h"
 #include "index/index_file.h"
@@ -253,17 +253,16 @@ static carina_status build_index(sentence_index **out, int count, char *const *w
     return status;
 }
 
-/* What is there already may be replaced when it is a database; a model, a text encoder or a film is not. */
-static carina_status check_output(const char *path, carina_error *error) {
-    static const char magic[] = "SQLite format 3";
-    uint8_t *start;
-    uint64_t size;
-    if (!file_exists(path)) return CARINA_OK;
-    TRY(file_read_start(path, sizeof magic, &start, &size, error));
-    bool is_database = size == 0 || (size == sizeof magic && memcmp(start, magic, sizeof magic) == 0);
-    free(start);
-    if (is_database) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_ARGUMENT, "%s: exists and is no sentence database; give another --out", path);
+static carina_status check_output(int count, char *const *words, const build_values *v, carina_error *error) {
+    const output_file file = {.option = "--out", .path = v->out, .kind = OUTPUT_DATABASE};
+    const output_reading reading = {
+        .paths = (const char *const[]){v->images, v->embeddings, v->sentences, v->text_encoder, v->projector},
+        .path_count = 5,
+        .words = words,
+        .word_count = count,
+        .with_model = true,
+        .model = v->model};
+    return output_check(&file, 1, &reading, error);
 }
 
 static carina_status build(int count, char *const *words, const build_values *v, carina_error *error) {
@@ -271,7 +270,7 @@ static carina_status build(int count, char *const *words, const build_values *v,
     model_file model = {0};
     sentence_embedder embedder = {0};
     sentence_index *index = NULL;
-    carina_status status = check_output(v->out, error);
+    carina_status status = check_output(count, words, v, error);
     if (status == CARINA_OK) status = load_model(&model, v, error);
     if (status == CARINA_OK) status = thread_pool_create(&pool, (int)v->threads, error);
     if (status == CARINA_OK) status = open_embedder(&embedder, v, &model, pool, error);

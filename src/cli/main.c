@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,8 +89,35 @@ static void keep_standard_streams(void) {
     }
 }
 
+/* A file that may not grow further, and a reader that went away, are errors of writing like others: whoever writes
+ * removes what is unfinished and says why. Left alone, the signals would end the program in the midst of it. */
+static void ignore_write_signals(void) {
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Standard output is a pipe that nobody reads any more. */
+static bool reader_is_gone(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+/* What was printed must have arrived. `carina ... | head` ends as other programs do there: silently, by SIGPIPE. */
+static int finish_output(int status) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    int reason = errno ? errno : EIO; /* a stream that failed earlier does not remember why */
+    if (reader_is_gone()) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    fprintf(stderr, "carina: cannot write standard output: %s\n", strerror(reason));
+    return COMMAND_FAILED;
+}
+
 int main(int argc, char **argv) {
     keep_standard_streams();
+    ignore_write_signals();
     setlocale(LC_CTYPE, ""); /* numbers keep the point of the C locale */
     int status = check_environment();
     if (status != COMMAND_OK) return status;
@@ -102,9 +131,5 @@ int main(int argc, char **argv) {
     int used;
     const command *c = find(argc - 1, argv + 1, &used);
     status = c ? run(c, argc - 1 - used, argv + 1 + used) : unknown_command(argc - 1, argv + 1);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "carina: cannot write standard output: %s\n", strerror(errno));
-        return COMMAND_FAILED;
-    }
-    return status;
+    return finish_output(status);
 }

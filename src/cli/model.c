@@ -6,10 +6,12 @@
 #include "atlas/atlas_file.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "format/json_writer.h"
 #include "format/tensor_read.h"
 #include "model/apm_infer.h"
 #include "model/model_file.h"
+#include "pipeline/calibration.h"
 #include "pipeline/model_path.h"
 
 /* ---- info ---- */
@@ -22,6 +24,14 @@ static const info_values info_defaults = {0};
 
 static const option info_options[] = {OPTION_JSON(info_values, json), {0}};
 
+/* A file's own words may hold terminal escapes. */
+static void put_text(const char *text) {
+    for (; *text; text++) {
+        bool control = (unsigned char)*text < 0x20 || *text == 0x7f;
+        putchar(control && *text != '\n' && *text != '\t' ? '?' : *text);
+    }
+}
+
 static void print_indented(const char *text) {
     while (*text) {
         size_t length = strcspn(text, "\n");
@@ -30,7 +40,13 @@ static void print_indented(const char *text) {
     }
 }
 
-static void print_info(const char *path, const model_file *m) {
+static void print_calibration(const calibration *c) {
+    fputs(!c->fitted ? "calibrated  no" : *c->fitted_on ? "calibrated  on " : "calibrated  yes", stdout);
+    if (c->fitted) put_text(c->fitted_on);
+    putchar('\n');
+}
+
+static void print_info(const char *path, const model_file *m, const calibration *c) {
     const char *model = model_file_note_text(m, "model"), *version = model_file_note_text(m, "carina_version");
     const char *commit = model_file_note_text(m, "commit");
     printf("%s\nweights   %lld\nregions   %s (%d)\nmade by   Carina %s, commit %s\n", path,
@@ -41,17 +57,26 @@ static void print_info(const char *path, const model_file *m) {
     static const char *const shown[] = {"training_step", "validation_iou", "data_fingerprint",
                                         "text_encoder_fingerprint", "imported_from"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
-        if (model_file_note_text(m, shown[i])) printf("%s  %s\n", shown[i], model_file_note_text(m, shown[i]));
-    if (model_file_note_text(m, "card")) printf("\n%s", model_file_note_text(m, "card"));
+        if (model_file_note_text(m, shown[i])) {
+            printf("%s  ", shown[i]);
+            put_text(model_file_note_text(m, shown[i]));
+            putchar('\n');
+        }
+    print_calibration(c);
+    if (model_file_note_text(m, "card")) {
+        putchar('\n');
+        put_text(model_file_note_text(m, "card"));
+    }
 }
 
-static void print_info_json(const char *path, const model_file *m) {
+static void print_info_json(const char *path, const model_file *m, const calibration *c) {
     json_writer w = json_writer_make(stdout, JSON_PRETTY);
     json_begin_object(&w);
     json_field_text(&w, "file", path);
     json_field_whole(&w, "weights", parameters_total(m->model->parameters));
     json_field_text(&w, "region_set", m->regions->name);
     json_field_whole(&w, "region_count", m->regions->region_count);
+    json_field_truth(&w, "calibrated", c->fitted);
     json_key(&w, "metadata");
     json_begin_object(&w);
     for (uint64_t i = 0; i < m->note_count; i++) json_field_text(&w, m->notes[i].key, m->notes[i].value);
@@ -59,20 +84,28 @@ static void print_info_json(const char *path, const model_file *m) {
     json_end(&w);
 }
 
+static carina_status print_model(const char *path, bool json, carina_error *error) {
+    model_file m;
+    TRY(model_file_load(&m, path, error));
+    calibration *c = calloc(1, sizeof *c);
+    carina_status status = c ? calibration_read(c, &m, path, error) : error_memory(error, "a calibration", sizeof *c);
+    if (status == CARINA_OK) {
+        if (json)
+            print_info_json(path, &m, c);
+        else
+            print_info(path, &m, c);
+    }
+    free(c);
+    model_file_free(&m);
+    return status;
+}
+
 static int run_info(const void *values, int count, char *const *arguments) {
     const info_values *v = values;
     carina_error error = {0};
-    model_file m;
     char *path;
     if (model_path_find(&path, count ? arguments[0] : NULL, &error) != CARINA_OK) return command_fail(&error);
-    carina_status status = model_file_load(&m, path, &error);
-    if (status == CARINA_OK) {
-        if (v->json)
-            print_info_json(path, &m);
-        else
-            print_info(path, &m);
-        model_file_free(&m);
-    }
+    carina_status status = print_model(path, v->json, &error);
     free(path);
     return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
@@ -81,7 +114,7 @@ const command command_model_info = {
     .name = "model info",
     .summary = "show what a model is and where it comes from",
     .arguments = "[NAME|PATH]",
-    .description = "Prints a model's configuration, region set, provenance and card.\n",
+    .description = "Prints a model's configuration, region set, provenance and card, and whether it is calibrated.\n",
     .examples = "carina model info\ncarina model info runs/default-model/best.safetensors --json\n",
     .options = info_options,
     .defaults = &info_defaults,
@@ -199,6 +232,9 @@ static int run_import(const void *values, int count, char *const *arguments) {
     const import_values *v = values;
     carina_error error = {0};
     if (!v->out) return command_usage("model import: --out FILE is missing");
+    const output_file file = {.option = "--out", .path = v->out, .kind = OUTPUT_MODEL};
+    const output_reading reading = {.paths = (const char *const[]){arguments[0], v->card, v->atlas}, .path_count = 3};
+    if (output_check(&file, 1, &reading, &error) != CARINA_OK) return command_fail(&error);
     if (import(arguments[0], v, &error) != CARINA_OK) return command_fail(&error);
     printf("%s\n", v->out);
     return COMMAND_OK;

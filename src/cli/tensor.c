@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "format/npy.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
@@ -177,6 +178,26 @@ static carina_status fill_target(tensor_run *r, tensor *t, const char *name, con
     return fill(t, from, path, error);
 }
 
+static const char *const output_names[] = {"boxes.npy", "region_features.npy", "image_logits.npy", "cls.npy",
+                                           "patch_features.npy"};
+#define OUTPUT_COUNT ((int)(sizeof output_names / sizeof *output_names))
+
+/* A folder that is still to be made has nothing that could be written over. */
+static carina_status check_outputs(const tensor_options *o, bool training, carina_error *error) {
+    const output_reading reading = {.paths = (const char *const[]){o->weights, o->input, o->targets}, .path_count = 3};
+    TRY(file_check_folder(o->out, error));
+    if (!file_exists(o->out)) return CARINA_OK;
+    for (int i = 0; i < (training ? 1 : OUTPUT_COUNT); i++) {
+        char *path = path_join(o->out, training ? "gradients.safetensors" : output_names[i]);
+        if (!path) return error_memory(error, o->out, 256);
+        const output_file file = {.option = "--out", .path = path, .kind = training ? OUTPUT_TENSORS : OUTPUT_ARRAY};
+        carina_status status = output_check(&file, 1, &reading, error);
+        free(path);
+        TRY(status);
+    }
+    return CARINA_OK;
+}
+
 static carina_status write_output(const tensor_options *o, const char *name, tensor *t, carina_error *error) {
     uint64_t shape[TENSOR_MAX_RANK];
     for (int i = 0; i < tensor_rank(t); i++) shape[i] = (uint64_t)tensor_size(t, i);
@@ -221,6 +242,7 @@ static carina_status write_gradients(const tensor_options *o, const parameters *
 }
 
 static carina_status compute(tensor_run *r, const tensor_options *o, bool training, carina_error *error) {
+    TRY(check_outputs(o, training, error));
     TRY(open_input(r, o, error));
     TRY(build_model(r, o, error));
     if (training) TRY(safetensors_read(&r->targets, o->targets, error));
@@ -238,11 +260,10 @@ static carina_status compute(tensor_run *r, const tensor_options *o, bool traini
         graph_backward(r->g);
         return write_gradients(o, r->model->parameters, error);
     }
-    TRY(write_output(o, "boxes.npy", r->outputs.boxes, error));
-    TRY(write_output(o, "region_features.npy", r->outputs.region_features, error));
-    TRY(write_output(o, "image_logits.npy", r->outputs.image_logits, error));
-    TRY(write_output(o, "cls.npy", r->outputs.cls, error));
-    return write_output(o, "patch_features.npy", r->outputs.patch_features, error);
+    tensor *const written[OUTPUT_COUNT] = {r->outputs.boxes, r->outputs.region_features, r->outputs.image_logits,
+                                           r->outputs.cls, r->outputs.patch_features};
+    for (int i = 0; i < OUTPUT_COUNT; i++) TRY(write_output(o, output_names[i], written[i], error));
+    return CARINA_OK;
 }
 
 static int run(const tensor_options *o, bool training) {

@@ -6,6 +6,7 @@
 #include "base/cursor.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/text_lines.h"
 #include "format/json_writer.h"
 #include "format/npy.h"
@@ -118,6 +119,9 @@ static carina_status encode_all(encode_run *r, carina_error *error) {
 
 static carina_status encode(encode_run *r, carina_error *error) {
     const text_values *v = r->values;
+    const output_file file = {.option = "--out", .path = v->out, .kind = OUTPUT_ARRAY};
+    const output_reading reading = {.paths = (const char *const[]){v->model, v->projector}, .path_count = 2};
+    TRY(output_check(&file, 1, &reading, error));
     TRY(thread_pool_create(&r->pool, (int)v->threads, error));
     const text_encoder_options options = {.pool = r->pool,
                                           .type = v->dtype ? TENSOR_BF16 : TENSOR_F32,

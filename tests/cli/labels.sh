@@ -54,8 +54,13 @@ expect 0 '^new.safetensors$' '' $fit --out new.safetensors --json fit.json $set
 grep -qE '^Not calibrated, (too few films with it|the model does not tell it): [A-Z]' expect.out || fail "no label is named as uncalibrated"
 grep -q '"fitted_on_this_set": true' fit.json || fail "the JSON does not say what was fitted on"
 expect 0 "\"calibration\": \".*valid, $films films" '' "$CARINA" model info --json ./new.safetensors
-"$CARINA" model info --json ./tiny.safetensors | sed 1,2d > before.json
-"$CARINA" model info --json ./new.safetensors | sed 1,2d | grep -v '"calibration"' > after.json
+expect 0 '^  "calibrated": true,$' '' "$CARINA" model info --json ./new.safetensors
+expect 0 '^  "calibrated": false,$' '' "$CARINA" model info --json ./tiny.safetensors
+expect 0 "^calibrated  on chest_imagenome=set valid, $films films\$" '' "$CARINA" model info ./new.safetensors
+expect 0 '^calibrated  no$' '' "$CARINA" model info ./tiny.safetensors
+info() { "$CARINA" model info --json "$1" | sed 1,2d | grep -vE '"calibrat(ed|ion)"'; }
+info ./tiny.safetensors > before.json
+info ./new.safetensors > after.json
 diff <(tr -d , < before.json) <(tr -d , < after.json) > difference || fail "other metadata changed: $(cat difference)"
 expect 0 '' '' $fit --threads 1 --out again.safetensors $set
 cmp -s new.safetensors again.safetensors || fail "the same films make another file"
