@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 build=${1:-build}
 
 # Only the text counts, so the films are small. Written once, continued when interrupted.
-"$build/carina" data phantom --out runs/phantoms-text --count 9000 --seed 11 --size 64 --no-masks \
+"$build/carina" data phantom --out runs/phantoms-text --count 4500 --seed 11 --size 64 --no-masks \
     --split train=0.97,valid=0.03
 resume=()
 [ -f runs/text-small/checkpoint.safetensors ] && resume=(--resume)

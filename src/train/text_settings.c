@@ -26,6 +26,8 @@ static const config_field fields[] = {
     KEY(similarity_from, "similarity.from_step", "1000", 0, 1e9, "before it masked words alone are learned", 0),
     KEY(pairs, "similarity.pairs", "32", 2, 4096, "of sentences in a batch", 0),
     KEY(pair_tokens, "similarity.tokens", "32", 4, 512, "longer sentences are cut for it", 0),
+    KEY(masked_rows, "similarity.masked_rows", "0", 0, 4096, "of masked words beside the pairs; 0: training.batch_size",
+        0),
     KEY(opposed, "similarity.opposed", "0.5", 0, 0.99, "of pairs, of which one denies what its neighbour affirms", 0),
     KEY(tau, "similarity.tau", "0.05", 0.001, 10, "temperature of the cosines", 0),
     KEY(target_tau, "similarity.target_tau", "0.1", 0.001, 10, "temperature of the overlap of findings", 0),

@@ -14,6 +14,7 @@ typedef struct text_settings {
     double mask_share, single_share;
     int64_t similarity_from;
     int pairs, pair_tokens;
+    int masked_rows; /* rows of masked words beside the pairs; 0: training.batch_size */
     double opposed, tau, target_tau, masked_weight, region_weight;
     int output_type; /* 0 f32, 1 bf16 */
 } text_settings;

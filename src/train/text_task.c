@@ -88,10 +88,15 @@ static tensor *record_similarity(stage *s, text_task *t) {
                              NULL);
 }
 
+/* Beside pairs, masked words have little weight: fewer of them may do. */
+static int masked_rows(const train_config *c, int number) {
+    return number == 1 && c->text_task.masked_rows > 0 ? c->text_task.masked_rows : c->batch_size;
+}
+
 static carina_status record_stage(text_task *t, int number, carina_error *error) {
     const train_config *c = t->task.config;
     stage *s = &t->stages[number];
-    int64_t size[2] = {c->batch_size, c->text_task.positions};
+    int64_t size[2] = {masked_rows(c, number), c->text_task.positions};
     graph_options o = {.pool = t->pool, .training = true, .type = (tensor_type)c->type, .seed = (uint64_t)c->seed};
     TRY(graph_create(&s->g, &o, error));
     s->ids = graph_input(s->g, "ids", 2, size);
@@ -182,7 +187,8 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
     const train_config *c = task->config;
     bool second = in_second(t, step_number);
     stage *s = &t->stages[second];
-    text_batch_masked(&t->masks, &t->corpus, (uint64_t)c->seed, number, c->batch_size, c->text_task.positions,
+    int rows_masked = masked_rows(c, second);
+    text_batch_masked(&t->masks, &t->corpus, (uint64_t)c->seed, number, rows_masked, c->text_task.positions,
                       tensor_data(s->ids), tensor_data(s->mask), tensor_data(s->targets));
     if (second) fill_pairs(t, s, number);
     graph_set_step(s->g, number);
@@ -190,7 +196,7 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
     out->value[LOSS_TOTAL] = (double)*tensor_data(s->total);
     out->value[LOSS_MASKED] = (double)*tensor_data(s->masked_loss);
     if (second) out->value[LOSS_SIMILARITY] = (double)*tensor_data(s->similarity_loss);
-    out->samples = c->batch_size + (second ? 2 * c->text_task.pairs : 0);
+    out->samples = rows_masked + (second ? 2 * c->text_task.pairs : 0);
     graph_backward(s->g);
     return CARINA_OK;
 }
