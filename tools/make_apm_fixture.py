@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes tests/data/apm/: three tiny models with inputs, targets, outputs and gradients, computed in double precision by
+"""Writes tests/data/apm/: four tiny models with inputs, targets, outputs and gradients, computed in double precision by
 tools/torch_apm.py, so that Carina's model code is checked against it where PyTorch is not installed.
 
     make_apm_fixture.py [DIRECTORY]
@@ -18,7 +18,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import torch_apm as apm
 
 # Together: each depth, each norm, an image that is no multiple of the stride, a square and a wide one, channel counts
-# that no vector width divides, groups of one and of three channels, auxiliary losses on and off.
+# that no vector width divides, groups of one and of three channels, auxiliary losses on and off, finer tokens and queries
+# that follow the boxes.
 FIXTURES = {
     "frozen_resnet50": dict(backbone="resnet50", width=1 / 32, norm="frozen", d=16, heads=4, ffn=24, encoder_layers=2,
                             decoder_layers=2, regions=36, region_feature=16, image_height=64, image_width=64),
@@ -27,9 +28,12 @@ FIXTURES = {
                            auxiliary=True),
     "group_resnet18": dict(backbone="resnet18", width=3 / 64, norm="group", d=16, heads=2, ffn=24, encoder_layers=2,
                            decoder_layers=1, regions=5, region_feature=8, image_height=40, image_width=72),
+    "fine_box_queries": dict(backbone="resnet18", width=1 / 32, norm="batch", fine=True, box_queries=True, d=16, heads=4,
+                             ffn=20, encoder_layers=1, decoder_layers=3, regions=7, region_feature=8, image_height=64,
+                             image_width=64, auxiliary=True),
 }
 FULL = 128  # gradients with more numbers than this are sampled
-SEEDS = {"frozen_resnet50": 80, "batch_resnet34": 56, "group_resnet18": 99}  # of well-conditioned models
+SEEDS = {"frozen_resnet50": 80, "batch_resnet34": 56, "group_resnet18": 99, "fine_box_queries": 1}  # of well-conditioned models
 STRIDE = 7  # no kernel size or channel count divides by it, so that the samples visit every place of a kernel
 
 

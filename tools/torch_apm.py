@@ -40,6 +40,8 @@ DEFAULTS = {
     "backbone": "resnet50",    # resnet18, resnet34, resnet50
     "width": 1.0,              # factor on every channel count of the backbone
     "norm": "frozen",          # frozen (constants; stage 1 untrained), batch, group (gcd(32, C) groups)
+    "fine": False,             # the last stage keeps its resolution
+    "box_queries": False,      # decoder layers behind the first look from the corners that the one before found
     "d": 256, "heads": 4, "encoder_layers": 4, "decoder_layers": 4, "ffn": 1024,
     "regions": 36, "region_feature": 16, "feature_heads": 2, "labels": 14,
     "image_height": 1024, "image_width": 1024,
@@ -129,7 +131,7 @@ def scaled(channels, width):
 
 
 class ResNet(nn.Module):
-    def __init__(self, name, width, kind):
+    def __init__(self, name, width, kind, fine):
         super().__init__()
         block, depths = BACKBONES[name]
         channels = scaled(64, width)
@@ -139,7 +141,8 @@ class ResNet(nn.Module):
             planes = scaled(64 << stage, width)
             blocks = []
             for index in range(depth):
-                blocks.append(block(channels, planes, 2 if stage > 0 and index == 0 else 1, kind))
+                stride = 2 if stage > 0 and index == 0 and not (fine and stage == 3) else 1
+                blocks.append(block(channels, planes, stride, kind))
                 channels = planes * block.expansion
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.channels = channels
@@ -209,8 +212,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, layers, *sizes):
+    def __init__(self, layers, box_queries, *sizes):
         super().__init__()
+        if box_queries:
+            self.box_query = nn.Linear(2 * sizes[0], sizes[0])
         self.layers = nn.ModuleList(DecoderLayer(*sizes) for _ in range(layers))
         self.norm = nn.LayerNorm(sizes[0], EPS)
 
@@ -231,15 +236,26 @@ def sine_position(height, width, features, like):
     return torch.from_numpy(np.concatenate((y, x), -1).reshape(height * width, features)).to(like.dtype)
 
 
+def corner_position(boxes, features):
+    """The same of the upper left and the lower right corner of boxes [B,N,4] (cx, cy, w, h): [B,N,2D]."""
+    half = features // 2
+    index = torch.arange(half)
+    frequency = 10000.0 ** (2 * torch.div(index, 2, rounding_mode="floor").double() / half)
+    low, high = corners(boxes)
+    angle = [2 * math.pi * place[..., None] / frequency.to(boxes.dtype)
+             for corner in (low, high) for place in (corner[..., 1], corner[..., 0])]
+    return torch.cat([torch.where(index % 2 == 0, a.sin(), a.cos()) for a in angle], -1)
+
+
 class Transformer(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.cls_token = nn.Parameter(torch.empty(1, 1, c["d"]))
         self.cls_pos = nn.Parameter(torch.empty(1, 1, c["d"]))
         self.encoder = Encoder(c["encoder_layers"], c["d"], c["heads"], c["ffn"])
-        self.decoder = Decoder(c["decoder_layers"], c["d"], c["heads"], c["ffn"])
+        self.decoder = Decoder(c["decoder_layers"], c["box_queries"], c["d"], c["heads"], c["ffn"])
 
-    def forward(self, patches, position, query, trace):
+    def forward(self, patches, position, query, box_head, trace):
         """patches [B,P,D], position [P,D], query [N,D] -> encoded [B,1+P,D], decoded: [B,N,D] of each layer."""
         batch = patches.shape[0]
         x = torch.cat((self.cls_token.expand(batch, -1, -1), patches), 1)
@@ -250,7 +266,10 @@ class Transformer(nn.Module):
         memory, decoded = x[:, 1:], []
         target = torch.zeros(batch, query.shape[0], query.shape[1], dtype=x.dtype)
         for index, layer in enumerate(self.decoder.layers):
-            target = layer(target, query, memory, position)
+            place = query
+            if index > 0 and hasattr(self.decoder, "box_query"):
+                place = query + self.decoder.box_query(corner_position(box_head(decoded[-1]).detach(), query.shape[1]))
+            target = layer(target, place, memory, position)
             decoded.append(self.decoder.norm(target))
             trace(f"decoder{index}", decoded[-1])
         return x, decoded
@@ -282,7 +301,7 @@ class APM(nn.Module):
         super().__init__()
         self.config = c
         self.backbone = nn.ModuleList([nn.Module()])
-        self.backbone[0].body = ResNet(c["backbone"], c["width"], c["norm"])
+        self.backbone[0].body = ResNet(c["backbone"], c["width"], c["norm"], c["fine"])
         self.input_proj = nn.Conv2d(self.backbone[0].body.channels, c["d"], 1)
         self.transformer = Transformer(c)
         self.query_embed = nn.Embedding(c["regions"], c["d"])
@@ -300,7 +319,7 @@ class APM(nn.Module):
         position = sine_position(height, width, self.config["d"], self.query_embed.weight)
         trace("position", position)
         patches = features.flatten(2).transpose(1, 2)
-        encoded, decoded = self.transformer(patches, position, self.query_embed.weight, trace)
+        encoded, decoded = self.transformer(patches, position, self.query_embed.weight, self.bbox_embed, trace)
         boxes = torch.stack([self.bbox_embed(tokens) for tokens in decoded])
         trace("boxes_all", boxes)
         return OrderedDict(boxes=boxes[-1], region_features=self.anat_obj_embs(decoded[-1], encoded[:, 1:]),

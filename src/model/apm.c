@@ -63,6 +63,12 @@ static void begin_with_a_middling_box(linear_layer *last) {
     for (int i = 0; i < 4; i++) last->bias->value[i] = (float)log(start[i] / (1 - start[i]));
 }
 
+/* The branch adds nothing at first, as if the model had none. */
+static void begin_without(linear_layer *branch) {
+    parameter_fill(branch->weight, 0);
+    branch->weight->optional = branch->bias->optional = true;
+}
+
 /* Everything behind the backbone, in the order of the data's way. */
 static void create_head(apm *m, model_builder *b) {
     const apm_config *c = &m->config;
@@ -78,6 +84,7 @@ static void create_head(apm *m, model_builder *b) {
                 true);
     m->decoder_norm = layer_norm_create(b, "transformer.decoder.norm", width);
     m->queries = layer_parameter(b, PARAMETER_WEIGHT, 2, (int64_t[]){c->region_count, width}, "query_embed.weight");
+    if (c->box_queries) m->box_query = linear_create(b, "transformer.decoder.box_query", 2 * width, width);
     m->box_layers[0] = linear_create(b, "bbox_embed.layers.0", width, width);
     m->box_layers[1] = linear_create(b, "bbox_embed.layers.1", width, width);
     m->box_layers[2] = linear_create(b, "bbox_embed.layers.2", width, 4);
@@ -91,6 +98,7 @@ static void create_head(apm *m, model_builder *b) {
     parameter_fill_normal(m->cls_position, b->random, 0.02);
     parameter_fill_normal(m->queries, b->random, 1.0);
     begin_with_a_middling_box(&m->box_layers[2]);
+    if (c->box_queries) begin_without(&m->box_query);
     m->queries->decay = m->cls_token->decay = m->cls_position->decay = false; /* positions are not weights */
 }
 
@@ -165,6 +173,13 @@ static tensor *box_head(graph *g, const apm *m, tensor *decoded) {
     return linear_record(g, &m->box_layers[2], h, ACTIVATION_SIGMOID);
 }
 
+/* Where a decoder layer looks from: the learned query, and with box_queries the corners that the layer before found. */
+static tensor *box_query(graph *g, const apm *m, tensor *queries, tensor *boxes) {
+    if (!m->config.box_queries) return queries;
+    tensor *corners = linear_record(g, &m->box_query, op_box_sine(g, boxes, m->config.model_width), ACTIVATION_NONE);
+    return op_add(g, queries, op_cast(g, corners, graph_options_of(g)->type));
+}
+
 apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     apm_outputs out = {0};
     if (!films) return out;
@@ -192,17 +207,23 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     if (!zeros) return out;
     tensor *targets = op_repeat(g, graph_constant(g, 2, (int64_t[]){n, width}, zeros), batch);
     free(zeros);
-    tensor *queries = op_repeat(g, graph_parameter(g, m->queries), batch), *decoded[DETR_MAX_LAYERS] = {0};
-    detr_decode(g, &m->decoder, targets, queries, memory, position, &m->decoder_norm, decoded);
+    tensor *queries = op_repeat(g, graph_parameter(g, m->queries), batch);
+    tensor *key = op_add(g, memory, position), *decoded = NULL;
     int last = m->decoder.count - 1;
-    for (int i = graph_options_of(g)->training ? 0 : last; i <= last; i++)
-        out.layer_boxes[i] = box_head(g, m, decoded[i]);
+    bool every_box = graph_options_of(g)->training || m->config.box_queries;
+    for (int i = 0; i <= last; i++) {
+        tensor *query_position = i == 0 ? queries : box_query(g, m, queries, out.layer_boxes[i - 1]);
+        targets = detr_decode_layer(g, &m->decoder, i, targets, query_position, key, memory);
+        if (i < last && !every_box) continue;
+        decoded = layer_norm_record(g, &m->decoder_norm, targets, NULL);
+        out.layer_boxes[i] = box_head(g, m, decoded);
+    }
     out.boxes = out.layer_boxes[last];
 
-    out.decoded = op_cast(g, decoded[last], TENSOR_F32);
+    out.decoded = op_cast(g, decoded, TENSOR_F32);
     tensor *region = out.decoded;
     if (m->config.features == APM_MODULE_F)
-        region = op_cast(g, attention_record(g, &m->feature_attention, decoded[last], memory, memory, 0), TENSOR_F32);
+        region = op_cast(g, attention_record(g, &m->feature_attention, decoded, memory, memory, 0), TENSOR_F32);
     out.region_features = linear_record(g, &m->feature_linear, region, ACTIVATION_NONE);
     return out;
 }

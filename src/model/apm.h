@@ -7,6 +7,10 @@
  *       last decoder output -> attention over the patches (module F) -> Linear -> region features [B, N, R]
  *       (without F, the paper's ablation: last decoder output -> Linear)
  *
+ * With box_queries, which the paper does not have, decoder layers behind the first add to their queries a linear map of
+ * the sine positions of the box's two corners that the layer before found (as DAB-DETR, arXiv 2201.12329, with corners
+ * instead of centre and size). Those boxes are constants to the gradient.
+ *
  * Query i is always region i of the region set: no matching. Parameter names are those of an AnatomiX checkpoint
  * without its prefix "vis_model.".
  */
@@ -39,6 +43,7 @@ typedef struct apm_config {
     float dropout; /* of sublayers' outputs, inside the FFN and of attention probabilities, as PyTorch's DETR */
     int encoder;   /* apm_encoder: which of backbone and vit is built */
     vit_config vit;
+    bool box_queries; /* decoder layers behind the first look from the box that the one before found */
 } apm_config;
 
 /* The published shape: ResNet-50, D 256, 4 + 4 layers, FFN 1024, 36 regions, 1024 x 1024. */
@@ -53,7 +58,8 @@ typedef struct apm {
     parameter *cls_token, *cls_position;            /* [1, 1, D] */
     detr_stack encoder, decoder;
     layer_norm_layer decoder_norm;
-    parameter *queries; /* [N, D] */
+    parameter *queries;     /* [N, D] */
+    linear_layer box_query; /* empty without box_queries */
     linear_layer box_layers[3];
     linear_layer image_head;
     attention_layer feature_attention; /* empty without module F */
@@ -68,7 +74,8 @@ void apm_free(apm *model); /* accepts NULL */
 
 typedef struct apm_outputs {
     tensor *boxes;                        /* [B, N, 4] (cx, cy, w, h) in [0, 1], f32: the last layer's */
-    tensor *layer_boxes[DETR_MAX_LAYERS]; /* each decoder layer's; the last equals boxes. Training only, else NULL */
+    tensor *layer_boxes[DETR_MAX_LAYERS]; /* each decoder layer's; the last equals boxes. The others are NULL
+                                           in inference without box_queries */
     tensor *region_features;              /* [B, N, R], f32 */
     tensor *image_logits;                 /* [B, 14], f32 */
     tensor *cls;                          /* [B, D], f32 */

@@ -28,6 +28,8 @@ static const config_field fields[] = {
     FIELD(heads, "4", 1, 64, "attention heads"),
     FIELD(encoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer encoder layers"),
     FIELD(decoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer decoder layers"),
+    CONFIG_KEY(apm_config, box_queries, "box_queries", "false", CONFIG_ANY,
+               "decoder layers behind the first look from the box that the one before found", 0),
     FIELD(ffn_width, "1024", 1, 65536, "width of the feed-forward layers"),
     FIELD(feature_size, "16", 1, 4096, "numbers in a region feature"),
     CONFIG_CHOICE_KEY(apm_config, features, "features", "module_f", features,

@@ -48,20 +48,16 @@ tensor *detr_encode(graph *g, const detr_stack *stack, tensor *x, tensor *positi
     return x;
 }
 
-void detr_decode(graph *g, const detr_stack *stack, tensor *targets, tensor *query_position, tensor *memory,
-                 tensor *memory_position, const layer_norm_layer *final_norm, tensor *outputs[DETR_MAX_LAYERS]) {
-    tensor *x = targets, *key = op_add(g, memory, memory_position);
-    for (int i = 0; i < stack->count; i++) {
-        const detr_layer *layer = &stack->layers[i];
-        tensor *query = op_add(g, x, query_position);
-        x = add_and_norm(g, stack, &layer->norms[0], x,
-                         attention_record(g, &layer->self_attention, query, query, x, stack->dropout));
-        query = op_add(g, x, query_position);
-        x = add_and_norm(g, stack, &layer->norms[1], x,
-                         attention_record(g, &layer->cross_attention, query, key, memory, stack->dropout));
-        x = add_and_norm(g, stack, &layer->norms[2], x, feed_forward(g, stack, layer, x));
-        outputs[i] = layer_norm_record(g, final_norm, x, NULL);
-    }
+tensor *detr_decode_layer(graph *g, const detr_stack *stack, int index, tensor *x, tensor *query_position, tensor *key,
+                          tensor *memory) {
+    const detr_layer *layer = &stack->layers[index];
+    tensor *query = op_add(g, x, query_position);
+    x = add_and_norm(g, stack, &layer->norms[0], x,
+                     attention_record(g, &layer->self_attention, query, query, x, stack->dropout));
+    query = op_add(g, x, query_position);
+    x = add_and_norm(g, stack, &layer->norms[1], x,
+                     attention_record(g, &layer->cross_attention, query, key, memory, stack->dropout));
+    return add_and_norm(g, stack, &layer->norms[2], x, feed_forward(g, stack, layer, x));
 }
 
 void detr_sine_position(float *out, int64_t height, int64_t width, int64_t model_width) {

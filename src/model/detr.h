@@ -1,4 +1,4 @@
-/* DETR's transformer (Carion et al. 2020) in post-norm form: encoder over tokens with positions, decoder with fixed
+/* DETR's transformer (Carion et al. 2020) in post-norm form: encoder over tokens with positions, decoder with given
  * queries. Positions are added to queries and keys of every attention, never to values.
  *
  * PyTorch names: PREFIXlayers.{i}.self_attn..., .multihead_attn..., .linear1/2, .norm1/2/3.
@@ -29,10 +29,10 @@ void detr_create(detr_stack *out, model_builder *b, const char *prefix, int laye
 /* x [B, N, D], position [B, N, D] -> [B, N, D]. No final norm. */
 tensor *detr_encode(graph *g, const detr_stack *stack, tensor *x, tensor *position);
 
-/* targets and query_position [B, N, D], memory and memory_position [B, P, D]; final_norm is applied to every layer's
- * output: outputs[i] [B, N, D] for layer i. */
-void detr_decode(graph *g, const detr_stack *stack, tensor *targets, tensor *query_position, tensor *memory,
-                 tensor *memory_position, const layer_norm_layer *final_norm, tensor *outputs[DETR_MAX_LAYERS]);
+/* Layer `index` of a decoder: x and query_position [B, N, D], memory and key (memory with its positions) [B, P, D] ->
+ * [B, N, D]. No final norm. */
+tensor *detr_decode_layer(graph *g, const detr_stack *stack, int index, tensor *x, tensor *query_position, tensor *key,
+                          tensor *memory);
 
 /* The sine embedding, normalised, scale 2 pi, temperature 10000: out [height * width, D], D/2 numbers for y then D/2
  * for x, sine on even and cosine on odd. D must be divisible by 4. */

@@ -155,9 +155,13 @@ static bool same_shape(const named_tensor *t, const parameter *p) {
     }
 }
 
-static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, bool write,
+/* Of a model that a run starts from optional weights may be missing: they stay as they begin. */
+enum { CHECK = 0, WRITE = 1, STARTING = 2 };
+
+static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, int how,
                                  carina_error *error) {
     const named_tensor *t = model_file_find_weight(file, p->name);
+    if (!t && p->optional && (how & STARTING)) return CARINA_OK;
     if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor for parameter %s", path, p->name);
     if (!tensor_dtype_is_float(t->dtype) || !same_shape(t, p)) {
         char found[96], wanted[96];
@@ -169,26 +173,27 @@ static carina_status copy_weight(const tensor_file *file, const char *path, para
                          tensor_shape_text(wanted, sizeof wanted, shape, p->rank));
     }
     carina_status status = named_tensor_check_finite(t, error);
-    if (status == CARINA_OK && write) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
+    if (status == CARINA_OK && (how & WRITE)) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", path);
 }
 
 /* All are checked before the first is written. */
-static carina_status copy_weights(const tensor_file *file, const char *path, parameters *set, carina_error *error) {
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < set->count; i++) TRY(copy_weight(file, path, set->items[i], pass == 1, error));
+static carina_status copy_weights(const tensor_file *file, const char *path, parameters *set, int how,
+                                  carina_error *error) {
+    for (int pass = CHECK; pass <= WRITE; pass++)
+        for (int i = 0; i < set->count; i++) TRY(copy_weight(file, path, set->items[i], how | pass, error));
     parameters_changed(set);
     return CARINA_OK;
 }
 
 carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error) {
-    return copy_weights(weights, path, model->parameters, error);
+    return copy_weights(weights, path, model->parameters, CHECK, error);
 }
 
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {
     tensor_file file = {0};
     TRY(tensor_read(&file, path, error));
-    carina_status status = copy_weights(&file, path, model->parameters, error);
+    carina_status status = copy_weights(&file, path, model->parameters, STARTING, error);
     tensor_file_free(&file);
     return status;
 }
@@ -223,7 +228,7 @@ carina_status model_file_read_projector(text_projector **out, const tensor_file 
     TRY(text_projector_create(out, width, hidden, features, NULL, error));
     const char *encoder = tensor_file_metadata(file, ENCODER_NOTE);
     snprintf((*out)->encoder, sizeof(*out)->encoder, "%s", encoder ? encoder : "");
-    carina_status status = copy_weights(file, path, (*out)->parameters, error);
+    carina_status status = copy_weights(file, path, (*out)->parameters, CHECK, error);
     if (status == CARINA_OK) return CARINA_OK;
     text_projector_free(*out);
     *out = NULL;
@@ -238,7 +243,7 @@ carina_status model_file_load_projector(text_projector *projector, const char *p
     carina_status status = CARINA_OK;
     if (!encoder || strcmp(encoder, projector->encoder) == 0)
         status = projector_sizes(&file, path, projector->features, &width, &hidden, error);
-    if (status == CARINA_OK && hidden > 0) status = copy_weights(&file, path, projector->parameters, error);
+    if (status == CARINA_OK && hidden > 0) status = copy_weights(&file, path, projector->parameters, CHECK, error);
     tensor_file_free(&file);
     return status;
 }
@@ -290,7 +295,7 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     TRY(config_load_text(&part, 1, path, model_text, strlen(model_text), NULL, 0, error));
     apm_schema_finish(&config, m->regions->region_count, ATLAS_LABEL_COUNT);
     if (apm_create_empty(&m->model, &config, error) != CARINA_OK) return error_prefix(error, "%s: model", path);
-    TRY(copy_weights(file, path, m->model->parameters, error));
+    TRY(copy_weights(file, path, m->model->parameters, CHECK, error));
     TRY(model_file_check_weights(m->model, path, error));
     TRY(model_file_read_projector(&m->projector, file, path, config.feature_size, error));
     /* The texts outlive the mapping. */

@@ -46,7 +46,8 @@ const char *model_file_note_text(const model_file *m, const char *key); /* NULL:
  * it has them), or AnatomiX's .pth or safetensors (prefixes "vis_model." and "model." are stripped). Every parameter
  * of the model must be there; tensors of the file that the model lacks are passed over (the text side). */
 carina_status model_file_copy_weights(apm *model, const tensor_file *weights, const char *path, carina_error *error);
-/* The same from a path. */
+/* The same from a path, for a run that begins with these weights: optional parameters may be missing there, and stay.
+ */
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
 /* The projector among these weights (AnatomiX's, or a model's of Carina); *out NULL: there is none. Its vectors have
  * the model's `features` numbers, or it is CARINA_ERROR_MISMATCH. */

@@ -67,6 +67,10 @@ tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_
  * angle i of the token's row; the tokens before them stay. x [B, N, D], table [P, d] f32, no gradient: a row is d/2
  * cosines, then d/2 sines. */
 tensor *op_rotary(graph *g, tensor *x, tensor *table, int heads);
+/* Sine positions of the upper left, then the lower right corner of boxes [B, N, 4], (cx, cy, w, h) in [0, 1]:
+ * [B, N, 2 D], f32; of the D numbers for a corner half are for y, then half for x, sine on even and cosine on odd,
+ * frequencies 2 pi / 10000^(2i/(D/2)). Boxes get no gradient from it. D divisible by 4. */
+tensor *op_box_sine(graph *g, tensor *boxes, int64_t width);
 /* Rows of a table: ids [...] hold whole numbers, weight [V, D] is a parameter -> [..., D], f32. An id outside 0 .. V -
  * 1 gives zeros. */
 tensor *op_embedding(graph *g, tensor *ids, tensor *weight);

@@ -29,6 +29,7 @@ typedef struct parameter {
     float *gradient;  /* [count], owned; NULL until parameters_allocate_gradients, and for what is not trained */
     bool trainable;   /* false for buffers and frozen weights */
     bool decay;       /* weight decay applies: matrices and kernels, not biases, norms or embeddings of position */
+    bool optional;    /* of a branch that adds nothing while it is zero: a run may start from a model without it */
     uint64_t version; /* changes with the values: copies packed for kernels are then stale */
     int group;        /* optimizer parameter group; 0 everything else, 1 backbone */
 } parameter;

@@ -513,6 +513,29 @@ static void weights_come_from_checkpoints_too(void **state) {
     model_file_free(&last);
 }
 
+/* A run may start from a model without a branch that adds nothing at zero; a model of its own must have it. */
+static void a_run_starts_without_an_optional_branch(void **state) {
+    (void)state;
+    char path[600];
+    model_file last;
+    apm *model;
+    run_path(path, "full", "last.safetensors");
+    assert_ok(model_file_load(&last, path, &error));
+    apm_config config = last.model->config;
+    config.box_queries = true;
+    assert_ok(apm_create(&model, &config, 99, &error));
+    assert_ok(model_file_load_weights(model, path, &error));
+    const parameter *branch = parameters_find(model->parameters, "transformer.decoder.box_query.weight");
+    for (int64_t i = 0; i < branch->count; i++) assert_float_equal(branch->value[i], 0, 0);
+    tensor_file file;
+    assert_ok(safetensors_read(&file, path, &error));
+    assert_int_equal(model_file_copy_weights(model, &file, path, &error), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "no tensor for parameter transformer.decoder.box_query.weight"));
+    tensor_file_free(&file);
+    apm_free(model);
+    model_file_free(&last);
+}
+
 /* Writes the model again with one tensor spoiled; the message must name it. */
 static void spoiled(int kind, carina_status expected, const char *message) {
     char path[600], copy[600];
@@ -573,6 +596,7 @@ int main(void) {
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(models_survive_their_file),
         cmocka_unit_test(weights_come_from_checkpoints_too),
+        cmocka_unit_test(a_run_starts_without_an_optional_branch),
         cmocka_unit_test(spoiled_models_are_named),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
