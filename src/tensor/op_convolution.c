@@ -2,13 +2,12 @@
  *
  * Forward, gradient by x and gradient by the weights each go one of several ways, chosen once by shape and type
  * (choose_ways); a way is a line of the tables near the end of this file.
- *
- * oneDNN's work is cut into shards of whole pictures or, when there are few, of rows of a picture: a shard of rows is
- * itself a convolution whose missing rows above and below are padding or the neighbour's rows. */
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/convolution_shards.h"
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
 #include "tensor/patch_gradient.h"
@@ -17,22 +16,6 @@
 #include "tensor/winograd.h"
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
-#define MAX_SHARDS 16
-
-/* One shard of one direction: pictures [picture, picture + shape.batch), rows of x from x_row, rows of y from y_row. */
-typedef struct convolution_shard {
-    convolution_shape shape;
-    int64_t picture, x_row, y_row;
-    const convolution *primitive; /* borrowed from the plan; shards of equal shape share it */
-} convolution_shard;
-
-typedef struct convolution_plan {
-    int shard_count;
-    convolution_shard shards[MAX_SHARDS];
-    convolution *owned[MAX_SHARDS];
-    int owned_count;
-    uint64_t scratch, packed;
-} convolution_plan;
 
 typedef enum way {
     NOT_WANTED,
@@ -45,12 +28,12 @@ typedef enum way {
 } way;
 
 typedef struct convolution_state {
-    convolution_options options;
+    bool relu;
     norm_parameters norm; /* copied from options.frozen_norm */
     bool folds_norm;
-    int64_t batch, height, width, channels, output_height, output_width, outputs, kernel_height, kernel_width;
+    convolution_geometry shape;
     way forward_way, data_way, weights_way;
-    convolution_plan forward, data, weights; /* by oneDNN */
+    convolution_shards forward, data, weights; /* by oneDNN */
     winograd *minimal, *minimal_data;
     tile_convolution tiles;
     linear_gradient pointwise;
@@ -62,109 +45,17 @@ typedef struct convolution_state {
     bool sign_saved;
 } convolution_state;
 
-static void plan_free(convolution_plan *plan) {
-    for (int i = 0; i < plan->owned_count; i++) convolution_free(plan->owned[i]);
-}
-
 static void convolution_state_free(void *state) {
     convolution_state *s = state;
-    plan_free(&s->forward);
-    plan_free(&s->data);
-    plan_free(&s->weights);
+    convolution_shards_free(&s->forward);
+    convolution_shards_free(&s->data);
+    convolution_shards_free(&s->weights);
     linear_gradient_free(&s->pointwise);
     patch_gradient_free(&s->stem);
     winograd_free(s->minimal);
     winograd_free(s->minimal_data);
     free(s->packed);
     free(s->bias);
-}
-
-/* Rows of x that rows [y0, y1) of y look at, and the padding that stands for the rest. */
-static void rows_for_output(const convolution_state *s, convolution_shard *shard, int64_t y0, int64_t y1) {
-    int64_t stride = s->options.stride, pad = s->options.padding;
-    int64_t first = y0 * stride - pad, last = (y1 - 1) * stride - pad + s->kernel_height; /* exclusive */
-    shard->shape.pad_top = (int)max_i64(0, -first);
-    shard->shape.pad_bottom = (int)max_i64(0, last - s->height);
-    shard->x_row = max_i64(0, first);
-    shard->y_row = y0;
-    shard->shape.input_height = min_i64(last, s->height) - shard->x_row;
-    shard->shape.output_height = y1 - y0;
-    if (y0 == 0 && y1 == s->output_height)
-        shard->shape.input_height = s->height; /* whole pictures: several may follow */
-}
-
-/* Rows of y that rows [x0, x1) of x contribute to. */
-static void rows_for_input(const convolution_state *s, convolution_shard *shard, int64_t x0, int64_t x1) {
-    int64_t stride = s->options.stride, pad = s->options.padding, k = s->kernel_height;
-    int64_t low = x0 + pad - k + 1;
-    int64_t y0 = low > 0 ? (low + stride - 1) / stride : 0;
-    int64_t y1 = min_i64((x1 - 1 + pad) / stride + 1, s->output_height);
-    shard->x_row = x0;
-    shard->y_row = y0;
-    shard->shape.input_height = x1 - x0;
-    shard->shape.output_height = y1 - y0;
-    shard->shape.pad_top = (int)(pad + x0 - y0 * stride);
-    shard->shape.pad_bottom = (int)max_i64(0, (y1 - y0 - 1) * stride + k - (x1 - x0) - shard->shape.pad_top);
-}
-
-/* Enough shards for many cores, but none below about 30 MFLOP or 8 rows; `limit` keeps partial sums few. */
-static void cut(const convolution_state *s, convolution_plan *plan, convolution_direction direction, tensor_type type,
-                int limit) {
-    bool by_input = direction == CONVOLUTION_BACKWARD_DATA;
-    int64_t rows = by_input ? s->height : s->output_height;
-    int64_t work =
-        s->batch * s->output_height * s->output_width * s->outputs * s->channels * s->kernel_height * s->kernel_width;
-    int64_t wanted = max_i64(1, min_i64(work / (15 << 20), limit));
-    int64_t pictures = min_i64(s->batch, wanted), splits = max_i64(1, min_i64(wanted / pictures, rows / 8));
-    convolution_shape shape = {.direction = direction,
-                               .type = type,
-                               .input_channels = (int)s->channels,
-                               .output_channels = (int)s->outputs,
-                               .kernel_height = (int)s->kernel_height,
-                               .kernel_width = (int)s->kernel_width,
-                               .stride = s->options.stride,
-                               .input_width = s->width,
-                               .output_width = s->output_width,
-                               .pad_left = s->options.padding};
-    shape.pad_right =
-        (int)max_i64(0, (s->output_width - 1) * shape.stride + shape.kernel_width - s->width - shape.pad_left);
-    for (int64_t p = 0; p < pictures; p++)
-        for (int64_t r = 0; r < splits; r++) {
-            convolution_shard *shard = &plan->shards[plan->shard_count++];
-            range group = shard_range(s->batch, (int)pictures, (int)p), row = shard_range(rows, (int)splits, (int)r);
-            if (by_input) { /* cut at multiples of the stride: every shard then has the same phase */
-                row.begin -= row.begin % shape.stride;
-                if (r + 1 < splits) row.end -= row.end % shape.stride;
-            }
-            shard->shape = shape;
-            shard->shape.batch = group.end - group.begin;
-            shard->picture = group.begin;
-            if (by_input)
-                rows_for_input(s, shard, row.begin, row.end);
-            else
-                rows_for_output(s, shard, row.begin, row.end);
-        }
-}
-
-static carina_status create_primitives(convolution_plan *plan, bool bias, bool relu, bool residual,
-                                       carina_error *error) {
-    for (int i = 0; i < plan->shard_count; i++) {
-        convolution_shard *shard = &plan->shards[i];
-        shard->shape.has_bias = bias;
-        shard->shape.relu = relu;
-        shard->shape.has_residual = residual;
-        for (int j = 0; j < i && !shard->primitive; j++)
-            if (memcmp(&plan->shards[j].shape, &shard->shape, sizeof shard->shape) == 0)
-                shard->primitive = plan->shards[j].primitive;
-        if (shard->primitive) continue;
-        convolution **created = &plan->owned[plan->owned_count];
-        TRY(convolution_create(created, &shard->shape, plan->owned_count ? plan->owned[0] : NULL, error));
-        plan->owned_count++;
-        shard->primitive = *created;
-        plan->scratch = (uint64_t)max_i64((int64_t)plan->scratch, (int64_t)convolution_scratch_bytes(*created));
-    }
-    plan->packed = (convolution_packed_bytes(plan->owned[0]) + 63) / 64 * 64;
-    return CARINA_OK;
 }
 
 static uint64_t plain_bytes(const op *o) { return ((uint64_t)o->input[WEIGHT]->count * sizeof(float) + 63) / 64 * 64; }
@@ -176,17 +67,18 @@ static void need(uint64_t *bytes, uint64_t wanted) {
 /* ---- which way ---- */
 
 static tile_shape shape_for_tiles(const convolution_state *s) {
-    return (tile_shape){s->batch,        s->height,  s->width,         s->channels,       s->output_height,
-                        s->output_width, s->outputs, s->kernel_height, s->options.stride, s->options.padding};
+    return (tile_shape){s->shape.batch,         s->shape.height,       s->shape.width,   s->shape.channels,
+                        s->shape.output_height, s->shape.output_width, s->shape.outputs, s->shape.kernel_height,
+                        s->shape.stride,        s->shape.padding};
 }
 
 static way choose_forward(const op *o) {
     const convolution_state *s = o->state;
-    bool square = s->kernel_height == s->kernel_width;
+    bool square = s->shape.kernel_height == s->shape.kernel_width;
     tile_shape tiles = shape_for_tiles(s);
     if (o->output->type == TENSOR_BF16 && square && tile_convolution_suits(&tiles)) return BY_TILES;
-    if (o->output->type == TENSOR_F32 && square && s->kernel_height == 3 && s->options.stride == 1 &&
-        s->options.padding == 1 && winograd_suits(s->height, s->width, s->channels, s->outputs))
+    if (o->output->type == TENSOR_F32 && square && s->shape.kernel_height == 3 && s->shape.stride == 1 &&
+        s->shape.padding == 1 && winograd_suits(s->shape.height, s->shape.width, s->shape.channels, s->shape.outputs))
         return BY_WINOGRAD;
     return BY_ONEDNN;
 }
@@ -196,9 +88,9 @@ static way choose_weights(const op *o) {
     bool has_bias = o->input[BIAS] != NULL;
     if (s->forward_way == BY_TILES && !s->tiles.stem) return BY_TILES; /* a stem's has a pass of its own */
     if (s->forward_way == BY_WINOGRAD && !has_bias) return BY_WINOGRAD;
-    if (s->kernel_height == 1 && s->kernel_width == 1 && s->options.stride == 1 && s->options.padding == 0)
+    if (s->shape.kernel_height == 1 && s->shape.kernel_width == 1 && s->shape.stride == 1 && s->shape.padding == 0)
         return BY_PRODUCT;
-    if (!has_bias && patch_gradient_suits(s->channels, s->outputs)) return BY_PATCHES;
+    if (!has_bias && patch_gradient_suits(s->shape.channels, s->shape.outputs)) return BY_PATCHES;
     return BY_ONEDNN;
 }
 
@@ -220,17 +112,17 @@ static void choose_ways(op *o) {
 
 static carina_status prepare_forward_onednn(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    cut(s, &s->forward, CONVOLUTION_FORWARD, o->output->type, MAX_SHARDS);
-    TRY(create_primitives(&s->forward, s->bias != NULL, s->options.relu, o->input[RESIDUAL] != NULL, error));
-    s->packed_bytes = s->forward.packed;
-    need(&o->worker_bytes, s->forward.scratch);
+    convolution_tail tail = {s->bias != NULL, s->relu, o->input[RESIDUAL] != NULL};
+    TRY(convolution_shards_create(&s->forward, &s->shape, CONVOLUTION_FORWARD, tail, error));
+    s->packed_bytes = s->forward.packed_bytes;
+    need(&o->worker_bytes, s->forward.worker_bytes);
     return CARINA_OK;
 }
 
 static carina_status prepare_forward_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    winograd_shape shape = {s->batch,   s->height, s->width,        s->channels,
-                            s->outputs, false,     s->options.relu, !o->owner->options.training};
+    winograd_shape shape = {s->shape.batch,   s->shape.height, s->shape.width, s->shape.channels,
+                            s->shape.outputs, false,           s->relu,        !o->owner->options.training};
     TRY(winograd_create(&s->minimal, &shape, error));
     s->packed_bytes = winograd_packed_bytes(s->minimal);
     need(&o->worker_bytes, winograd_worker_bytes(s->minimal));
@@ -247,16 +139,17 @@ static carina_status prepare_forward_tiles(op *o, carina_error *error) {
 
 static carina_status prepare_data_onednn(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    cut(s, &s->data, CONVOLUTION_BACKWARD_DATA, o->output->type, MAX_SHARDS);
-    TRY(create_primitives(&s->data, false, false, false, error));
-    s->data_packed_bytes = s->data.packed;
-    need(&o->worker_bytes, s->data.scratch);
+    convolution_tail none = {0};
+    TRY(convolution_shards_create(&s->data, &s->shape, CONVOLUTION_BACKWARD_DATA, none, error));
+    s->data_packed_bytes = s->data.packed_bytes;
+    need(&o->worker_bytes, s->data.worker_bytes);
     return CARINA_OK;
 }
 
 static carina_status prepare_data_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    winograd_shape shape = {s->batch, s->height, s->width, s->outputs, s->channels, true, false, false};
+    winograd_shape shape = {s->shape.batch, s->shape.height, s->shape.width, s->shape.outputs, s->shape.channels,
+                            true,           false,           false};
     TRY(winograd_create(&s->minimal_data, &shape, error));
     s->data_packed_bytes = winograd_packed_bytes(s->minimal_data);
     need(&o->worker_bytes, winograd_worker_bytes(s->minimal_data));
@@ -270,21 +163,19 @@ static carina_status prepare_data_tiles(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
-/* Scratch: per shard the packed gradient, then per shard the bias gradient, then one plain copy. */
 static carina_status prepare_weights_onednn(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    cut(s, &s->weights, CONVOLUTION_BACKWARD_WEIGHTS, o->output->type, o->input[WEIGHT]->count > 1 << 19 ? 4 : 8);
-    TRY(create_primitives(&s->weights, o->input[BIAS] != NULL, false, false, error));
-    uint64_t partial = s->weights.packed + (uint64_t)s->outputs * sizeof(float);
-    need(&o->scratch_bytes, (uint64_t)s->weights.shard_count * partial + plain_bytes(o));
-    need(&o->worker_bytes, s->weights.scratch);
+    convolution_tail tail = {.bias = o->input[BIAS] != NULL};
+    TRY(convolution_shards_create(&s->weights, &s->shape, CONVOLUTION_BACKWARD_WEIGHTS, tail, error));
+    need(&o->scratch_bytes, convolution_shards_sum_bytes(&s->weights));
+    need(&o->worker_bytes, s->weights.worker_bytes);
     return CARINA_OK;
 }
 
 static carina_status prepare_weights_winograd(op *o, carina_error *error) {
     convolution_state *s = o->state;
     (void)error;
-    need(&o->scratch_bytes, winograd_sum_bytes(s->minimal) + (uint64_t)s->outputs * sizeof(float));
+    need(&o->scratch_bytes, winograd_sum_bytes(s->minimal) + (uint64_t)s->shape.outputs * sizeof(float));
     need(&o->worker_bytes, winograd_gradient_worker_bytes(s->minimal));
     return CARINA_OK;
 }
@@ -292,18 +183,18 @@ static carina_status prepare_weights_winograd(op *o, carina_error *error) {
 static carina_status prepare_weights_tiles(op *o, carina_error *error) {
     convolution_state *s = o->state;
     (void)error;
-    linear_gradient_bias_only(&s->pointwise, o->output->type, s->batch * s->output_height * s->output_width,
-                              s->outputs);
+    linear_gradient_bias_only(&s->pointwise, o->output->type,
+                              s->shape.batch * s->shape.output_height * s->shape.output_width, s->shape.outputs);
     if (o->input[BIAS]) need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->pointwise));
-    need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->outputs * sizeof(float));
+    need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->shape.outputs * sizeof(float));
     need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
     return CARINA_OK;
 }
 
 static carina_status prepare_weights_product(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    TRY(linear_gradient_create(&s->pointwise, o->output->type, s->batch * s->height * s->width, s->channels, s->outputs,
-                               !s->folds_norm, error));
+    TRY(linear_gradient_create(&s->pointwise, o->output->type, s->shape.batch * s->shape.height * s->shape.width,
+                               s->shape.channels, s->shape.outputs, !s->folds_norm, error));
     need(&o->scratch_bytes, plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise));
     need(&o->worker_bytes, linear_gradient_worker_bytes(&s->pointwise));
     return CARINA_OK;
@@ -311,10 +202,7 @@ static carina_status prepare_weights_product(op *o, carina_error *error) {
 
 static carina_status prepare_weights_patches(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    patch_shape shape = {o->output->type,  s->batch,         s->height,         s->width,
-                         s->channels,      s->output_height, s->output_width,   s->outputs,
-                         s->kernel_height, s->kernel_width,  s->options.stride, s->options.padding};
-    TRY(patch_gradient_create(&s->stem, &shape, error));
+    TRY(patch_gradient_create(&s->stem, &s->shape, error));
     need(&o->scratch_bytes, patch_gradient_shared_bytes(&s->stem));
     need(&o->worker_bytes, patch_gradient_worker_bytes(&s->stem));
     return CARINA_OK;
@@ -331,8 +219,8 @@ static const float *folded_weights(op *o, float *buffer) {
     convolution_state *s = o->state;
     const float *weights = tensor_f32(o->input[WEIGHT]);
     if (!s->folds_norm) return weights;
-    int64_t row = o->input[WEIGHT]->count / s->outputs;
-    for (int64_t c = 0; c < s->outputs; c++)
+    int64_t row = o->input[WEIGHT]->count / s->shape.outputs;
+    for (int64_t c = 0; c < s->shape.outputs; c++)
         o->owner->kernels->scale(buffer + c * row, weights + c * row, norm_scale(&s->norm, c), row);
     return buffer;
 }
@@ -341,27 +229,12 @@ static void fold_bias(op *o) {
     convolution_state *s = o->state;
     if (!s->bias) return;
     if (o->input[BIAS]) {
-        memcpy(s->bias, tensor_f32(o->input[BIAS]), (size_t)s->outputs * sizeof *s->bias);
+        memcpy(s->bias, tensor_f32(o->input[BIAS]), (size_t)s->shape.outputs * sizeof *s->bias);
         return;
     }
-    for (int64_t c = 0; c < s->outputs; c++) {
+    for (int64_t c = 0; c < s->shape.outputs; c++) {
         s->bias[c] = s->norm.bias->value[c] - s->norm.running_mean->value[c] * norm_scale(&s->norm, c);
     }
-}
-
-/* The address of (picture, row) in a channels-last tensor. */
-static void *row_address(const void *values, tensor_type type, int64_t rows, int64_t row_values, int64_t picture,
-                         int64_t row) {
-    return (uint8_t *)(uintptr_t)values + (size_t)((picture * rows + row) * row_values) * type_bytes(type);
-}
-static void *x_address(const op *o, const void *values, const convolution_shard *shard) {
-    const convolution_state *s = o->state;
-    return row_address(values, o->output->type, s->height, s->width * s->channels, shard->picture, shard->x_row);
-}
-static void *y_address(const op *o, const void *values, const convolution_shard *shard) {
-    const convolution_state *s = o->state;
-    return row_address(values, o->output->type, s->output_height, s->output_width * s->outputs, shard->picture,
-                       shard->y_row);
 }
 
 static void save_signs(const op *o, int64_t begin, int64_t count) {
@@ -398,7 +271,7 @@ static void gate_shard(void *context, int index, int worker) {
     if (n <= 0) return;
     size_t bytes = type_bytes(o->output->type);
     uint8_t *g = (uint8_t *)op_output_gradient(o) + (size_t)r.begin * bytes;
-    if (s->options.relu) {
+    if (s->relu) {
         const uint8_t *bits = s->sign_saved ? (uint8_t *)o->saved[0].data + r.begin / 8 : NULL;
         const uint8_t *y = (const uint8_t *)tensor_values(o->output) + (size_t)r.begin * bytes;
         bool f32 = o->output->type == TENSOR_F32;
@@ -427,21 +300,13 @@ static const void *residual_values(const op *o) {
 
 static void pack_onednn(op *o, const float *plain, void *packed) {
     const convolution_state *s = o->state;
-    convolution_pack(s->forward.owned[0], plain, packed);
-}
-
-static void forward_shard(void *context, int index, int worker) {
-    op *o = context;
-    convolution_state *s = o->state;
-    const convolution_shard *shard = &s->forward.shards[index];
-    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard), packed_weights(o), s->bias,
-                    o->input[RESIDUAL] ? y_address(o, tensor_values(o->input[RESIDUAL]), shard) : NULL,
-                    y_address(o, tensor_values(o->output), shard), op_worker_scratch(o, worker));
+    convolution_shards_pack(&s->forward, plain, packed);
 }
 
 static void forward_onednn(op *o) {
     const convolution_state *s = o->state;
-    op_parallel(o, s->forward.shard_count, forward_shard, o);
+    convolution_shards_forward(&s->forward, o, tensor_values(o->input[X]), packed_weights(o), s->bias,
+                               residual_values(o), tensor_values(o->output));
 }
 
 static void pack_winograd(op *o, const float *plain, void *packed) {
@@ -463,27 +328,19 @@ static void pack_tiles(op *o, const float *plain, void *packed) {
 static void forward_tiles(op *o) {
     const convolution_state *s = o->state;
     tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), packed_weights(o), s->bias, residual_values(o),
-                             s->options.relu, tensor_values(o->output));
+                             s->relu, tensor_values(o->output));
 }
 
 /* ---- gradient by x: the packed weights lie in the op's scratch ---- */
 
 static void pack_data_onednn(op *o, const float *plain, void *packed) {
     const convolution_state *s = o->state;
-    convolution_pack(s->data.owned[0], plain, packed);
-}
-
-static void data_shard(void *context, int index, int worker) {
-    op *o = context;
-    convolution_state *s = o->state;
-    const convolution_shard *shard = &s->data.shards[index];
-    convolution_run(shard->primitive, x_address(o, op_input_gradient(o, X), shard), op_scratch(o), NULL, NULL,
-                    y_address(o, op_output_gradient(o), shard), op_worker_scratch(o, worker));
+    convolution_shards_pack(&s->data, plain, packed);
 }
 
 static void data_onednn(op *o) {
     const convolution_state *s = o->state;
-    op_parallel(o, s->data.shard_count, data_shard, o);
+    convolution_shards_data(&s->data, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
 }
 
 static void pack_data_winograd(op *o, const float *plain, void *packed) {
@@ -513,8 +370,8 @@ static void add_weight_gradient(op *o, float *plain) {
     convolution_state *s = o->state;
     const kernels *k = o->owner->kernels;
     float *dw = op_parameter_gradient(o, WEIGHT);
-    int64_t row = o->input[WEIGHT]->count / s->outputs;
-    for (int64_t c = 0; c < s->outputs; c++) {
+    int64_t row = o->input[WEIGHT]->count / s->shape.outputs;
+    for (int64_t c = 0; c < s->shape.outputs; c++) {
         if (s->folds_norm) k->scale(plain + c * row, plain + c * row, norm_scale(&s->norm, c), row);
         k->add_into(dw + c * row, plain + c * row, row);
     }
@@ -525,48 +382,15 @@ static float *norm_scales(op *o, uint64_t bytes) {
     convolution_state *s = o->state;
     if (!s->folds_norm) return NULL;
     float *scale = (float *)op_scratch(o) + bytes / sizeof *scale;
-    for (int64_t c = 0; c < s->outputs; c++) scale[c] = norm_scale(&s->norm, c);
+    for (int64_t c = 0; c < s->shape.outputs; c++) scale[c] = norm_scale(&s->norm, c);
     return scale;
-}
-
-static uint8_t *partial_weights(const op *o, int shard) {
-    return (uint8_t *)op_scratch(o) + (uint64_t)shard * ((const convolution_state *)o->state)->weights.packed;
-}
-static float *partial_bias(const op *o, int shard) {
-    const convolution_state *s = o->state;
-    return (float *)(void *)partial_weights(o, s->weights.shard_count) + (int64_t)shard * s->outputs;
-}
-
-static void weights_shard(void *context, int index, int worker) {
-    op *o = context;
-    convolution_state *s = o->state;
-    const convolution_shard *shard = &s->weights.shards[index];
-    convolution_run(shard->primitive, x_address(o, tensor_values(o->input[X]), shard), partial_weights(o, index),
-                    partial_bias(o, index), NULL, y_address(o, op_output_gradient(o), shard),
-                    op_worker_scratch(o, worker));
-}
-
-#define SUM_SHARDS 16
-static void sum_shard(void *context, int index, int worker) {
-    (void)worker;
-    op *o = context;
-    convolution_state *s = o->state;
-    range r = shard_range((int64_t)(s->weights.packed / sizeof(float)), SUM_SHARDS, index);
-    float *sum = (float *)(void *)partial_weights(o, 0) + r.begin;
-    for (int i = 1; i < s->weights.shard_count; i++)
-        o->owner->kernels->add_into(sum, (const float *)(const void *)partial_weights(o, i) + r.begin, r.end - r.begin);
 }
 
 static void weights_onednn(op *o) {
     convolution_state *s = o->state;
-    op_parallel(o, s->weights.shard_count, weights_shard, o);
-    if (s->weights.shard_count > 1) op_parallel(o, SUM_SHARDS, sum_shard, o);
-    float *plain = partial_bias(o, s->weights.shard_count);
-    convolution_unpack(s->weights.owned[0], partial_weights(o, 0), plain);
-    add_weight_gradient(o, plain);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
-    for (int i = 0; dbias && i < s->weights.shard_count; i++)
-        for (int64_t c = 0; c < s->outputs; c++) dbias[c] += partial_bias(o, i)[c];
+    add_weight_gradient(o, convolution_shards_weights(&s->weights, o, tensor_values(o->input[X]), op_output_gradient(o),
+                                                      op_scratch(o), dbias));
 }
 
 /* A 1x1 convolution is a linear layer on pixels. */
@@ -631,8 +455,9 @@ static const convolution_way weights_ways[WAY_COUNT] = {
 static carina_status prepare_bias(op *o, carina_error *error) {
     convolution_state *s = o->state;
     if (!o->input[BIAS] && !s->folds_norm) return CARINA_OK;
-    s->bias = calloc((size_t)s->outputs, sizeof *s->bias);
-    return s->bias ? CARINA_OK : error_memory(error, "folded bias", (unsigned long long)s->outputs * sizeof *s->bias);
+    s->bias = calloc((size_t)s->shape.outputs, sizeof *s->bias);
+    return s->bias ? CARINA_OK
+                   : error_memory(error, "folded bias", (unsigned long long)s->shape.outputs * sizeof *s->bias);
 }
 
 /* The sign of y is needed. If y is kept anyway, it serves; else one bit a value is kept instead. */
@@ -662,7 +487,7 @@ static carina_status convolution_prepare(op *o, carina_error *error) {
         need(&o->scratch_bytes, s->data_packed_bytes + plain_bytes(o));
     }
     if (s->weights_way) TRY(weights_ways[s->weights_way].prepare(o, error));
-    if (o->backward_active && s->options.relu) prepare_signs(o);
+    if (o->backward_active && s->relu) prepare_signs(o);
     return CARINA_OK;
 }
 
@@ -726,13 +551,21 @@ tensor *op_convolution(graph *g, tensor *x, tensor *weight, tensor *bias, tensor
     if (!o) return NULL;
     o->takes_over = RESIDUAL;
     convolution_state *s = o->state;
-    s->options = *options;
-    s->options.frozen_norm = NULL;
+    s->relu = options->relu;
     s->folds_norm = options->frozen_norm != NULL;
     if (s->folds_norm) s->norm = *options->frozen_norm;
-    s->batch = x->size[0], s->height = x->size[1], s->width = x->size[2], s->channels = x->size[3];
-    s->output_height = height, s->output_width = width, s->outputs = weight->size[0];
-    s->kernel_height = weight->size[2], s->kernel_width = weight->size[3];
+    s->shape = (convolution_geometry){.type = x->type,
+                                      .batch = x->size[0],
+                                      .height = x->size[1],
+                                      .width = x->size[2],
+                                      .channels = x->size[3],
+                                      .output_height = height,
+                                      .output_width = width,
+                                      .outputs = weight->size[0],
+                                      .kernel_height = weight->size[2],
+                                      .kernel_width = weight->size[3],
+                                      .stride = options->stride,
+                                      .padding = options->padding};
     o->backward_reads = weight->needs_gradient ? READS_INPUT(X) : 0;
     return o->output;
 }

@@ -11,7 +11,7 @@ bool patch_gradient_suits(int64_t channels, int64_t outputs) { return channels <
 static int64_t all_rows(const patch_gradient *g) { return g->shape.batch * g->shape.output_height; }
 
 static carina_status create_product(product **out, const patch_gradient *g, int64_t rows, carina_error *error) {
-    const patch_shape *s = &g->shape;
+    const convolution_geometry *s = &g->shape;
     product_shape p = {.m = s->outputs,
                        .n = g->patch,
                        .k = rows * s->output_width,
@@ -27,7 +27,7 @@ static carina_status create_product(product **out, const patch_gradient *g, int6
     return product_create(out, &p, NULL, error);
 }
 
-carina_status patch_gradient_create(patch_gradient *out, const patch_shape *shape, carina_error *error) {
+carina_status patch_gradient_create(patch_gradient *out, const convolution_geometry *shape, carina_error *error) {
     *out = (patch_gradient){.shape = *shape, .patch = shape->channels * shape->kernel_height * shape->kernel_width};
     int64_t rows = all_rows(out);
     out->shards = (int)min_i64(rows, MAX_SHARDS);
@@ -64,7 +64,7 @@ uint64_t patch_gradient_shared_bytes(const patch_gradient *g) {
 
 /* One row of a patch, for every pixel of one output row: values (c, i, j) for j = 0 .. kw - 1 and all c. */
 static void write_patch_row(const patch_gradient *g, const uint8_t *x_row, int64_t i, uint8_t *patches) {
-    const patch_shape *s = &g->shape;
+    const convolution_geometry *s = &g->shape;
     size_t bytes = type_bytes(s->type);
     for (int64_t column = 0; column < s->output_width; column++) {
         int64_t first = column * s->stride - s->padding;
@@ -87,7 +87,7 @@ static void write_patch_row(const patch_gradient *g, const uint8_t *x_row, int64
 }
 
 static void write_patches(const patch_gradient *g, const uint8_t *x, int64_t first, int64_t rows, uint8_t *patches) {
-    const patch_shape *s = &g->shape;
+    const convolution_geometry *s = &g->shape;
     size_t bytes = type_bytes(s->type);
     for (int64_t row = first; row < first + rows; row++) {
         int64_t picture = row / s->output_height, top = row % s->output_height * s->stride - s->padding;

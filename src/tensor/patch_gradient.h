@@ -4,18 +4,12 @@
 #ifndef TENSOR_PATCH_GRADIENT_H
 #define TENSOR_PATCH_GRADIENT_H
 
+#include "tensor/convolution_geometry.h"
 #include "tensor/dnnl.h"
 #include "tensor/graph_internal.h"
 
-typedef struct patch_shape {
-    tensor_type type;                             /* of x and dy */
-    int64_t batch, height, width, channels;       /* x [B, H, W, C] */
-    int64_t output_height, output_width, outputs; /* dy [B, H', W', O] */
-    int64_t kernel_height, kernel_width, stride, padding;
-} patch_shape;
-
 typedef struct patch_gradient {
-    patch_shape shape;
+    convolution_geometry shape;
     int64_t patch;      /* C kh kw, the values of one patch, in the order of the weights' axes */
     int64_t chunk_rows; /* rows of dy per product */
     int shards;
@@ -24,7 +18,7 @@ typedef struct patch_gradient {
 } patch_gradient;
 
 bool patch_gradient_suits(int64_t channels, int64_t outputs);
-carina_status patch_gradient_create(patch_gradient *out, const patch_shape *shape, carina_error *error);
+carina_status patch_gradient_create(patch_gradient *out, const convolution_geometry *shape, carina_error *error);
 void patch_gradient_free(patch_gradient *g);
 uint64_t patch_gradient_worker_bytes(const patch_gradient *g);
 uint64_t patch_gradient_shared_bytes(const patch_gradient *g); /* the shards' sums, at the op's scratch */
