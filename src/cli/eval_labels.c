@@ -192,8 +192,9 @@ static int run_labels(const void *values, int count, char *const *words) {
     const label_values *v = values;
     int usage = check_words("eval labels", v, count, words);
     if (usage != COMMAND_OK) return usage;
-    if (v->from && (count || v->predictions))
-        return command_usage("eval labels: --from reads a file alone: no TYPE=PATH, no --predictions");
+    if (v->from && (count || v->predictions || v->model || v->images))
+        return command_usage(
+            "eval labels: --from reads a file alone: no TYPE=PATH, --predictions, --model or --images");
     if (!v->from && count < 1) return command_usage("eval labels: needs TYPE=PATH, or --from FILE");
     if (v->predictions && count > 1) return command_usage("eval labels: --predictions keeps those of one TYPE=PATH");
     progress_catch_interrupts();

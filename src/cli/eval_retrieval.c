@@ -269,9 +269,10 @@ static int run_command(const void *values, int count, char *const *words) {
     carina_error error = {0};
     progress_catch_interrupts();
     if (v->from) {
-        if (count || v->database || v->predictions)
+        if (count || v->database || v->predictions || v->model || v->images)
             return command_usage(
-                "eval retrieval: --from reads a file alone: no TYPE=PATH, --database or --predictions");
+                "eval retrieval: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model or "
+                "--images");
         carina_status status = check_outputs(v, 0, words, &error);
         if (status == CARINA_OK) status = evaluate_file(v, &error);
         return status == CARINA_OK ? COMMAND_OK : command_fail(&error);

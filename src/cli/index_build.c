@@ -294,6 +294,10 @@ static int run_build(const void *values, int count, char *const *words) {
     if (!v->embeddings != !v->sentences || !v->text_encoder == !v->embeddings)
         return command_usage(
             "index build: either --text-encoder DIR, or --embeddings FILE.npy with --sentences FILE.txt");
+    if (v->embeddings && v->projector)
+        return command_usage("index build: --projector is for --text-encoder; --embeddings are projected already");
+    if (v->text_encoder && v->encoder_name)
+        return command_usage("index build: --encoder-name is for --embeddings; --text-encoder tells its own");
     progress_catch_interrupts();
     return build(count, words, v, &error) == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }

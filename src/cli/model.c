@@ -132,8 +132,13 @@ typedef struct import_values {
     int dtype;
 } import_values;
 
-static const import_values import_defaults = {
-    .atlas = "anatomix36", .image_size = 1024, .heads = 4, .feature_heads = 2};
+static const import_values import_defaults = {0}; /* 0: not given */
+
+/* What the published model has, for what a foreign checkpoint does not tell. */
+#define FOREIGN_ATLAS         "anatomix36"
+#define FOREIGN_IMAGE_SIZE    1024
+#define FOREIGN_HEADS         4
+#define FOREIGN_FEATURE_HEADS 2
 
 static const option import_options[] = {
     {"out", 'o', OPTION_FILE, "FILE", "model file to write (required)", offsetof(import_values, out), 0, 0},
@@ -159,18 +164,33 @@ static bool is_carina_model(const char *path) {
     return ours;
 }
 
+/* A model file of Carina knows its regions and shape: options that would be passed over are refused. */
+static carina_status load_own(model_file *out, const char *path, const import_values *v, carina_error *error) {
+    const char *given = v->atlas           ? "atlas"
+                        : v->image_size    ? "image-size"
+                        : v->heads         ? "heads"
+                        : v->feature_heads ? "feature-heads"
+                                           : NULL;
+    if (given)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "%s: a model file of Carina, which has its own; --%s is for foreign checkpoints", path, given);
+    return model_file_load(out, path, error);
+}
+
 static carina_status load_foreign(model_file *out, const char *path, const import_values *v, carina_error *error) {
-    const atlas *regions = atlas_builtin(v->atlas);
+    const char *region_set = v->atlas ? v->atlas : FOREIGN_ATLAS;
+    const atlas *regions = atlas_builtin(region_set);
     atlas *loaded = NULL;
     apm_config config = {0};
     tensor_file weights = {0};
-    apm_infer_options infer = {.heads = (int)v->heads,
-                               .feature_heads = (int)v->feature_heads,
+    int size = v->image_size ? (int)v->image_size : FOREIGN_IMAGE_SIZE;
+    apm_infer_options infer = {.heads = v->heads ? (int)v->heads : FOREIGN_HEADS,
+                               .feature_heads = v->feature_heads ? (int)v->feature_heads : FOREIGN_FEATURE_HEADS,
                                .norm = RESNET_FROZEN,
-                               .image_height = (int)v->image_size,
-                               .image_width = (int)v->image_size};
+                               .image_height = size,
+                               .image_width = size};
     carina_status status = tensor_read(&weights, path, error);
-    if (status == CARINA_OK && !regions) status = atlas_load(&loaded, v->atlas, error);
+    if (status == CARINA_OK && !regions) status = atlas_load(&loaded, region_set, error);
     if (loaded) regions = loaded;
     if (status == CARINA_OK) status = apm_infer_config(&config, &weights, path, &infer, error);
     if (status == CARINA_OK &&
@@ -213,7 +233,7 @@ static carina_status import(const char *path, const import_values *v, carina_err
     uint64_t size;
     carina_status status = v->card ? file_read(v->card, 1 << 20, &card, &size, error) : CARINA_OK;
     if (status == CARINA_OK)
-        status = is_carina_model(path) ? model_file_load(&m, path, error) : load_foreign(&m, path, v, error);
+        status = is_carina_model(path) ? load_own(&m, path, v, error) : load_foreign(&m, path, v, error);
     model_file_note *notes = calloc((size_t)m.note_count + 2, sizeof *notes);
     if (status == CARINA_OK && !notes) status = error_memory(error, path, m.note_count * sizeof *notes);
     if (status == CARINA_OK) {

@@ -152,6 +152,7 @@ static int run_encode(const void *values, int count, char *const *arguments) {
     if (!v->model) return command_usage("text encode: --model is required");
     if (!v->out && !v->json) return command_usage("text encode: where to? --out FILE or --json");
     if (v->pooled && v->projected) return command_usage("text encode: --pooled or --projected, not both");
+    if (v->projector && !v->projected) return command_usage("text encode: --projector is for --projected");
     encode_run *r = calloc(1, sizeof *r);
     carina_error error = {0};
     if (!r) return error_memory(&error, "sentences", sizeof *r), command_fail(&error);

@@ -134,7 +134,8 @@ const command command_train = {
         "\n"
         "KEY=VALUE changes a key of the configuration, for example training.steps=500. Ctrl-C saves and stops;\n"
         "--resume continues, to the same numbers as if nothing had happened. Keys that are something else than in the\n"
-        "checkpoint are named; those that decide on the network, its regions and the batches must not be. Two processes\n"
+        "checkpoint are named; those that decide on the network, its regions and the batches must not be. Two "
+        "processes\n"
         "never share a folder.\n"
         "data.monitor is measured and logged, but never used to choose a model.\n",
     .examples =

@@ -153,10 +153,11 @@ static carina_status not_found(const char *name, const model_folders *folders, c
     carina_error ignored;
     model_path_each(collect_name, &list, &ignored);
     const char *near = nearest_word(name, (const char *const *)list.names, list.count);
+    bool here = *name && file_exists(name); /* without a '/' it was not meant by its name alone */
     carina_status status =
-        error_set(error, CARINA_ERROR_IO,
-                  "no model '%s'%s%s%s in %s; name a file, or set CARINA_MODELS to the folder that has it", name,
-                  near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "", searched);
+        error_set(error, CARINA_ERROR_IO, "no model '%s'%s%s%s in %s; %s%s%s", name, near ? " (did you mean '" : "",
+                  near ? near : "", near ? "'?)" : "", searched, here ? "to name the one here write ./" : "name a file",
+                  here ? name : "", here ? "" : ", or set CARINA_MODELS to the folder that has it");
     while (list.count > 0) free(list.names[--list.count]);
     return status;
 }

@@ -53,6 +53,8 @@ expect 0 "^   1   1\.00000 .* $sentence\$" '' "$CARINA" index query bert.db -r '
 expect 1 - 'no tensor project_head.proj.0.weight' $make -o no.db --text-encoder "$bert" --projector tiny.safetensors chest_imagenome=set
 expect 2 - 'either --text-encoder DIR, or --embeddings' $make -o no.db --text-encoder "$bert" --embeddings vectors.npy --sentences sentences.txt chest_imagenome=set
 expect 2 - 'either --text-encoder DIR, or --embeddings' $make -o no.db --embeddings vectors.npy chest_imagenome=set
+expect 2 - '--projector is for --text-encoder' $make -o no.db --embeddings vectors.npy --sentences sentences.txt --projector x chest_imagenome=set
+expect 2 - '--encoder-name is for --embeddings' $make -o no.db --text-encoder "$bert" --encoder-name x chest_imagenome=set
 
 # ---- info and query
 expect 0 '^text encoder  imported-[0-9a-f]{16} vectors.npy$' '' "$CARINA" index info set.db
@@ -77,6 +79,7 @@ cmp -s kept.jsonl again.jsonl || fail "batch or threads change what is retrieved
 expect 1 - 'made with another model' env CARINA_MODELS="$ROOT/models" $eval -d bert.db chest_imagenome=set
 expect 2 - 'needs --database FILE' $eval chest_imagenome=set
 expect 2 - '--from reads a file alone' $eval --from kept.jsonl chest_imagenome=set
+expect 2 - '--from reads a file alone' $eval --from kept.jsonl -m ./tiny.safetensors
 expect 1 - 'set.db:1' $eval --from set.db
 head -n 1 kept.jsonl > none.jsonl
 expect 1 - 'no predictions in it' $eval --from none.jsonl

@@ -27,16 +27,18 @@ expect 0 '' '' $labels --split valid --predictions kept.jsonl $set
 expect 0 '' '' "$CARINA" eval labels --resamples 20 --from kept.jsonl --json kept.json
 cmp -s expect.out valid.txt || fail "kept predictions give other figures"
 cmp -s kept.json <(sed 's/"model": ".*"/"model": "tiny"/' valid.json) || fail "kept predictions give other JSON"
-expect 2 - '--from reads a file alone' $labels --from kept.jsonl $set
+expect 2 - '--from reads a file alone' $labels --from kept.jsonl
+expect 2 - '--from reads a file alone' "$CARINA" eval labels --from kept.jsonl $set
+kept="$CARINA eval labels"
 expect 2 - 'needs TYPE=PATH, or --from FILE' $labels
 expect 2 - 'keeps those of one TYPE=PATH' $labels --predictions both.jsonl $set $set
 head -n 1 kept.jsonl > none.jsonl
-expect 1 - 'none.jsonl: no predictions in it' $labels --from none.jsonl
+expect 1 - 'none.jsonl: no predictions in it' $kept --from none.jsonl
 (cat none.jsonl; sed -n 2p kept.jsonl | sed 's/"truths": \[[^,]*/"truths": [2/') > odd.jsonl
-expect 1 - 'odd.jsonl:2: truths: entry 0 is not 1, 0 or null' $labels --from odd.jsonl
+expect 1 - 'odd.jsonl:2: truths: entry 0 is not 1, 0 or null' $kept --from odd.jsonl
 (cat none.jsonl; sed -n 2p kept.jsonl | sed 's/"logits": \[[^,]*,/"logits": [/') > odd.jsonl
-expect 1 - 'odd.jsonl:2: logits: ' $labels --from odd.jsonl
-expect 1 - 'valid.json:1:1: not valid JSON' $labels --from valid.json
+expect 1 - 'odd.jsonl:2: logits: ' $kept --from odd.jsonl
+expect 1 - 'valid.json:1:1: not valid JSON' $kept --from valid.json
 
 # What the table counts is what the CSV says: 1 positive, blank and 0 negative, -1 left out unless wanted.
 column=$(head -n 1 set/mimic-cxr-2.0.0-chexpert.csv | tr ',' '\n' | grep -n '^Pleural Effusion$' | cut -d: -f1)

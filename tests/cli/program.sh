@@ -74,6 +74,16 @@ grep -q "^  twin  *$work/one/twin.safetensors" doctor.txt || fail "doctor shows 
 [ "$(grep '^  searched:' doctor.txt | grep -o '[^ ]*models' | grep -c -e "^models\$" -e "^$work/models\$")" -eq 1 ] ||
     fail "one folder is searched twice: $(grep searched doctor.txt)"
 
+# A file that is no model's name is named as a path; what a model file knows itself is not taken from the command line.
+cp models/twin.safetensors plain
+expect 1 - "no model 'plain' in .*; to name the one here write ./plain\$" "$CARINA" model info plain
+expect 0 '^regions ' '' "$CARINA" model info ./plain
+for given in --atlas=nowhere --heads=4 --image-size=64 --feature-heads=1; do
+    expect 1 - "plain: a model file of Carina, which has its own; ${given%=*} is for foreign checkpoints" "$CARINA" model import plain -o new.safetensors $given
+done
+[ ! -e new.safetensors ] || fail "a refused import left a model"
+expect 2 - '--projector is for --projected' "$CARINA" text encode -m nowhere --json --projector x
+
 # A full disk is noticed.
 if [ -w /dev/full ]; then
     "$CARINA" help > /dev/full 2> full.txt && fail "writing to a full disk went unnoticed"

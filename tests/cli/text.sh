@@ -35,7 +35,7 @@ expect 2 - 'where to' "$CARINA" text encode -m "$model"
 expect 2 - 'not both' "$CARINA" text encode -m "$model" --json --pooled --projected
 expect 1 - 'vocab.txt' "$CARINA" text tokenize -m "$work"
 expect 1 - 'config.json' "$CARINA" text encode -m "$ROOT/tests/data/text" --json
-expect 1 - 'no tensor project_head.proj.0.weight' "$CARINA" text encode -m "$model" --json --projector "$ROOT/tests/data/apm/frozen_resnet50/weights.safetensors"
+expect 1 - 'no tensor project_head.proj.0.weight' "$CARINA" text encode -m "$model" --json --projected --projector "$ROOT/tests/data/apm/frozen_resnet50/weights.safetensors"
 mkdir cut && cp "$model"/{config.json,vocab.txt} cut && head -c 20000 "$model/model.safetensors" >cut/model.safetensors
 expect 1 - 'cut/model.safetensors' "$CARINA" text encode -m cut --json
 head -c 2000000 /dev/zero >zeros
