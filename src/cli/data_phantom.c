@@ -74,9 +74,36 @@ static bool parse_split(const char *text, double split[3]) {
     return split[0] + split[1] + split[2] > 0;
 }
 
+static carina_status exists_in(bool *out, const char *folder, const char *name, carina_error *error) {
+    char *path = path_join(folder, name);
+    if (!path) return error_memory(error, name, strlen(folder));
+    *out = file_exists(path);
+    free(path);
+    return CARINA_OK;
+}
+
+/* A phantom set says that it is one before it has anything else; the tables of a set of patients are not written over.
+ */
+static carina_status check_folder(const char *folder, carina_error *error) {
+    static const char *const tables[] = {"README", "mimic-cxr-2.0.0-split.csv", "mimic-cxr-2.0.0-metadata.csv",
+                                         "mimic-cxr-2.0.0-chexpert.csv", "silver_dataset/splits/train.csv"};
+    bool there = false;
+    TRY(file_check_folder(folder, error));
+    TRY(exists_in(&there, folder, "phantom.json", error));
+    for (size_t i = 0; !there && i < sizeof tables / sizeof *tables; i++) {
+        bool foreign = false;
+        TRY(exists_in(&foreign, folder, tables[i], error));
+        if (foreign)
+            return error_set(error, CARINA_ERROR_ARGUMENT,
+                             "%s: holds %s, but no phantom.json: no set of this command; choose another folder", folder,
+                             tables[i]);
+    }
+    return CARINA_OK;
+}
+
 static carina_status make_set(const data_phantom_values *v, phantom_writer_options *o, phantom_writer_result *result,
                               carina_error *error) {
-    TRY(file_check_folder(v->out, error));
+    TRY(check_folder(v->out, error));
     TRY(thread_pool_create(&o->pool, (int)v->threads, error));
     progress_catch_interrupts();
     o->progress = progress_start("phantoms", "films", 0, o->count);

@@ -127,7 +127,8 @@ static carina_status set_up(trainer *t, const char *folder, carina_error *error)
         !model_paths(&t->last_path, &t->last_weights, folder, "last", t->task->type))
         return error_memory(error, folder, 1024);
     TRY(check_start(t, error));
-    if (c->start && *c->start && t->task->type->load_weights(t->task, c->start, error) != CARINA_OK)
+    bool begins = !t->options->resume; /* a checkpoint has all weights, and `start` may be gone by then */
+    if (begins && c->start && *c->start && t->task->type->load_weights(t->task, c->start, error) != CARINA_OK)
         return error_prefix(error, "%s: start", c->path);
     optimizer_options settings = train_config_optimizer(c);
     TRY(optimizer_create(&t->optimizer, t->task->parameters, &settings, t->pool, error));

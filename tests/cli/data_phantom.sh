@@ -40,6 +40,13 @@ expect 1 '' 'seed: the folder holds a set with 8, wanted is 9; choose another fo
     --count 5 --seed 9 --size 96x128 --dicom
 echo '{"seed": ' > set/phantom.json
 expect 1 '' 'phantom.json' "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 --dicom
+# The tables of a set of patients are not written over.
+for table in mimic-cxr-2.0.0-split.csv silver_dataset/splits/train.csv README; do
+    mkdir -p "other/$(dirname $table)" && echo mine > "other/$table"
+    expect 1 - "other: holds $table, but no phantom.json" "$CARINA" data phantom --out other --count 1 --size 64
+    [ "$(cat "other/$table")" = mine ] && [ "$(find other -type f | wc -l)" -eq 1 ] || fail "a foreign set was written over"
+    rm -r other
+done
 : > file
 expect 1 '' 'file' "$CARINA" data phantom --out file --count 1 --size 64
 

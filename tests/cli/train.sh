@@ -43,6 +43,12 @@ for line in 'resumed with training.steps 21, was 20' 'resumed with optimizer.rat
     grep -q "^carina: $line" "$folder/err" && grep -q "Z $line" "$folder/runs/cut/log.txt" || fail "no '$line': $(cat "$folder/err")"
 done
 
+# What a run began with may be gone when it is resumed.
+cp "$folder/runs/smoke/best.safetensors" "$folder/start.safetensors"
+"$CARINA" train "$folder/runs/smoke/config.yaml" name=started start="$folder/start.safetensors" --quiet --stop-after 1 >/dev/null
+rm "$folder/start.safetensors"
+"$CARINA" train "$folder/runs/started/config.yaml" --quiet --resume --stop-after 1 >/dev/null || fail "not resumed without its start"
+
 # Keys without effect are refused where they are set, and are not in what a run writes.
 ! grep -qE 'vit_|tau' "$folder/runs/smoke/config.yaml" || fail "config.yaml has keys without effect"
 for word in model.vit_width=48 alignment.tau=0.5; do
