@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,20 @@ static carina_status get_real(const tensor_file *file, const char *path, const c
     return CARINA_OK;
 }
 
+/* Counts that no run can have would set the loader to a place in the data that never comes. */
+static carina_status check_state(const checkpoint_state *s, const char *path, carina_error *error) {
+    const char *key = s->step > CHECKPOINT_MAX_STEPS                    ? "step"
+                      : s->batch > s->step * CHECKPOINT_MAX_ACCUMULATED ? "batch"
+                      : s->skipped > s->step                            ? "skipped"
+                      : s->best_step > s->step                          ? "best_step"
+                      : !isfinite(s->best)                              ? "best"
+                      : !isfinite(s->seconds) || s->seconds < 0         ? "seconds"
+                                                                        : NULL;
+    if (!key) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: metadata %s: no run of %" PRIu64 " steps can have it", path, key,
+                     s->step);
+}
+
 static carina_status read_state(const tensor_file *file, const char *path, checkpoint_state *state,
                                 carina_error *error) {
     const char *format, *configuration;
@@ -148,6 +163,7 @@ static carina_status read_state(const tensor_file *file, const char *path, check
     TRY(get_whole(file, path, "best_step", &state->best_step, error));
     TRY(get_real(file, path, "best", &state->best, error));
     TRY(get_real(file, path, "seconds", &state->seconds, error));
+    TRY(check_state(state, path, error));
     state->configuration = strdup(configuration);
     return state->configuration ? CARINA_OK : error_memory(error, path, strlen(configuration) + 1);
 }

@@ -12,6 +12,9 @@
 
 #include "train/optimizer.h"
 
+#define CHECKPOINT_MAX_STEPS       UINT64_C(1000000000) /* of a run: the range of training.steps */
+#define CHECKPOINT_MAX_ACCUMULATED 4096                 /* batches of a step: that of training.accumulate */
+
 typedef struct checkpoint_state {
     uint64_t step;    /* optimizer steps done */
     uint64_t batch;   /* number of the next batch */
@@ -29,7 +32,7 @@ void checkpoint_state_free(checkpoint_state *state); /* the text */
 /* The optimizer must hold its own weights, not the average (optimizer_use_average). */
 carina_status checkpoint_save(const char *path, const optimizer *o, const checkpoint_state *state, carina_error *error);
 /* Fills weights, moments, average and *state. Every tensor is checked (there, shape, finite) before anything changes;
- * a mistake names the tensor. */
+ * a mistake names the tensor, or the number that no run can have. */
 carina_status checkpoint_load(const char *path, optimizer *o, checkpoint_state *state, carina_error *error);
 
 #endif

@@ -113,7 +113,8 @@ carina_status resume_check(resume_changes *out, const char *made, const train_co
                            carina_error *error) {
     yaml_tree *old, *present;
     *out = (resume_changes){0};
-    TRY(yaml_parse(&old, path, made, strlen(made), error));
+    if (yaml_parse(&old, "configuration", made, strlen(made), error) != CARINA_OK)
+        return error_prefix(error, "%s: metadata configuration", path);
     carina_status status = yaml_parse(&present, "configuration", now->text, strlen(now->text), error);
     if (status == CARINA_OK) {
         comparison c = {out, now, yaml_root(present), path, error};

@@ -448,6 +448,43 @@ static void changes_are_said(void **state) {
     free(log);
 }
 
+/* Numbers of a checkpoint that no run can have: its place in the data would never come. */
+static void impossible_checkpoints_are_refused(void **state) {
+    (void)state;
+    static char *const cases[][2] = {
+        {"step", "18446744073709551615"},
+        {"batch", "18446744073709551615"},
+        {"batch", "8193"},
+        {"skipped", "3"},
+        {"best_step", "3"},
+        {"best", "nan"},
+        {"best", "inf"},
+        {"seconds", "-1"},
+        {"configuration", "{{{"},
+    };
+    char path[600], expected[100];
+    trainer_result result;
+    tensor_file file;
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 2}, &result, "odd", NULL));
+    run_path(path, "odd", "checkpoint.safetensors");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(safetensors_read(&file, path, &error));
+        tensor_file_entry *entry = file.metadata;
+        while (strcmp(entry->key, cases[i][0]) != 0) entry++;
+        char *value = entry->value;
+        entry->value = cases[i][1];
+        assert_ok(safetensors_write(path, file.tensors, file.count, file.metadata, file.metadata_count, &error));
+        assert_int_equal(train_with((trainer_options){.threads = 1, .resume = true}, &result, "odd", NULL),
+                         CARINA_ERROR_FORMAT);
+        snprintf(expected, sizeof expected, "odd/checkpoint.safetensors: metadata %s: ", cases[i][0]);
+        if (!strstr(error.message, expected)) fail_msg("%s", error.message);
+        entry->value = value;
+        assert_ok(safetensors_write(path, file.tensors, file.count, file.metadata, file.metadata_count, &error));
+        tensor_file_free(&file);
+    }
+    assert_ok(train_with((trainer_options){.threads = 1, .resume = true, .stop_after = 1}, &result, "odd", NULL));
+}
+
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     trainer_result result;
@@ -593,6 +630,7 @@ int main(void) {
         cmocka_unit_test(configurations_that_make_no_run),
         cmocka_unit_test(keys_without_effect),
         cmocka_unit_test(changes_are_said),
+        cmocka_unit_test(impossible_checkpoints_are_refused),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(models_survive_their_file),
         cmocka_unit_test(weights_come_from_checkpoints_too),
