@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make default-model`: starts (or goes on with) the run that made the shipped model, in its two stages, and checks that
+# `make default-model`: starts (or goes on with) the run that made the shipped model, in its three stages, and checks that
 # its first losses are those of the committed run; tools/default_model.sh BUILD
 #   STEPS=50  stop after that many steps of the first stage (to check the start only)
 set -euo pipefail
@@ -31,4 +31,6 @@ paste -d ' ' "$record" "$run/first_losses.txt" | awk '
         printf "default_model: %d first losses, largest relative difference %.2g\n", count, worst
         exit worst > 0.02
     }'
-[ -n "${STEPS:-}" ] || stage configs/default-model.yaml runs/default-model
+[ -z "${STEPS:-}" ] || exit 0
+stage configs/default-model-fine.yaml runs/default-model-fine
+stage configs/default-model.yaml runs/default-model
