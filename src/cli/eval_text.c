@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "format/json_writer.h"
 #include "model/text_encoder.h"
+#include "pipeline/model_path.h"
 #include "train/text_task.h"
 
 typedef struct text_eval_values {
@@ -20,7 +21,7 @@ typedef struct text_eval_values {
 static const text_eval_values defaults = {0};
 
 static const option options[] = {
-    {"model", 'm', OPTION_FOLDER, "DIR", "text encoder that `carina train` wrote (required)",
+    {"model", 'm', OPTION_FOLDER, "NAME|DIR", "text encoder that `carina train` wrote (required)",
      offsetof(text_eval_values, model), 0, 0},
     {"triples", 0, OPTION_FILE, "FILE",
      "count how often, of a line's three sentences between tabs, the second is "
@@ -190,9 +191,11 @@ static carina_status evaluate(const text_eval_values *v, train_config *config, t
 }
 
 static int run(const void *values, int count, char *const *arguments) {
-    const text_eval_values *v = values;
+    text_eval_values found = *(const text_eval_values *)values;
+    const text_eval_values *v = &found;
     carina_error error = {0};
     train_config config;
+    char *folder;
     triples t = {0};
     if (!v->model) return command_usage("eval text: --model is wanted; see `carina eval text --help`");
     for (int i = 1; i < count; i++)
@@ -202,7 +205,10 @@ static int run(const void *values, int count, char *const *arguments) {
     if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
         return command_fail(&error);
     progress_catch_interrupts();
-    carina_status status = evaluate(v, &config, &t, &error);
+    carina_status status = model_path_find_encoder(&folder, v->model, &error);
+    found.model = folder;
+    if (status == CARINA_OK) status = evaluate(v, &config, &t, &error);
+    free(folder);
     free_triples(&t);
     train_config_free(&config);
     return status == CARINA_OK ? COMMAND_OK : command_fail(&error);

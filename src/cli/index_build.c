@@ -175,7 +175,11 @@ static carina_status open_embedder(sentence_embedder *out, const build_values *v
         return error_set(error, CARINA_ERROR_ARGUMENT,
                          "--projector %s: the model has the projector that it was trained with; leave --projector out",
                          v->projector);
-    return text_embedder_open(out, v->text_encoder, &options, model->projector, error);
+    char *folder;
+    TRY(model_path_find_encoder(&folder, v->text_encoder, error));
+    carina_status status = text_embedder_open(out, folder, &options, model->projector, error);
+    free(folder);
+    return status;
 }
 
 static void close_embedder(sentence_embedder *embedder, const build_values *v) {
@@ -335,7 +339,7 @@ static const option build_options[] = {
      offsetof(build_values, embeddings), 0, 0},
     {"sentences", 0, OPTION_FILE, "FILE.txt", "the sentences that were embedded, one a line",
      offsetof(build_values, sentences), 0, 0},
-    {"text-encoder", 0, OPTION_FOLDER, "DIR", "Hugging Face directory of a BERT that embeds the sentences",
+    {"text-encoder", 0, OPTION_FOLDER, "NAME|DIR", "Hugging Face directory of a BERT that embeds the sentences",
      offsetof(build_values, text_encoder), 0, 0},
     {"projector", 0, OPTION_FILE, "FILE", "take the text encoder's projector from FILE, such as an AnatomiX checkpoint",
      offsetof(build_values, projector), 0, 0},

@@ -11,6 +11,7 @@
 #include "format/json_writer.h"
 #include "format/npy.h"
 #include "model/text_encoder.h"
+#include "pipeline/model_path.h"
 
 typedef struct text_values {
     const char *model, *out, *projector;
@@ -24,8 +25,8 @@ static const text_values defaults = {.max_tokens = 512};
 /* ---- encode ---- */
 
 static const option encode_options[] = {
-    {"model", 'm', OPTION_FOLDER, "DIR", "Hugging Face directory of a BERT (required)", offsetof(text_values, model), 0,
-     0},
+    {"model", 'm', OPTION_FOLDER, "NAME|DIR", "Hugging Face directory of a BERT (required)",
+     offsetof(text_values, model), 0, 0},
     {"out", 'o', OPTION_FILE, "FILE", "write the vectors as .npy, [lines, width], f32", offsetof(text_values, out), 0,
      0},
     {"json", 0, OPTION_FLAG, NULL, "print one JSON object a line", offsetof(text_values, json), 0, 0},
@@ -127,7 +128,11 @@ static carina_status encode(encode_run *r, carina_error *error) {
                                           .type = v->dtype ? TENSOR_BF16 : TENSOR_F32,
                                           .max_tokens = (int)v->max_tokens,
                                           .projector = v->projector};
-    TRY(text_encoder_load(&r->encoder, v->model, &options, error));
+    char *folder;
+    TRY(model_path_find_encoder(&folder, v->model, error));
+    carina_status status = text_encoder_load(&r->encoder, folder, &options, error);
+    free(folder);
+    TRY(status);
     const bert_config *c = &r->encoder.model->config;
     if (v->projected && c->feature_size == 0)
         return error_set(error, CARINA_ERROR_MISMATCH,
@@ -193,7 +198,8 @@ const command command_text_encode = {
 /* ---- tokenize ---- */
 
 static const option tokenize_options[] = {
-    {"model", 'm', OPTION_FOLDER, "DIR", "directory with vocab.txt (required)", offsetof(text_values, model), 0, 0},
+    {"model", 'm', OPTION_FOLDER, "NAME|DIR", "directory with vocab.txt (required)", offsetof(text_values, model), 0,
+     0},
     {"json", 0, OPTION_FLAG, NULL, "print one JSON object a line", offsetof(text_values, json), 0, 0},
     {"max-tokens", 0, OPTION_INTEGER, "N", "longer lines are cut, [CLS] and [SEP] counted (default 512)",
      offsetof(text_values, max_tokens), 2, 4096},
@@ -242,9 +248,13 @@ static int run_tokenize(const void *values, int count, char *const *arguments) {
     if (!v->model) return command_usage("text tokenize: --model is required");
     wordpiece w;
     carina_error error = {0};
-    if (wordpiece_load(&w, v->model, &error) != CARINA_OK) return command_fail(&error);
+    char *folder;
+    carina_status status = model_path_find_encoder(&folder, v->model, &error);
+    if (status == CARINA_OK) status = wordpiece_load(&w, folder, &error);
+    free(folder);
+    if (status != CARINA_OK) return command_fail(&error);
     text_lines lines = {.stream = stdin};
-    carina_status status = tokenize(v, &lines, &w, &error);
+    status = tokenize(v, &lines, &w, &error);
     text_lines_free(&lines);
     wordpiece_free(&w);
     return status == CARINA_OK ? COMMAND_OK : command_fail(&error);

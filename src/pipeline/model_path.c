@@ -144,11 +144,16 @@ static void collect_name(void *context, const char *name, const char *path) {
     if (list->count < MAX_MODELS && (list->names[list->count] = strdup(name))) list->count++;
 }
 
-static carina_status not_found(const char *name, const model_folders *folders, carina_error *error) {
-    char searched[256] = "";
+static void list_searched(char out[256], const model_folders *folders) {
     size_t used = 0;
-    for (int i = 0; i < folders->count && used < sizeof searched; i++)
-        used += (size_t)snprintf(searched + used, sizeof searched - used, "%s%s", i ? ", " : "", folders->path[i]);
+    *out = 0;
+    for (int i = 0; i < folders->count && used < 256; i++)
+        used += (size_t)snprintf(out + used, 256 - used, "%s%s", i ? ", " : "", folders->path[i]);
+}
+
+static carina_status not_found(const char *name, const model_folders *folders, carina_error *error) {
+    char searched[256];
+    list_searched(searched, folders);
     name_list list = {.count = 0};
     carina_error ignored;
     model_path_each(collect_name, &list, &ignored);
@@ -186,4 +191,28 @@ carina_status model_path_find(char **out, const char *name, carina_error *error)
     carina_status status = *out ? CARINA_OK : not_found(name, &folders, error);
     model_folders_free(&folders);
     return status;
+}
+
+carina_status model_path_find_encoder(char **out, const char *name, carina_error *error) {
+    *out = NULL;
+    if (strchr(name, '/') || file_is_folder(name)) {
+        *out = strdup(name);
+        return *out ? CARINA_OK : error_memory(error, "the path of a text encoder", strlen(name));
+    }
+    model_folders folders;
+    char searched[256];
+    TRY(model_folders_list(&folders, error));
+    for (int i = 0; i < folders.count && !*out; i++) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s/%s/vocab.txt", folders.path[i], name) < PATH_MAX && file_exists(path))
+            *out = path_join(folders.path[i], name);
+    }
+    list_searched(searched, &folders);
+    model_folders_free(&folders);
+    if (*out) return CARINA_OK;
+    return error_set(
+        error, CARINA_ERROR_IO,
+        "no text encoder '%s' in %s; name a folder that has a vocab.txt, or set CARINA_MODELS to the folder "
+        "that it is in",
+        name, searched);
 }

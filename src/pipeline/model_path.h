@@ -8,6 +8,9 @@
  *   4. models beside the build folder, where the program runs from a source tree
  *   5. the folder that was configured for the installation
  * What holds a '/' or ends in .safetensors is a path and is not searched for.
+ *
+ * A text encoder is a folder (a Hugging Face BERT). Its name ("text-small") is looked for as the folder NAME with a
+ * vocab.txt in it, in the same folders; what holds a '/' or is a folder from here is taken as it is.
  */
 #ifndef PIPELINE_MODEL_PATH_H
 #define PIPELINE_MODEL_PATH_H
@@ -29,6 +32,9 @@ void model_folders_free(model_folders *folders);
 /* *out: the file's path, malloc'ed. NULL stands for MODEL_PATH_DEFAULT. When nothing is found the error names the
  * folders that were searched and the nearest name there is. */
 carina_status model_path_find(char **out, const char *name, carina_error *error);
+
+/* *out: the text encoder's folder, malloc'ed. */
+carina_status model_path_find_encoder(char **out, const char *name, carina_error *error);
 
 /* Every model of the folders, in order and by name within a folder. name and path are valid during the call only. */
 typedef void model_path_visit(void *context, const char *name, const char *path);

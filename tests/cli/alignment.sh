@@ -24,6 +24,7 @@ model=./runs/full/last.safetensors
 build="$CARINA index build -q -m $model -o set.db"
 expect 0 '^text_encoder_fingerprint  [0-9a-f]{16}$' '' "$CARINA" model info $model
 expect 0 'sentences of 36 regions' '' $build --text-encoder "$bert" chest_imagenome=films
+expect 0 'sentences of 36 regions' '' env CARINA_MODELS="$ROOT/tests/data" $build --text-encoder bert chest_imagenome=films
 expect 0 '^Recall@1 ' '' "$CARINA" eval retrieval -q --resamples 20 -m $model -d set.db --own-split-only --split valid chest_imagenome=films
 film=$(find films -name '*.jpg' | sort | head -n 1)
 expect 0 '"sentence": ".* (is healthy|shows .*)\."' '' "$CARINA" interpret --json --force -m $model -d set.db "$film"

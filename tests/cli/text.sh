@@ -29,6 +29,13 @@ printf 'a\0b \xff\xfe lung\n' | "$CARINA" text tokenize -m "$model" | grep -qE '
 yes lung | head -40 | tr '\n' ' ' >long.txt
 expect 0 '' 'warning: 1 of 1 lines were cut at 24 tokens' feed long.txt "$CARINA" text encode -m "$model" -o cut.npy
 
+# By name, as models are.
+export CARINA_MODELS="$ROOT/tests/data"
+"$CARINA" text encode -m bert -o named.npy <lines.txt 2>/dev/null && cmp one.npy named.npy || fail "an encoder by its name"
+[ "$("$CARINA" text tokenize -m bert <lines.txt)" = "$ids" ] || fail "words by their encoder's name"
+expect 1 - "no text encoder 'bertie' in $ROOT/tests/data, .*CARINA_MODELS" "$CARINA" text encode -m bertie --json
+unset CARINA_MODELS
+
 expect 2 - 'model is required' "$CARINA" text encode --json
 expect 2 - 'model is required' "$CARINA" text tokenize
 expect 2 - 'where to' "$CARINA" text encode -m "$model"

@@ -105,6 +105,18 @@ static void test_model_search(void **state) {
     assert_string_equal(path, "x.safetensors");
     free(path);
 
+    assert_int_equal(model_path_find_encoder(&path, "lung-b", &error), CARINA_ERROR_IO); /* no words in it */
+    assert_non_null(strstr(error.message, "no text encoder 'lung-b' in /nonexistent"));
+    assert_null(path);
+    snprintf(text, sizeof text, "%s/second/lung-b", folder);
+    make(text, "vocab.txt");
+    assert_int_equal(model_path_find_encoder(&path, "lung-b", &error), CARINA_OK);
+    assert_string_equal(path, text);
+    free(path);
+    assert_int_equal(model_path_find_encoder(&path, folder, &error), CARINA_OK); /* a path, whatever is in it */
+    assert_string_equal(path, folder);
+    free(path);
+
     assert_int_equal(model_path_find(&path, "lung-c", &error), CARINA_ERROR_IO);
     assert_non_null(strstr(error.message, "did you mean 'lung-a'?"));
     assert_non_null(strstr(error.message, "/nonexistent"));
