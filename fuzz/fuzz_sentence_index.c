@@ -1,4 +1,5 @@
-/* Any bytes as a sentence database: they are refused, or every sentence can be found and has an embedding of length 1. */
+/* Any bytes as a sentence database: they are refused, or every sentence can be found and has an embedding of length 1.
+ */
 #include <math.h>
 #include <stdlib.h>
 
