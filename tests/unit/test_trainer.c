@@ -532,14 +532,19 @@ static void models_survive_their_file(void **state) {
     model_file_free(&second);
 }
 
+/* The model that the full run left, by `last`. */
+static void load_last(model_file *last, char path[static 600]) {
+    run_path(path, "full", "last.safetensors");
+    assert_ok(model_file_load(last, path, &error));
+}
+
 /* The checkpoint's averaged weights are the model that `last` holds. */
 static void weights_come_from_checkpoints_too(void **state) {
     (void)state;
     char path[600];
     model_file last;
     apm *model;
-    run_path(path, "full", "last.safetensors");
-    assert_ok(model_file_load(&last, path, &error));
+    load_last(&last, path);
     assert_ok(apm_create(&model, &last.model->config, 99, &error));
     run_path(path, "full", "checkpoint.safetensors");
     assert_ok(model_file_load_weights(model, path, &error));
@@ -556,8 +561,7 @@ static void a_run_starts_without_an_optional_branch(void **state) {
     char path[600];
     model_file last;
     apm *model;
-    run_path(path, "full", "last.safetensors");
-    assert_ok(model_file_load(&last, path, &error));
+    load_last(&last, path);
     apm_config config = last.model->config;
     config.box_queries = true;
     assert_ok(apm_create(&model, &config, 99, &error));
