@@ -20,7 +20,8 @@ int nearest_distance(const char *a, const char *b) {
         for (int j = 1; j <= columns; j++) {
             int replace = lower(a[i - 1]) != lower(b[j - 1]);
             int best = smaller(smaller(table[i - 1][j] + 1, table[i][j - 1] + 1), table[i - 1][j - 1] + replace);
-            const bool swapped = i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]);
+            const bool swapped =
+                i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]);
             if (swapped) best = smaller(best, table[i - 2][j - 2] + 1);
             table[i][j] = best;
         }

@@ -100,6 +100,7 @@ static void create_head(apm *m, model_builder *b) {
     begin_with_a_middling_box(&m->box_layers[2]);
     if (c->box_queries) begin_without(&m->box_query);
     m->queries->decay = m->cls_token->decay = m->cls_position->decay = false; /* positions are not weights */
+    m->queries->matrices = m->cls_token->matrices = m->cls_position->matrices = 0;
 }
 
 static carina_status create_encoder(apm *m, model_builder *b, carina_error *error) {

@@ -93,7 +93,10 @@ static void create_all(bert *m, model_builder *b) {
     m->types = create_table(b, "token_type_embeddings", c->types, c->width);
     m->embedding_norm = layer_norm_create(b, "embeddings.LayerNorm", c->width);
     for (int i = 0; i < c->layers; i++) create_layer(&m->layers[i], b, c, i);
-    if (!b->failed) m->positions->decay = m->types->decay = false;
+    if (!b->failed) {
+        m->positions->decay = m->types->decay = false;
+        m->words->matrices = m->positions->matrices = m->types->matrices = 0;
+    }
     if (c->feature_size == 0) return;
     m->projector[0] = linear_create(b, "project_head.proj.0", c->width, c->projector_width);
     m->projector[1] = linear_create(b, "project_head.proj.2", c->projector_width, c->feature_size);

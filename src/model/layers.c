@@ -50,7 +50,10 @@ attention_layer attention_create(model_builder *b, const char *prefix, int64_t w
     snprintf(out, sizeof out, "%s.out_proj", prefix);
     layer.in_weight = layer_parameter(b, PARAMETER_WEIGHT, 2, (int64_t[]){rows, width}, "%s.in_proj_weight", prefix);
     layer.in_bias = layer_parameter(b, PARAMETER_WEIGHT, 1, &rows, "%s.in_proj_bias", prefix);
-    if (layer.in_weight) parameter_fill_xavier_uniform(layer.in_weight, b->random);
+    if (layer.in_weight) {
+        parameter_fill_xavier_uniform(layer.in_weight, b->random);
+        layer.in_weight->matrices = 3;
+    }
     layer.out = linear_create(b, out, width, width);
     return layer;
 }

@@ -133,7 +133,11 @@ carina_status vit_create(vit *out, model_builder *b, const char *prefix, const v
     if (!b->failed) fill_patch_kernel(out, b);
     if (b->failed) return error_set(error, CARINA_ERROR_MEMORY, "out of memory for the image encoder's parameters");
     out->cls_token->decay = false; /* not a weight: where a token starts */
-    if (out->registers) out->registers->decay = false;
+    out->cls_token->matrices = 0;
+    if (out->registers) {
+        out->registers->decay = false;
+        out->registers->matrices = 0;
+    }
     return CARINA_OK;
 }
 

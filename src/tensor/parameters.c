@@ -59,6 +59,7 @@ parameter *parameters_add(parameters *set, const char *name, parameter_kind kind
     p->count = (int64_t)count;
     p->trainable = kind == PARAMETER_WEIGHT;
     p->decay = kind == PARAMETER_WEIGHT && rank >= 2;
+    p->matrices = p->decay;
     set->items[set->count++] = p;
     return p;
 }

@@ -24,12 +24,14 @@ typedef struct parameter {
     parameter_kind kind;
     int rank;
     int64_t size[TENSOR_MAX_RANK];
-    int64_t count;    /* product of size */
-    float *value;     /* [count], owned by the set */
-    float *gradient;  /* [count], owned; NULL until parameters_allocate_gradients, and for what is not trained */
-    bool trainable;   /* false for buffers and frozen weights */
-    bool decay;       /* weight decay applies: matrices and kernels, not biases, norms or embeddings of position */
-    bool optional;    /* of a branch that adds nothing while it is zero: a run may start from a model without it */
+    int64_t count;   /* product of size */
+    float *value;    /* [count], owned by the set */
+    float *gradient; /* [count], owned; NULL until parameters_allocate_gradients, and for what is not trained */
+    bool trainable;  /* false for buffers and frozen weights */
+    bool decay;      /* weight decay applies: matrices and kernels, not biases, norms or embeddings of position */
+    int matrices;  /* stacked along its first axis: 1 for most; 3 for query, key and value; 0: no matrix but a table or
+                    * a vector */
+    bool optional; /* of a branch that adds nothing while it is zero: a run may start from a model without it */
     uint64_t version; /* changes with the values: copies packed for kernels are then stale */
     int group;        /* optimizer parameter group; 0 everything else, 1 backbone */
 } parameter;

@@ -8,11 +8,14 @@
 #include "format/yaml.h"
 #include "model/apm_schema.h"
 
-static bool has_vit(const train_config *c) { return c->model.encoder == APM_VIT; }
-static bool has_resnet(const train_config *c) { return c->model.encoder != APM_VIT; }
-static bool has_no_sentences(const train_config *c) { return !*c->alignment.text_encoder; }
+static bool locates(const train_config *c) { return c->task == TRAIN_CONFIG_LOCATE; }
+static bool has_vit(const train_config *c) { return locates(c) && c->model.encoder == APM_VIT; }
+static bool has_resnet(const train_config *c) { return locates(c) && c->model.encoder != APM_VIT; }
+static bool has_no_sentences(const train_config *c) { return locates(c) && !*c->alignment.text_encoder; }
+static bool has_no_muon(const train_config *c) { return c->optimizer_kind != OPTIMIZER_MUON; }
 
-/* The keys SECTION.BEGINNING* are idle when `idle` says so; what decides is `decider`, which never is. */
+/* The keys BEGINNING* are idle when `idle` says so; what decides is `decider`, which never is. They stand in `schema`,
+ * whose keys begin with SECTION. */
 typedef struct idle_rule {
     const char *section, *beginning, *decider;
     bool (*idle)(const train_config *c);
@@ -21,22 +24,21 @@ typedef struct idle_rule {
 } idle_rule;
 
 static const idle_rule rules[] = {
-    {"model", "resnet_", "model.encoder", has_vit, &apm_schema, "model.encoder is vit"},
-    {"model", "vit_", "model.encoder", has_resnet, &apm_schema, "model.encoder is not vit"},
-    {"alignment", "", "alignment.text_encoder", has_no_sentences, &alignment_settings_schema,
+    {"model.", "model.resnet_", "model.encoder", has_vit, &apm_schema, "model.encoder is vit"},
+    {"model.", "model.vit_", "model.encoder", has_resnet, &apm_schema, "model.encoder is not vit"},
+    {"", "optimizer.momentum", "optimizer.type", has_no_muon, &train_config_schema, "optimizer.type is not muon"},
+    {"alignment.", "alignment.", "alignment.text_encoder", has_no_sentences, &alignment_settings_schema,
      "without alignment.text_encoder there is no alignment"},
 };
 #define RULE_COUNT (sizeof rules / sizeof *rules)
 
 static bool applies(const idle_rule *rule, const train_config *c, const char *key) {
-    size_t section = strlen(rule->section);
-    return strncmp(key, rule->section, section) == 0 && key[section] == '.' &&
-           strncmp(key + section + 1, rule->beginning, strlen(rule->beginning)) == 0 &&
-           strcmp(key, rule->decider) != 0 && rule->idle(c);
+    return strncmp(key, rule->beginning, strlen(rule->beginning)) == 0 && strcmp(key, rule->decider) != 0 &&
+           rule->idle(c);
 }
 
 bool idle_keys_has(const train_config *c, const char *key) {
-    for (size_t i = 0; i < RULE_COUNT && c->task == TRAIN_CONFIG_LOCATE; i++)
+    for (size_t i = 0; i < RULE_COUNT; i++)
         if (applies(&rules[i], c, key)) return true;
     return false;
 }
@@ -80,7 +82,7 @@ static bool same_value(const char *a, const char *b) {
 static carina_status check_key(const idle_rule *rule, const config_field *field, const sources *from,
                                carina_error *error) {
     char key[128];
-    snprintf(key, sizeof key, "%s.%s", rule->section, field->key);
+    snprintf(key, sizeof key, "%s%s", rule->section, field->key);
     const char *word = word_value(from, key), *text = word ? word : file_value(from->file, key);
     if (!text || same_value(text, field->default_text)) return CARINA_OK;
     if (!word && word_value(from, rule->decider)) return CARINA_OK;
@@ -93,7 +95,7 @@ static carina_status check_rule(const idle_rule *rule, const train_config *c, co
     for (uint32_t i = 0; i < rule->schema->count; i++) {
         char key[128];
         const config_field *field = &rule->schema->fields[i];
-        snprintf(key, sizeof key, "%s.%s", rule->section, field->key);
+        snprintf(key, sizeof key, "%s%s", rule->section, field->key);
         if (applies(rule, c, key)) TRY(check_key(rule, field, from, error));
     }
     return CARINA_OK;
@@ -102,7 +104,6 @@ static carina_status check_rule(const idle_rule *rule, const train_config *c, co
 carina_status idle_keys_check(const train_config *c, const char *path, const char *const *words, int word_count,
                               carina_error *error) {
     yaml_tree *tree;
-    if (c->task != TRAIN_CONFIG_LOCATE) return CARINA_OK;
     TRY(yaml_read(&tree, path, error));
     const sources from = {path, yaml_root(tree), words, word_count};
     carina_status status = CARINA_OK;

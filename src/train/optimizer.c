@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/muon.h"
+
 #define PIECE_VALUES 32768
 
 /* Values [begin, end) of one parameter: a shard of the work, cut by shape alone. */
@@ -13,10 +15,16 @@ typedef struct optimizer_piece {
     int64_t begin, end;
 } optimizer_piece;
 
+const char *const optimizer_kind_names[] = {"adamw", "muon", NULL};
+
 optimizer_options optimizer_defaults(void) {
-    optimizer_options o = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    optimizer_options o = {.momentum = 0.95, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     for (int i = 0; i < OPTIMIZER_MAX_GROUPS; i++) o.groups[i] = (optimizer_group){1, 1e-4};
     return o;
+}
+
+static bool with_muon(const optimizer *o, const parameter *p) {
+    return o->options.kind == OPTIMIZER_MUON && muon_takes(p);
 }
 
 static float *zeroed(int64_t count) { return calloc((size_t)count, sizeof(float)); }
@@ -32,8 +40,8 @@ static carina_status make_buffers(optimizer *o, carina_error *error) {
         const parameter *p = o->set->items[i];
         if (p->trainable) {
             o->first[i] = zeroed(p->count);
-            o->second[i] = zeroed(p->count);
-            if (!o->first[i] || !o->second[i])
+            if (!with_muon(o, p)) o->second[i] = zeroed(p->count);
+            if (!o->first[i] || (!o->second[i] && !with_muon(o, p)))
                 return error_memory(error, p->name, (unsigned long long)p->count * 2 * sizeof(float));
         }
         if (o->average) {
@@ -75,6 +83,7 @@ carina_status optimizer_create(optimizer **out, parameters *set, const optimizer
     o->pool = pool;
     carina_status status = make_buffers(o, error);
     if (status == CARINA_OK) status = make_pieces(o, error);
+    if (status == CARINA_OK && options->kind == OPTIMIZER_MUON) status = muon_create(&o->muon, set, pool, error);
     if (status != CARINA_OK) {
         optimizer_free(o);
         return status;
@@ -93,6 +102,7 @@ void optimizer_free(optimizer *o) {
     free_list(o->first, o->set->count);
     free_list(o->second, o->set->count);
     free_list(o->average, o->set->count);
+    muon_free(o->muon);
     free(o->pieces);
     free(o->partial);
     free(o);
@@ -146,11 +156,26 @@ static void step_piece(void *context, int shard, int worker) {
     const optimizer_piece *piece = &c->o->pieces[shard];
     const parameter *p = c->o->set->items[piece->index];
     /* A group at rate 0 stands still: its moments would otherwise jump when it is released. */
-    if (p->trainable && p->gradient && c->o->options.groups[p->group].rate_factor > 0)
+    if (p->trainable && p->gradient && !with_muon(c->o, p) && c->o->options.groups[p->group].rate_factor > 0)
         update_values(c, p, c->o->first[piece->index], c->o->second[piece->index], piece->begin, piece->end);
     if (!c->o->average) return;
     float *average = c->o->average[piece->index], rest = 1 - c->average_decay;
     for (int64_t i = piece->begin; i < piece->end; i++) average[i] += rest * (p->value[i] - average[i]);
+}
+
+/* Whole matrices, before the pieces: the average follows what they become. */
+static void step_matrices(optimizer *o, const step_context *c) {
+    float rates[OPTIMIZER_MAX_GROUPS], decays[OPTIMIZER_MAX_GROUPS];
+    for (int i = 0; i < OPTIMIZER_MAX_GROUPS; i++) {
+        rates[i] = (float)(c->rate * o->options.groups[i].rate_factor);
+        decays[i] = (float)o->options.groups[i].weight_decay;
+    }
+    const muon_step step = {.momentum = o->first,
+                            .beta = (float)o->options.momentum,
+                            .gradient_scale = c->scale,
+                            .rate = rates,
+                            .decay = decays};
+    muon_run(o->muon, &step);
 }
 
 bool optimizer_step(optimizer *o, double rate, double *norm) {
@@ -165,6 +190,7 @@ bool optimizer_step(optimizer *o, double rate, double *norm) {
     context.correction1 = 1 - pow(o->options.beta1, t);
     context.correction2 = 1 - pow(o->options.beta2, t);
     context.average_decay = (float)(o->options.ema_decay < warm ? o->options.ema_decay : warm);
+    if (o->muon) step_matrices(o, &context);
     thread_pool_run(o->pool, o->piece_count, step_piece, &context);
     parameters_changed(o->set);
     return true;

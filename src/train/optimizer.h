@@ -1,4 +1,5 @@
-/* AdamW (Loshchilov and Hutter 2019) with parameter groups, gradient-norm clipping and an averaged copy of the weights.
+/* AdamW (Loshchilov and Hutter 2019), or Muon for matrices and AdamW for the rest (muon.h), with parameter groups,
+ * gradient-norm clipping and an averaged copy of the weights.
  *
  *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,  w = w - r (m' / (sqrt(v') + eps) + decay w)
  *
@@ -20,14 +21,20 @@ typedef struct optimizer_group {
     double weight_decay; /* applied where parameter.decay */
 } optimizer_group;
 
+typedef enum optimizer_kind { OPTIMIZER_ADAMW, OPTIMIZER_MUON } optimizer_kind;
+extern const char *const optimizer_kind_names[]; /* "adamw", "muon", NULL */
+
 typedef struct optimizer_options {
+    optimizer_kind kind;
+    double momentum; /* of Muon */
     double beta1, beta2, epsilon;
     double clip_norm; /* gradients are scaled down to this norm over all parameters; 0: never */
     double ema_decay; /* 0: no average */
     optimizer_group groups[OPTIMIZER_MAX_GROUPS]; /* by parameter.group */
 } optimizer_options;
 
-optimizer_options optimizer_defaults(void); /* 0.9, 0.999, 1e-8, no clipping, no average, factor 1, decay 1e-4 */
+optimizer_options optimizer_defaults(
+    void); /* AdamW; 0.95, 0.9, 0.999, 1e-8, no clipping, no average, factor 1, decay 1e-4 */
 
 typedef struct optimizer {
     optimizer_options options;
@@ -36,7 +43,8 @@ typedef struct optimizer {
     uint64_t step;     /* steps taken */
     bool averaged;     /* parameter values and average are exchanged just now */
     float **first;     /* [parameter] -> moment m [count]; NULL for what is not trainable */
-    float **second;    /* [parameter] -> moment v [count] */
+    float **second;    /* [parameter] -> moment v [count]; NULL for what Muon moves */
+    struct muon *muon; /* NULL with AdamW alone */
     float **average;   /* [parameter] -> [count]; NULL without EMA */
     double *partial;   /* one per piece */
     struct optimizer_piece *pieces;

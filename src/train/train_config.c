@@ -43,6 +43,9 @@ static const config_field fields[] = {
         CONFIG_NOT_HASHED),
     KEY(log_every, "training.log_every", "20", 1, 1e9, "steps averaged in one line of metrics.jsonl", 0),
 
+    CHOICE(optimizer_kind, "optimizer.type", "adamw", optimizer_kind_names,
+           "adamw, or muon for matrices and adamw for the rest", 0),
+    KEY(momentum, "optimizer.momentum", "0.95", 0, 0.99999, "muon: of the matrices' gradients", 0),
     KEY(rate, "optimizer.rate", "1e-4", 0, 10, "peak learning rate", 0),
     CHOICE(schedule_kind, "optimizer.schedule", "cosine", schedule_names, "how the rate falls after the warm-up", 0),
     KEY(warmup_steps, "optimizer.warmup_steps", "0", 0, 1e9, "of linear rise to the peak", 0),
@@ -57,7 +60,7 @@ static const config_field fields[] = {
     KEY(clip_norm, "optimizer.clip_norm", "0.1", 0, 1e6, "largest gradient norm; 0: any", 0),
     KEY(ema_decay, "optimizer.ema_decay", "0", 0, 0.999999, "of the averaged weights; 0: none", 0),
 };
-static const config_schema schema = {fields, sizeof fields / sizeof *fields};
+const config_schema train_config_schema = {fields, sizeof fields / sizeof *fields};
 
 static const config_field locate_fields[] = {
     KEY(start, "start", "", CONFIG_ANY, "model, checkpoint or .pth whose weights begin the run", 0),
@@ -114,7 +117,7 @@ const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS] = {"data.trai
 /* The parts that c->task has; returns their number. */
 static uint32_t list_parts(config_part parts[PART_COUNT], train_config *c) {
     uint32_t count = 0;
-    parts[count++] = (config_part){"", &schema, c};
+    parts[count++] = (config_part){"", &train_config_schema, c};
     if (c->task == TRAIN_CONFIG_TEXT) {
         parts[count++] = (config_part){"", &text_settings_schema, &c->text_task};
     } else {
@@ -373,7 +376,9 @@ schedule train_config_schedule(const train_config *c) {
 }
 
 optimizer_options train_config_optimizer(const train_config *c) {
-    optimizer_options o = {.beta1 = c->beta1,
+    optimizer_options o = {.kind = (optimizer_kind)c->optimizer_kind,
+                           .momentum = c->momentum,
+                           .beta1 = c->beta1,
                            .beta2 = c->beta2,
                            .epsilon = c->epsilon,
                            .clip_norm = c->clip_norm,

@@ -53,9 +53,9 @@ typedef struct train_config {
     augment_options augment;
 
     int64_t steps, warmup_steps, step_every;
-    int schedule_kind;
+    int schedule_kind, optimizer_kind;
     double rate, final_fraction, step_factor, backbone_factor, weight_decay;
-    double beta1, beta2, epsilon, clip_norm, ema_decay;
+    double momentum, beta1, beta2, epsilon, clip_norm, ema_decay;
 
     int64_t validate_every, save_every, log_every; /* steps; 0: only at the end */
     double save_seconds;                           /* and at least this often */
@@ -75,6 +75,8 @@ carina_status train_config_read(train_config *out, const char *path, const char 
                                 carina_error *error);
 void train_config_free(train_config *c);  /* accepts NULL and an empty one */
 void train_config_describe(FILE *stream); /* all keys, one a line */
+
+extern const config_schema train_config_schema; /* the keys of every task */
 
 /* false for a key that changes no result: names, folders, threads, how often is saved; and for an unknown one. */
 bool train_config_changes_results(const train_config *c, const char *key);

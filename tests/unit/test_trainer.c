@@ -145,6 +145,17 @@ static void stopped_and_resumed_is_the_same(void **state) {
     assert_same_checkpoints("full", "cut");
 }
 
+/* The same with Muon, whose matrices have one moment only. */
+static void muon_resumes_the_same(void **state) {
+    (void)state;
+    const char *muon = "optimizer.type=muon";
+    trainer_result result;
+    assert_ok(train_with((trainer_options){.threads = 2}, &result, "muon-full", muon));
+    assert_ok(train_with((trainer_options){.threads = 1, .stop_after = 4}, &result, "muon-cut", muon));
+    assert_ok(train_with((trainer_options){.threads = 2, .resume = true}, &result, "muon-cut", muon));
+    assert_same_checkpoints("muon-full", "muon-cut");
+}
+
 /* In a child: begins or resumes the run `name`, saving after every step. */
 static pid_t train_in_child(const char *name, bool resume, void (*prepare)(void)) {
     pid_t child = fork();
@@ -333,6 +344,7 @@ static void configurations_that_make_no_run(void **state) {
         {"model.encoder_weights=dinov3",
          "command line: model.encoder_weights: DINOv3's weights want model.encoder: vit"},
         {"model.vit_width=48", "command line: model.vit_width: has no effect: model.encoder is not vit; leave it out"},
+        {"optimizer.momentum=0.9", "command line: optimizer.momentum: has no effect: optimizer.type is not muon"},
         {"alignment.tau=0.5", "command line: alignment.tau: has no effect: without alignment.text_encoder there is"},
         {"model.resnet_width=0.07", "command line: model.resnet_width: 0.07 of 64 channels is no whole number"},
         {"model.encoder_layers=0", "command line: model.encoder_layers: must lie in 1 .. 12"},
@@ -428,6 +440,7 @@ static void changes_are_said(void **state) {
          "checkpoint.safetensors: made with training.batch_size: 4, which is 2 now; restore it"},
         {"model.dropout=0.2", "made with model.dropout: 0.1, which is 0.2 now"},
         {"model.heads=4", "made with model.heads: 2, which is 4 now"},
+        {"optimizer.type=muon", "made with optimizer.type: adamw, which is muon now"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         assert_int_equal(train_with(resume, &result, "said", refused[i][0]), CARINA_ERROR_MISMATCH);
@@ -624,6 +637,7 @@ int main(void) {
         cmocka_unit_test(the_loss_falls),
         cmocka_unit_test(one_thread_is_as_two),
         cmocka_unit_test(stopped_and_resumed_is_the_same),
+        cmocka_unit_test(muon_resumes_the_same),
         cmocka_unit_test(killed_at_any_moment),
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(two_runs_do_not_share_a_folder),
