@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make default-model`: starts (or goes on with) the run that made the shipped model, in its three stages, and checks that
+# `make default-model`: starts (or goes on with) the run that made the shipped model, in its four stages, and checks that
 # its first losses are those of the committed run; tools/default_model.sh BUILD
 #   STEPS=50  stop after that many steps of the first stage (to check the start only)
 set -euo pipefail
@@ -8,7 +8,7 @@ build=${1:-build}
 record=models/default-model-first-losses.txt
 
 # The training films are a function of seed and count: written once, continued when interrupted.
-"$build/carina" data phantom --out runs/phantoms --count 5000 --seed 1 --no-masks --split train=0.96,valid=0.04
+"$build/carina" data phantom --out runs/phantoms --count 10000 --seed 1 --no-masks --split train=0.96,valid=0.04
 
 stage() { # CONFIG RUN
     local resume=() limit=()
@@ -34,3 +34,12 @@ paste -d ' ' "$record" "$run/first_losses.txt" | awk '
 [ -z "${STEPS:-}" ] || exit 0
 stage configs/default-model-fine.yaml runs/default-model-fine
 stage configs/default-model.yaml runs/default-model
+stage configs/default-model-joint.yaml runs/default-model-joint
+
+# What is shipped: bf16 weights with their calibration, and the sentences that regions are matched with.
+out=runs/default-model-joint/apm-small
+"$build/carina" model import runs/default-model-joint/best.safetensors --dtype bf16 --out $out.plain.safetensors
+"$build/carina" eval calibrate --quiet --model $out.plain.safetensors --own-split-only --out $out.safetensors \
+    chest_imagenome=runs/phantoms
+"$build/carina" index build --quiet --model $out.safetensors --text-encoder models/text-small --own-split-only \
+    --out $out.sentences.sqlite chest_imagenome=runs/phantoms
