@@ -144,7 +144,7 @@ static void prepare(void *context, int place, int worker) {
 
 static carina_status count_film(run *r, const sample *s, const float *features, carina_error *error) {
     const atlas *regions = r->file.regions;
-    const char *patient = *s->patient ? s->patient : s->id;
+    const char *patient = sample_patient(s);
     bool any = false;
     for (int i = 0; i < regions->region_count; i++) {
         retrieval_answer answer;

@@ -12,6 +12,8 @@ void sample_clear(sample *s) {
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) s->labels[i] = NAN;
 }
 
+const char *sample_patient(const sample *s) { return *s->patient ? s->patient : s->id; }
+
 void sample_free(sample *s) {
     if (!s) return;
     image_free(&s->film);

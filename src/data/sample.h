@@ -31,6 +31,9 @@ typedef struct sample {
 void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age and equipment -1; owns nothing */
 void sample_free(sample *s);  /* frees film and sentences, and clears; accepts NULL */
 
+/* Whose film it is, for resampling by patient: of an unknown patient, the film's own id. */
+const char *sample_patient(const sample *s);
+
 /* A data set: opened once, read from any thread. */
 typedef struct dataset dataset;
 typedef struct dataset_class {

@@ -93,4 +93,11 @@ bool string_index_find(const string_index *index, const char *text, uint32_t *nu
     return true;
 }
 
+carina_status string_index_number(string_index *index, const char *text, uint32_t *number, const char **stored,
+                                  carina_error *error) {
+    *number = (uint32_t)index->count;
+    if (string_index_find(index, text, number)) return CARINA_OK;
+    return string_index_add(index, text, *number, stored, NULL, error);
+}
+
 uint64_t string_index_count(const string_index *index) { return index->count; }

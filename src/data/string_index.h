@@ -17,6 +17,11 @@ void string_index_free(string_index *index); /* accepts NULL */
 carina_status string_index_add(string_index *index, const char *text, uint32_t number, const char **stored, bool *added,
                                carina_error *error);
 
+/* The number of a text in the order of their coming: the one it has, or, for a new text, how many there were before it;
+ * *stored (may be NULL) is set for a new text only. */
+carina_status string_index_number(string_index *index, const char *text, uint32_t *number, const char **stored,
+                                  carina_error *error);
+
 /* False when the text is not there. */
 bool string_index_find(const string_index *index, const char *text, uint32_t *number);
 uint64_t string_index_count(const string_index *index);

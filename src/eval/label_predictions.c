@@ -8,11 +8,10 @@
 
 #include "base/file.h"
 #include "data/string_index.h"
-#include "format/json.h"
+#include "eval/prediction_lines.h"
 #include "format/json_writer.h"
 
-#define MAX_PREDICTION_BYTES (2ull << 30)
-#define FORMAT_NAME          "labels-1"
+#define FORMAT_NAME "labels-1"
 
 /* ---- writing ---- */
 
@@ -55,23 +54,17 @@ void label_put_film(FILE *out, const char *film, const char *patient, const floa
 
 /* ---- reading ---- */
 
-static carina_status keep_text(char **out, const json_document *line, const char *key, carina_error *error) {
-    const char *text;
-    TRY(json_get_text(line, json_root(line), key, &text, error));
-    *out = strdup(text);
-    return *out ? CARINA_OK : error_memory(error, json_name(line), strlen(text));
-}
+typedef struct label_reader {
+    label_predictions *out;
+    string_index *patients;
+} label_reader;
 
-static carina_status take_origin(label_predictions *p, const json_document *line, carina_error *error) {
-    const json_value *root = json_root(line);
-    const char *format, *note = json_text(json_find(root, "calibration"));
-    TRY(json_get_text(line, root, "carina", &format, error));
-    if (strcmp(format, FORMAT_NAME) != 0)
-        return json_fail(line, root, "carina", CARINA_ERROR_UNSUPPORTED, error, "\"%.40s\", this version reads %s",
-                         format, FORMAT_NAME);
-    TRY(keep_text(&p->model, line, "model", error));
-    TRY(keep_text(&p->model_fingerprint, line, "model_fingerprint", error));
-    TRY(keep_text(&p->set, line, "set", error));
+static carina_status take_origin(void *context, const json_document *line, carina_error *error) {
+    label_predictions *p = ((label_reader *)context)->out;
+    const char *note = json_text(json_find(json_root(line), "calibration"));
+    TRY(prediction_text(&p->model, line, "model", error));
+    TRY(prediction_text(&p->model_fingerprint, line, "model_fingerprint", error));
+    TRY(prediction_text(&p->set, line, "set", error));
     calibration_clear(&p->calibration, ATLAS_LABEL_COUNT);
     return note ? calibration_parse(&p->calibration, note, ATLAS_LABEL_COUNT, json_name(line), error) : CARINA_OK;
 }
@@ -94,9 +87,9 @@ static carina_status take_truths(float *out, const json_document *line, carina_e
     return CARINA_OK;
 }
 
-/* Line number film + 1 of the file. */
-static carina_status take_film(label_predictions *p, uint64_t film, string_index *patients, const json_document *line,
-                               carina_error *error) {
+static carina_status take_film(void *context, uint64_t film, const json_document *line, carina_error *error) {
+    label_reader *r = context;
+    label_predictions *p = r->out;
     const json_value *root = json_root(line);
     const char *name, *patient;
     double logits[ATLAS_LABEL_COUNT];
@@ -110,43 +103,21 @@ static carina_status take_film(label_predictions *p, uint64_t film, string_index
         p->table.logits[film * ATLAS_LABEL_COUNT + (uint64_t)k] = logit;
     }
     TRY(take_truths(p->table.truths + film * ATLAS_LABEL_COUNT, line, error));
-    uint32_t number = (uint32_t)string_index_count(patients);
-    if (!string_index_find(patients, patient, &number))
-        TRY(string_index_add(patients, patient, number, NULL, NULL, error));
-    p->table.patients[film] = number;
-    return CARINA_OK;
-}
-
-static carina_status read_lines(label_predictions *p, string_index *patients, const char *name, const char *text,
-                                uint64_t size, carina_error *error) {
-    uint64_t number = 0;
-    for (const char *at = text, *end = text + size; at < end; number++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        if (!stop) stop = end;
-        char place[512];
-        json_document *line;
-        snprintf(place, sizeof place, "%.480s:%" PRIu64, name, number + 1);
-        TRY(json_parse(&line, place, at, (uint64_t)(stop - at), NULL, error));
-        carina_status status = number ? take_film(p, number - 1, patients, line, error) : take_origin(p, line, error);
-        json_free(line);
-        TRY(status);
-        at = stop + 1;
-    }
-    p->table.patient_count = string_index_count(patients);
-    if (number > 1) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: no predictions in it", name);
+    return string_index_number(r->patients, patient, &p->table.patients[film], NULL, error);
 }
 
 carina_status label_predictions_parse(label_predictions *out, const char *name, const char *text, uint64_t size,
                                       carina_error *error) {
     uint64_t films = size && text[size - 1] != '\n'; /* and one for each line's end; the first line is none */
-    string_index *patients;
+    label_reader r = {.out = out};
+    const prediction_lines lines = {FORMAT_NAME, take_origin, take_film, &r};
     *out = (label_predictions){0};
     for (uint64_t i = 0; i < size; i++) films += text[i] == '\n';
     TRY(label_table_create(&out->table, films ? films - 1 : 0, ATLAS_LABEL_COUNT, error));
-    TRY(string_index_create(&patients, error));
-    carina_status status = read_lines(out, patients, name, text, size, error);
-    string_index_free(patients);
+    TRY(string_index_create(&r.patients, error));
+    carina_status status = prediction_lines_parse(&lines, name, text, size, error);
+    out->table.patient_count = string_index_count(r.patients);
+    string_index_free(r.patients);
     return status;
 }
 
@@ -154,7 +125,7 @@ carina_status label_predictions_read(label_predictions *out, const char *path, c
     uint8_t *text;
     uint64_t size;
     *out = (label_predictions){0};
-    TRY(file_read(path, MAX_PREDICTION_BYTES, &text, &size, error));
+    TRY(file_read(path, PREDICTION_MAX_BYTES, &text, &size, error));
     carina_status status = label_predictions_parse(out, path, (const char *)text, size, error);
     free(text);
     return status;

@@ -52,14 +52,6 @@ void retrieval_collector_free(retrieval_collector *c) {
     free(c);
 }
 
-/* The text's number, a new one for a new text; *stored (may be NULL) is the index's copy. */
-static carina_status number_of(string_index *index, const char *text, uint32_t *out, const char **stored,
-                               carina_error *error) {
-    *out = (uint32_t)string_index_count(index);
-    if (string_index_find(index, text, out)) return CARINA_OK;
-    return string_index_add(index, text, *out, stored, NULL, error);
-}
-
 static carina_status add_finding(retrieval_collector *c, retrieval_findings *out, const region_finding *f,
                                  carina_error *error) {
     char name[REGION_SENTENCE_MAX + 1];
@@ -68,7 +60,7 @@ static carina_status add_finding(retrieval_collector *c, retrieval_findings *out
     if (string_index_count(c->findings) == RETRIEVAL_MAX_FINDINGS && !string_index_find(c->findings, name, &number))
         return error_set(error, CARINA_ERROR_LIMIT, "sentences name more than %d findings", RETRIEVAL_MAX_FINDINGS);
     const char *stored = NULL;
-    TRY(number_of(c->findings, name, &number, &stored, error));
+    TRY(string_index_number(c->findings, name, &number, &stored, error));
     if (stored) c->finding_names[number] = stored;
     out->bits[number / 64] |= 1ull << (number % 64);
     return CARINA_OK;
@@ -145,12 +137,12 @@ carina_status retrieval_collector_add_ranked(retrieval_collector *c, const char 
     retrieval_item item;
     TRY(make_room(c, error));
     TRY(fill_item(c, &item, region, sentence, answer, error));
-    TRY(number_of(c->patients, patient, &item.patient, NULL, error));
+    TRY(string_index_number(c->patients, patient, &item.patient, NULL, error));
     size_t size = strlen(sentence) + 16;
     char *key = malloc(size); /* the same words about another region are another sentence */
     if (!key) return error_memory(error, "retrieval", size);
     snprintf(key, size, "%d %s", region, sentence);
-    carina_status status = number_of(c->sentences, key, &item.sentence, NULL, error);
+    carina_status status = string_index_number(c->sentences, key, &item.sentence, NULL, error);
     free(key);
     if (status == CARINA_OK) c->items[c->count++] = item;
     return status;

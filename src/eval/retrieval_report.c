@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "format/json.h"
+#include "eval/prediction_lines.h"
 
-#define MAX_PREDICTION_BYTES (2ull << 30)
-#define FORMAT_NAME          "retrieval-1"
+#define FORMAT_NAME "retrieval-1"
 
 static carina_status fill(retrieval_report *r, const retrieval_set *set, int resamples, uint64_t seed,
                           carina_error *error) {
@@ -196,12 +194,9 @@ typedef struct prediction_reader {
     uint64_t films;
 } prediction_reader;
 
-static carina_status take_origin(prediction_reader *p, const json_document *line, carina_error *error) {
-    const char *format, *set;
-    TRY(json_get_text(line, json_root(line), "carina", &format, error));
-    if (strcmp(format, FORMAT_NAME) != 0)
-        return json_fail(line, json_root(line), "carina", CARINA_ERROR_UNSUPPORTED, error,
-                         "\"%.40s\", this version reads %s", format, FORMAT_NAME);
+static carina_status take_origin(void *context, const json_document *line, carina_error *error) {
+    prediction_reader *p = context;
+    const char *set;
     TRY(json_get_text(line, json_root(line), "region_set", &set, error));
     p->regions = atlas_builtin(set);
     if (!p->regions)
@@ -210,7 +205,9 @@ static carina_status take_origin(prediction_reader *p, const json_document *line
     return retrieval_collector_create(&p->collector, NULL, p->regions, error);
 }
 
-static carina_status take_item(prediction_reader *p, const json_document *line, carina_error *error) {
+static carina_status take_item(void *context, uint64_t item, const json_document *line, carina_error *error) {
+    (void)item;
+    prediction_reader *p = context;
     const json_value *root = json_root(line);
     const char *film, *patient, *region, *sentence;
     int64_t rank;
@@ -228,34 +225,12 @@ static carina_status take_item(prediction_reader *p, const json_document *line, 
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", json_name(line));
 }
 
-static carina_status read_lines(prediction_reader *p, const char *path, const char *text, uint64_t size,
-                                carina_error *error) {
-    uint64_t number = 0;
-    for (const char *at = text, *end = text + size; at < end; number++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        if (!stop) stop = end;
-        char name[512];
-        json_document *line;
-        snprintf(name, sizeof name, "%.480s:%" PRIu64, path, number + 1);
-        TRY(json_parse(&line, name, at, (uint64_t)(stop - at), NULL, error));
-        carina_status status = number ? take_item(p, line, error) : take_origin(p, line, error);
-        json_free(line);
-        TRY(status);
-        at = stop + 1;
-    }
-    if (number > 1) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: no predictions in it", path);
-}
-
 carina_status retrieval_read_predictions(retrieval_collector **out, const atlas **regions, uint64_t *films,
                                          const char *path, carina_error *error) {
-    uint8_t *text;
-    uint64_t size;
     prediction_reader p = {0};
+    const prediction_lines lines = {FORMAT_NAME, take_origin, take_item, &p};
     *out = NULL;
-    TRY(file_read(path, MAX_PREDICTION_BYTES, &text, &size, error));
-    carina_status status = read_lines(&p, path, (const char *)text, size, error);
-    free(text);
+    carina_status status = prediction_lines_read(&lines, path, error);
     if (status != CARINA_OK) {
         retrieval_collector_free(p.collector);
         return status;

@@ -1,0 +1,54 @@
+/* Reading kept predictions line by line; see prediction_lines.h. */
+#include "eval/prediction_lines.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+
+static carina_status take_origin(const prediction_lines *r, const json_document *line, carina_error *error) {
+    const json_value *root = json_root(line);
+    const char *format;
+    TRY(json_get_text(line, root, "carina", &format, error));
+    if (strcmp(format, r->format) != 0)
+        return json_fail(line, root, "carina", CARINA_ERROR_UNSUPPORTED, error, "\"%.40s\", this version reads %s",
+                         format, r->format);
+    return r->take_origin(r->context, line, error);
+}
+
+carina_status prediction_lines_parse(const prediction_lines *r, const char *name, const char *text, uint64_t size,
+                                     carina_error *error) {
+    uint64_t number = 0;
+    for (const char *at = text, *end = text + size; at < end; number++) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end;
+        char place[512];
+        json_document *line;
+        snprintf(place, sizeof place, "%.480s:%" PRIu64, name, number + 1);
+        TRY(json_parse(&line, place, at, (uint64_t)(stop - at), NULL, error));
+        carina_status status = number ? r->take_item(r->context, number - 1, line, error) : take_origin(r, line, error);
+        json_free(line);
+        TRY(status);
+        at = stop + 1;
+    }
+    if (number > 1) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: no predictions in it", name);
+}
+
+carina_status prediction_lines_read(const prediction_lines *r, const char *path, carina_error *error) {
+    uint8_t *text;
+    uint64_t size;
+    TRY(file_read(path, PREDICTION_MAX_BYTES, &text, &size, error));
+    carina_status status = prediction_lines_parse(r, path, (const char *)text, size, error);
+    free(text);
+    return status;
+}
+
+carina_status prediction_text(char **out, const json_document *line, const char *key, carina_error *error) {
+    const char *text;
+    TRY(json_get_text(line, json_root(line), key, &text, error));
+    *out = strdup(text);
+    return *out ? CARINA_OK : error_memory(error, json_name(line), strlen(text));
+}
