@@ -72,6 +72,16 @@ static void set_id(sample *s, const char *file) {
     if (dot) *dot = 0;
 }
 
+/* The RSNA challenge's reading: null or nothing where the film was not among those read. */
+static carina_status read_opacity(sample *s, const json_document *document, const json_value *item,
+                                  carina_error *error) {
+    int64_t target;
+    if (!json_has(item, "rsna_target")) return CARINA_OK;
+    TRY(json_get_whole(document, item, "rsna_target", 0, 1, &target, error));
+    s->opacity = (int)target;
+    return CARINA_OK;
+}
+
 static carina_status read_annotation(sample *s, const json_document *document, const json_value *item,
                                      carina_error *error) {
     const char *file;
@@ -88,7 +98,7 @@ static carina_status read_annotation(sample *s, const json_document *document, c
     int64_t age;
     if (json_whole(json_find(item, "age"), &age) && age >= 0 && age <= 150) s->age = (int)age;
     fill_labels(s, json_find(item, "labels"));
-    return CARINA_OK;
+    return read_opacity(s, document, item, error);
 }
 
 /* A name that this region set does not have is left out; a box that is no box is an error: the file is ours. */

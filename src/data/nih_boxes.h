@@ -1,4 +1,5 @@
-/* Real films of NIH ChestX-ray14 as our own small selection holds them: annotations.json (labels, view, sex, age) and
+/* Real films of NIH ChestX-ray14 as our own small selection holds them: annotations.json (labels, view, sex, age,
+ * and whether radiologists of the RSNA 2018 challenge saw lung opacity) and
  * anatomy-boxes.json (boxes of some regions on some films, marked by eye, by Chest ImaGenome names).
  *
  * "nih_boxes" is the films that have boxes: for testing only, never for training. A box with an edge that was guessed

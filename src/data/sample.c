@@ -8,6 +8,7 @@
 void sample_clear(sample *s) {
     memset(s, 0, sizeof *s);
     s->age = -1;
+    s->opacity = -1;
     s->equipment = -1;
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) s->labels[i] = NAN;
 }

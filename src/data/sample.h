@@ -17,6 +17,7 @@ typedef struct sample {
     char view[8];      /* "PA", "AP" or "" */
     char sex;          /* 'M', 'F' or 0 */
     int age;           /* years, or -1 */
+    int opacity;       /* a radiologist's reading of the film for lung opacity: 1 seen, 0 not; -1 nobody read it */
     int equipment;     /* 1 lines, tubes, devices visible; 0 none; -1 unknown */
     int width, height; /* of the film's file, in pixels; 0 when only the annotation was asked for and it does not say */
     image film;        /* owned; empty when only the annotation was asked for */
@@ -28,7 +29,7 @@ typedef struct sample {
     float labels[ATLAS_LABEL_COUNT];    /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
 } sample;
 
-void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age and equipment -1; owns nothing */
+void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age, opacity, equipment -1; owns nothing */
 void sample_free(sample *s);  /* frees film and sentences, and clears; accepts NULL */
 
 /* Whose film it is, for resampling by patient: of an unknown patient, the film's own id. */

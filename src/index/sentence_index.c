@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/build.h"
+#include "base/fingerprint.h"
 #include "index/sentence_index_internal.h"
 
 #define ARENA_BLOCK (1u << 20)
@@ -281,6 +282,20 @@ void sentence_index_vector(const sentence_index *index, int region, uint64_t row
     const float *column =
         index->regions[region].matrix + row / SIMILARITY_BLOCK * SIMILARITY_BLOCK * width + row % SIMILARITY_BLOCK;
     for (uint64_t d = 0; d < width; d++) out[d] = column[d * SIMILARITY_BLOCK];
+}
+
+uint64_t sentence_index_fingerprint(const sentence_index *index) {
+    fingerprint f = fingerprint_start();
+    fingerprint_add_number(&f, (uint64_t)index->width);
+    for (int i = 0; i < index->region_count; i++) {
+        const sentence_region *r = &index->regions[i].shown;
+        uint64_t blocks = (r->count + SIMILARITY_BLOCK - 1) / SIMILARITY_BLOCK;
+        fingerprint_add_text(&f, r->name);
+        fingerprint_add_number(&f, r->count);
+        for (uint64_t row = 0; row < r->count; row++) fingerprint_add_text(&f, r->entries[row].text);
+        fingerprint_add(&f, r->blocks, blocks * SIMILARITY_BLOCK * (uint64_t)index->width * sizeof *r->blocks);
+    }
+    return fingerprint_value(&f);
 }
 
 int64_t sentence_index_find(const sentence_index *index, int region, const char *text) {

@@ -67,6 +67,8 @@ const sentence_region *sentence_index_region(const sentence_index *index, int re
 uint64_t sentence_index_total(const sentence_index *index); /* sentences of all regions */
 /* The embedding of a row, of length 1, into out [width]. */
 void sentence_index_vector(const sentence_index *index, int region, uint64_t row, float *out);
+/* Of all regions' names, sentences and embeddings: tells databases apart, whatever file they lie in. */
+uint64_t sentence_index_fingerprint(const sentence_index *index);
 /* The row of a sentence, -1 when the region has none such. */
 int64_t sentence_index_find(const sentence_index *index, int region, const char *text);
 

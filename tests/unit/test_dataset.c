@@ -198,16 +198,53 @@ static void names_what_is_wrong(void **state) {
     assert_non_null(strstr(error.message, "chest_imagnome"));
 }
 
+static carina_status open_nih(dataset **set, const char *type, const char *folder, carina_error *error) {
+    const dataset_config config = {.type = type, .annotations = folder};
+    return dataset_open(set, &config, atlas_anatomix36(), error);
+}
+
+/* Films by what was read of them: seen, not seen, nobody looked. */
+static void count_readings(const dataset *set, int counts[3]) {
+    for (uint64_t i = 0; i < dataset_count(set); i++) {
+        sample s;
+        carina_error error;
+        assert_int_equal(dataset_read(set, i, false, &s, &error), CARINA_OK);
+        assert_in_range(s.opacity + 1, 0, 2);
+        counts[s.opacity < 0 ? 2 : 1 - s.opacity]++;
+        sample_free(&s);
+    }
+}
+
+static void reads_opacity(void **state) {
+    (void)state;
+    char folder[600];
+    dataset *set;
+    carina_error error;
+    int counts[3] = {0};
+    snprintf(folder, sizeof folder, "%s/nih", root);
+    put("nih/anatomy-boxes.json", "{\"frame\": 512, \"images\": []}");
+    put("nih/annotations.json",
+        "{\"images\": [{\"image\": \"a.png\", \"rsna_target\": 1},"
+        "{\"image\": \"b.png\", \"rsna_target\": 0},{\"image\": \"e.png\", \"rsna_target\": 0},"
+        "{\"image\": \"c.png\", \"rsna_target\": null}, {\"image\": \"d.png\"}]}");
+    assert_int_equal(open_nih(&set, "nih_films", folder, &error), CARINA_OK);
+    count_readings(set, counts);
+    assert_memory_equal(counts, ((int[]){1, 2, 2}), sizeof counts);
+    dataset_free(set);
+    put("nih/annotations.json", "{\"images\": [{\"image\": \"a.png\", \"rsna_target\": 2}]}");
+    assert_int_equal(open_nih(&set, "nih_films", folder, &error), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "images[0].rsna_target: "));
+}
+
 static void reads_real_films(void **state) {
     (void)state;
     if (!file_exists(SHARED_DATA "/nih/anatomy-boxes.json")) {
         print_message("skipped: shared data not found\n");
         skip();
     }
-    dataset_config config = {.type = "nih_boxes", .annotations = SHARED_DATA "/nih"};
     dataset *set;
     carina_error error;
-    if (dataset_open(&set, &config, atlas_anatomix36(), &error) != CARINA_OK) fail_msg("%s", error.message);
+    if (open_nih(&set, "nih_boxes", SHARED_DATA "/nih", &error) != CARINA_OK) fail_msg("%s", error.message);
     assert_int_equal(dataset_count(set), 40);
     int boxes = 0, unsure = 0;
     for (uint64_t i = 0; i < 40; i++) {
@@ -223,9 +260,13 @@ static void reads_real_films(void **state) {
     }
     assert_int_equal(boxes, 332);
     assert_int_equal(unsure, 150);
+    int read[3] = {0}, others[3] = {0};
+    count_readings(set, read);
+    assert_memory_equal(read, ((int[]){7, 8, 25}), sizeof read);
     dataset_free(set);
-    config.type = "nih_films";
-    assert_int_equal(dataset_open(&set, &config, atlas_anatomix36(), &error), CARINA_OK);
+    assert_int_equal(open_nih(&set, "nih_films", SHARED_DATA "/nih", &error), CARINA_OK);
+    count_readings(set, others);
+    assert_memory_equal(others, ((int[]){30, 65, 186}), sizeof others);
     uint64_t count = dataset_count(set);
     assert_true(count > 200 && count < 302); /* the 40 films' patients have others, which are left out too */
     sample s;
@@ -237,9 +278,8 @@ static void reads_real_films(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_the_right_films),
-        cmocka_unit_test(reads_boxes_and_labels),
-        cmocka_unit_test(names_what_is_wrong),
+        cmocka_unit_test(keeps_the_right_films), cmocka_unit_test(reads_boxes_and_labels),
+        cmocka_unit_test(names_what_is_wrong),   cmocka_unit_test(reads_opacity),
         cmocka_unit_test(reads_real_films),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -266,8 +266,29 @@ static void same_index(const sentence_index *a, const sentence_index *b) {
             assert_memory_equal(x, y, (size_t)sentence_index_width(a) * sizeof *x);
         }
     }
+    assert_true(sentence_index_fingerprint(a) == sentence_index_fingerprint(b));
     assert_string_equal(sentence_index_origin(a)->model_fingerprint, sentence_index_origin(b)->model_fingerprint);
     assert_string_equal(sentence_index_origin(a)->made_by, sentence_index_origin(b)->made_by);
+}
+
+static uint64_t fingerprint_of(int region, const char *text, float x) {
+    sentence_index *index;
+    carina_error error;
+    assert_int_equal(sentence_index_create(&index, atlas_anatomix36(), NULL, 2, &error), CARINA_OK);
+    add(index, region, text, (float[]){x, 1}, 1);
+    assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
+    uint64_t value = sentence_index_fingerprint(index);
+    sentence_index_free(index);
+    return value;
+}
+
+static void has_a_fingerprint(void **state) {
+    (void)state;
+    uint64_t value = fingerprint_of(3, "a", 0.5f);
+    assert_true(fingerprint_of(3, "a", 0.5f) == value);
+    assert_true(fingerprint_of(4, "a", 0.5f) != value);
+    assert_true(fingerprint_of(3, "b", 0.5f) != value);
+    assert_true(fingerprint_of(3, "a", 0.25f) != value);
 }
 
 static void comes_back_from_disk(void **state) {
@@ -452,6 +473,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_makes_no_sense), cmocka_unit_test(comes_back_from_disk),
         cmocka_unit_test(tells_what_it_was_made_with), cmocka_unit_test(refuses_other_versions_and_damage),
         cmocka_unit_test(notices_flipped_bytes),       cmocka_unit_test(says_when_it_is_locked),
+        cmocka_unit_test(has_a_fingerprint),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
