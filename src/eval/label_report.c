@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/figure.h"
+
 /* ---- figures ---- */
 
 static void fill_line(label_line *line, const label_column *column, const calibration *raw, const calibration *c,
@@ -86,21 +88,6 @@ void label_report_free(label_report *report) {
 
 /* ---- table ---- */
 
-static void print_number(FILE *out, double value) {
-    if (isnan(value))
-        fputs("      -", out);
-    else
-        fprintf(out, "  %5.3f", value);
-}
-
-static void print_auc(FILE *out, double auc, metrics_interval interval) {
-    print_number(out, auc);
-    if (isnan(interval.low))
-        fprintf(out, "  %-13s", "");
-    else
-        fprintf(out, "  %5.3f - %5.3f", interval.low, interval.high);
-}
-
 static void print_name(FILE *out, const label_line *line, int label) {
     if (line->name)
         fprintf(out, "%-27s", line->name);
@@ -111,15 +98,15 @@ static void print_name(FILE *out, const label_line *line, int label) {
 static void print_line(FILE *out, const label_line *line, int label) {
     print_name(out, line, label);
     fprintf(out, " %6" PRIu64 " %6" PRIu64, line->films, line->positives);
-    print_auc(out, line->auc, line->auc_interval);
-    print_number(out, line->raw.nll);
-    print_number(out, line->fitted ? line->calibrated.nll : NAN);
-    print_number(out, line->raw.ece);
-    print_number(out, line->fitted ? line->calibrated.ece : NAN);
-    print_number(out, line->fitted ? (double)line->temperature : NAN);
-    print_number(out, (double)line->threshold);
-    print_number(out, line->calibrated.sensitivity);
-    print_number(out, line->calibrated.specificity);
+    figure_print_interval(out, line->auc, line->auc_interval);
+    figure_print(out, line->raw.nll);
+    figure_print(out, line->fitted ? line->calibrated.nll : NAN);
+    figure_print(out, line->raw.ece);
+    figure_print(out, line->fitted ? line->calibrated.ece : NAN);
+    figure_print(out, line->fitted ? (double)line->temperature : NAN);
+    figure_print(out, (double)line->threshold);
+    figure_print(out, line->calibrated.sensitivity);
+    figure_print(out, line->calibrated.specificity);
     fputc('\n', out);
 }
 
@@ -155,7 +142,7 @@ void label_report_print(const label_report *r, FILE *out) {
             "95 %", "NLL", "cal.", "ECE", "cal.", "temp.", "cut", "sens.", "spec.");
     for (int k = 0; k < r->line_count; k++) print_line(out, &r->lines[k], k);
     fprintf(out, "%-27s %6d %6s", "mean AUC, of so many labels", r->macro_labels, "");
-    print_auc(out, r->macro_auc, r->macro_interval);
+    figure_print_interval(out, r->macro_auc, r->macro_interval);
     fprintf(
         out,
         "\n\nNLL, ECE: of the network's probabilities, and calibrated. From the cut on a label counts as present.\n");
@@ -167,26 +154,13 @@ void label_report_print(const label_report *r, FILE *out) {
 
 /* ---- JSON ---- */
 
-static void put_fixed(json_writer *w, const char *key, double value) {
-    json_key(w, key);
-    json_put_fixed(w, value, 5);
-}
-
-static void put_interval(json_writer *w, const char *key, metrics_interval interval) {
-    json_key(w, key);
-    json_begin_inline(w, false);
-    json_put_fixed(w, interval.low, 5);
-    json_put_fixed(w, interval.high, 5);
-    json_end(w);
-}
-
 static void put_scores(json_writer *w, const char *key, const label_scores *s) {
     json_key(w, key);
     json_begin_inline(w, true);
-    put_fixed(w, "nll", s->nll);
-    put_fixed(w, "ece", s->ece);
-    put_fixed(w, "sensitivity", s->sensitivity);
-    put_fixed(w, "specificity", s->specificity);
+    figure_put(w, "nll", s->nll);
+    figure_put(w, "ece", s->ece);
+    figure_put(w, "sensitivity", s->sensitivity);
+    figure_put(w, "specificity", s->specificity);
     json_end(w);
 }
 
@@ -195,8 +169,8 @@ static void put_line(json_writer *w, const label_line *line) {
     json_field_text(w, "name", line->name);
     json_field_whole(w, "films", (int64_t)line->films);
     json_field_whole(w, "positives", (int64_t)line->positives);
-    put_fixed(w, "auc", line->auc);
-    put_interval(w, "auc_interval", line->auc_interval);
+    figure_put(w, "auc", line->auc);
+    figure_put_interval(w, "auc_interval", line->auc_interval);
     json_field_truth(w, "calibrated", line->fitted);
     if (*line->reason) json_field_text(w, "reason", line->reason);
     json_key(w, "temperature");
@@ -224,7 +198,7 @@ void label_report_json(const label_report *r, json_writer *w) {
     for (int k = 0; k < r->line_count; k++) put_line(w, &r->lines[k]);
     json_end(w);
     json_field_whole(w, "macro_labels", r->macro_labels);
-    put_fixed(w, "macro_auc", r->macro_auc);
-    put_interval(w, "macro_auc_interval", r->macro_interval);
+    figure_put(w, "macro_auc", r->macro_auc);
+    figure_put_interval(w, "macro_auc_interval", r->macro_interval);
     json_end(w);
 }

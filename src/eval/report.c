@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "eval/figure.h"
+
 /* What a section is scored from. */
 typedef struct scorer {
     const eval_run *run;
@@ -250,19 +252,6 @@ void eval_report_print(const eval_report *report, FILE *out) {
 
 /* ---- JSON ---- */
 
-static void put_interval(json_writer *w, const char *key, metrics_interval interval) {
-    json_key(w, key);
-    json_begin_inline(w, false);
-    json_put_fixed(w, interval.low, 5);
-    json_put_fixed(w, interval.high, 5);
-    json_end(w);
-}
-
-static void put_fixed(json_writer *w, const char *key, double value) {
-    json_key(w, key);
-    json_put_fixed(w, value, 5);
-}
-
 static void put_list(json_writer *w, const char *key, const double *values) {
     json_key(w, key);
     json_begin_inline(w, false);
@@ -271,10 +260,10 @@ static void put_list(json_writer *w, const char *key, const double *values) {
 }
 
 static void put_scores(json_writer *w, const metrics_scores *s) {
-    put_fixed(w, "iou", s->iou);
-    put_fixed(w, "iou_found", s->iou_found);
-    put_fixed(w, "map", s->map);
-    put_fixed(w, "map_per_film", s->map_film);
+    figure_put(w, "iou", s->iou);
+    figure_put(w, "iou_found", s->iou_found);
+    figure_put(w, "map", s->map);
+    figure_put(w, "map_per_film", s->map_film);
     put_list(w, "ap", s->ap);
     put_list(w, "hit_rate", s->hit_rate);
 }
@@ -287,9 +276,9 @@ static void put_line(json_writer *w, const eval_line *l, bool with_constant) {
     json_field_whole(w, "films", (int64_t)l->scores.films);
     json_field_whole(w, "boxes", (int64_t)l->scores.boxes);
     put_scores(w, &l->scores);
-    put_interval(w, "iou_interval", l->intervals.iou);
-    put_interval(w, "map_interval", l->intervals.map);
-    put_interval(w, "map_per_film_interval", l->intervals.map_film);
+    figure_put_interval(w, "iou_interval", l->intervals.iou);
+    figure_put_interval(w, "map_interval", l->intervals.map);
+    figure_put_interval(w, "map_per_film_interval", l->intervals.map_film);
     if (with_constant) {
         json_key(w, "constant");
         json_begin_object(w);
