@@ -52,6 +52,7 @@ extern const command command_doctor;
 extern const command command_eval_calibrate;
 extern const command command_eval_labels;
 extern const command command_eval_locate;
+extern const command command_eval_opacity;
 extern const command command_eval_retrieval;
 extern const command command_eval_text;
 extern const command command_help;

@@ -14,6 +14,7 @@ static const command *const commands[] = {
     &command_eval_labels,
     &command_eval_calibrate,
     &command_eval_retrieval,
+    &command_eval_opacity,
     &command_eval_text,
     &command_model_info,
     &command_model_import,

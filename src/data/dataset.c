@@ -13,20 +13,36 @@ typedef carina_status open_function(dataset **out, const dataset_config *config,
 static const struct dataset_type {
     const char *name;
     open_function *open;
-    bool has_sentences, has_splits;
+    bool has_sentences, has_splits, has_opacity;
 } types[] = {
-    {"chest_imagenome", chest_imagenome_open, true, true},
-    {"nih_boxes", nih_boxes_open, false, false},
-    {"nih_films", nih_films_open, false, false},
+    {"chest_imagenome", chest_imagenome_open, true, true, false},
+    {"nih_boxes", nih_boxes_open, false, false, true},
+    {"nih_films", nih_films_open, false, false, true},
 };
 #define TYPE_COUNT (sizeof types / sizeof *types)
 
 const char *dataset_type_name(int index) { return index >= 0 && (size_t)index < TYPE_COUNT ? types[index].name : NULL; }
 
-bool dataset_has_sentences(const char *type) {
+/* NULL: there is no such type. */
+static const struct dataset_type *find_type(const char *name) {
     for (size_t i = 0; i < TYPE_COUNT; i++)
-        if (strcmp(type, types[i].name) == 0) return types[i].has_sentences;
-    return false;
+        if (strcmp(name, types[i].name) == 0) return &types[i];
+    return NULL;
+}
+
+bool dataset_has_sentences(const char *type) {
+    const struct dataset_type *found = find_type(type);
+    return found && found->has_sentences;
+}
+
+bool dataset_has_splits(const char *type) {
+    const struct dataset_type *found = find_type(type);
+    return found && found->has_splits;
+}
+
+bool dataset_has_opacity(const char *type) {
+    const struct dataset_type *found = find_type(type);
+    return found && found->has_opacity;
 }
 
 carina_status dataset_check_type(const char *type, carina_error *error) {
@@ -39,12 +55,6 @@ carina_status dataset_check_type(const char *type, carina_error *error) {
     return error_set(error, CARINA_ERROR_ARGUMENT,
                      "unknown data set type \"%.100s\"%s%s%s; known are chest_imagenome, nih_boxes, nih_films", type,
                      near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
-}
-
-bool dataset_has_splits(const char *type) {
-    for (size_t i = 0; i < TYPE_COUNT; i++)
-        if (strcmp(type, types[i].name) == 0) return types[i].has_splits;
-    return false;
 }
 
 carina_status dataset_check_split(const char *split, carina_error *error) {

@@ -35,6 +35,9 @@ const char *dataset_type_name(int index); /* 0, 1, ...; NULL past the last */
 /* Do the films of such a set say something of their regions? */
 bool dataset_has_sentences(const char *type);
 
+/* Has anybody read some of such films for lung opacity? */
+bool dataset_has_opacity(const char *type);
+
 /* Is there such a type, such a split ("train", "valid", "test", "all")? If not, *error says what there is. */
 carina_status dataset_check_type(const char *type, carina_error *error);
 carina_status dataset_check_split(const char *split, carina_error *error);
