@@ -56,6 +56,12 @@ typedef struct kernels {
     void (*layer_norm_gradient)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                 const float *weight, int64_t n, float mean, float rstd);
 
+    /* y = x rstd (1 + weight) over one row, rstd = 1 / sqrt(mean of squares + epsilon), which is returned */
+    float (*rms_norm)(float *y, const float *x, const float *weight, int64_t n, float epsilon);
+    /* dx of one row; adds to dweight */
+    void (*rms_norm_gradient)(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
+                              int64_t n, float rstd);
+
     /* p = exp(scale s - m) / sum over one row, in place; returns m + log(sum), the log-sum-exp of scale s */
     float (*softmax)(float *s, int64_t n, float scale);
     /* s = exp(scale s - lse), in place: the row of probabilities again */

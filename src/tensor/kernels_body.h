@@ -281,6 +281,33 @@ static void layer_norm_gradient(float *dx, float *dweight, float *dbias, const f
     }
 }
 
+static float rms_norm(float *y, const float *x, const float *weight, int64_t n, float epsilon) {
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * x[i + j];
+    for (int j = 0; i < n; i++, j++) lane[j] += x[i] * x[i];
+    float r = 1.0f / sqrtf(sum_lanes(lane) / (float)n + epsilon);
+    for (i = 0; i < n; i++) y[i] = x[i] * r * (1.0f + weight[i]);
+    return r;
+}
+
+static void rms_norm_gradient(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
+                              int64_t n, float rstd) {
+    /* dx = rstd (g - xhat mean(g xhat)), g = dy (1 + weight) */
+    float lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += dy[i + j] * (1.0f + weight[i + j]) * x[i + j] * rstd;
+    for (int j = 0; i < n; i++, j++) lane[j] += dy[i] * (1.0f + weight[i]) * x[i] * rstd;
+    float mean = sum_lanes(lane) / (float)n;
+    for (i = 0; i < n; i++) {
+        float xhat = x[i] * rstd, d = dy[i];
+        dweight[i] += d * xhat;
+        dx[i] = rstd * (d * (1.0f + weight[i]) - xhat * mean);
+    }
+}
+
 static float row_maximum(const float *x, int64_t n) {
     float lane[LANES];
     for (int j = 0; j < LANES; j++) lane[j] = x[0];
@@ -489,6 +516,8 @@ const kernels KERNELS_TABLE = {
     .activate_gradient = activate_gradient,
     .layer_norm = layer_norm,
     .layer_norm_gradient = layer_norm_gradient,
+    .rms_norm = rms_norm,
+    .rms_norm_gradient = rms_norm_gradient,
     .softmax = softmax,
     .softmax_again = softmax_again,
     .softmax_gradient = softmax_gradient,

@@ -21,8 +21,11 @@ typedef struct block_products {
 
 typedef struct attention_state {
     int64_t batch, queries, keys, width, heads, head_width; /* B, N, M, D, H, d */
+    int64_t key_heads, key_width, group;                    /* of k and v: D' = key_heads d; H / key_heads */
     int64_t block, block_count;
-    float factor; /* 1 / sqrt(d) */
+    bool causal, plain; /* plain: what tile_attention.h knows */
+    int64_t window;
+    float factor;
     float dropout;
     block_products full, tail;
     uint64_t product_scratch;
@@ -63,11 +66,11 @@ static carina_status create_products(block_products *b, op *o, int64_t rows, car
     tensor_type t = o->output->type;
     int64_t m = s->keys, d = s->head_width;
     /* q, k, v, outputs and their gradients hold all heads side by side: rows are D apart. */
-    operand tokens = {t, s->width, 1}, tokens_across = {t, 1, s->width};
+    operand tokens = {t, s->width, 1}, keys = {t, s->key_width, 1}, keys_across = {t, 1, s->key_width};
     operand weights = {t, m, 1}, weights_across = {t, 1, m};
     operand scores = {TENSOR_F32, m, 1}, sums = {TENSOR_F32, d, 1};
-    TRY(create(&b->across, s, (product_shape){.m = rows, .n = m, .k = d}, tokens, tokens_across, scores, error));
-    TRY(create(&b->weighted, s, (product_shape){.m = rows, .n = d, .k = m}, weights, tokens, tokens, error));
+    TRY(create(&b->across, s, (product_shape){.m = rows, .n = m, .k = d}, tokens, keys_across, scores, error));
+    TRY(create(&b->weighted, s, (product_shape){.m = rows, .n = d, .k = m}, weights, keys, tokens, error));
     if (!o->backward_active) return CARINA_OK;
     return create(&b->gathered, s, (product_shape){.m = m, .n = d, .k = rows, .add = true}, weights_across, tokens,
                   sums, error);
@@ -105,7 +108,8 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
 static carina_status attention_prepare(op *o, carina_error *error) {
     attention_state *s = o->state;
     if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
-    s->on_tiles = o->output->type == TENSOR_BF16 && s->dropout <= 0 && tile_attention_suits(s->head_width);
+    s->on_tiles = o->output->type == TENSOR_BF16 && s->dropout <= 0 && s->plain &&
+                  tile_attention_suits(s->head_width);
     if (s->on_tiles) {
         s->tiles = tile_attention_make(s->batch, s->queries, s->keys, s->width, (int)s->heads);
         o->scratch_bytes = tile_attention_shared_bytes(&s->tiles);
@@ -126,9 +130,13 @@ static int64_t block_rows(const attention_state *s, int64_t block) {
 static const block_products *block_of(const attention_state *s, int64_t block) {
     return block_rows(s, block) == s->block ? &s->full : &s->tail;
 }
-/* Element offset of (batch b, token n, head h). */
-static size_t at(const attention_state *s, tensor_type type, int64_t b, int64_t tokens, int64_t n, int64_t h) {
-    return (size_t)((b * tokens + n) * s->width + h * s->head_width) * type_bytes(type);
+/* Byte offset of (batch b, query n, head h). */
+static size_t query_at(const attention_state *s, tensor_type type, int64_t b, int64_t n, int64_t h) {
+    return (size_t)((b * s->queries + n) * s->width + h * s->head_width) * type_bytes(type);
+}
+/* Of the first key of (batch b, head h of the keys). */
+static size_t key_at(const attention_state *s, tensor_type type, int64_t b, int64_t h) {
+    return (size_t)(b * s->keys * s->key_width + h * s->head_width) * type_bytes(type);
 }
 /* Probabilities as the product wants them: the f32 block itself, or its bf16 copy. */
 static const void *narrowed(const op *o, const float *values, uint16_t *buffer, int64_t n) {
@@ -137,13 +145,19 @@ static const void *narrowed(const op *o, const float *values, uint16_t *buffer, 
     return buffer;
 }
 
-/* Keys that are padding get a score whose exponential vanishes beside any other; finite, so that no NaN can come. */
-static void mask_scores(const op *o, int64_t b, float *scores, int64_t rows) {
-    int64_t keys = ((const attention_state *)o->state)->keys;
-    if (!o->input[MASK]) return;
-    const float *mask = tensor_f32(o->input[MASK]) + b * keys;
-    for (int64_t i = 0; i < rows; i++)
+/* Keys that are not to be seen get a score whose exponential vanishes beside any other; finite, so that no NaN can come.
+ * `first` is the block's first query. */
+static void mask_scores(const op *o, int64_t b, int64_t first, float *scores, int64_t rows) {
+    const attention_state *s = o->state;
+    int64_t keys = s->keys;
+    const float *mask = o->input[MASK] ? tensor_f32(o->input[MASK]) + b * keys : NULL;
+    for (int64_t i = 0; mask && i < rows; i++)
         for (int64_t j = 0; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
+    for (int64_t i = 0; s->causal && i < rows; i++) {
+        int64_t last = first + i + keys - s->queries, begin = s->window ? max_i64(0, last + 1 - s->window) : 0;
+        for (int64_t j = 0; j < begin; j++) scores[i * keys + j] = -1e30f;
+        for (int64_t j = last + 1; j < keys; j++) scores[i * keys + j] = -1e30f;
+    }
 }
 
 /* Drops probabilities (or their gradients) of one query: zero at the rate, else scaled up. The same at every call in a
@@ -176,17 +190,17 @@ static void forward_shard(void *context, int shard, int worker) {
     const block_products *p = block_of(s, block);
     const uint8_t *q = tensor_values(o->input[Q]), *k = tensor_values(o->input[K]), *v = tensor_values(o->input[V]);
     float *lse = o->saved[0].data;
-    product_run(p->across, q + at(s, t, b, s->queries, first, h), k + at(s, t, b, s->keys, 0, h), NULL, scratch.scores,
+    product_run(p->across, q + query_at(s, t, b, first, h), k + key_at(s, t, b, h / s->group), NULL, scratch.scores,
                 scratch.product);
-    mask_scores(o, b, scratch.scores, rows);
+    mask_scores(o, b, first, scratch.scores, rows);
     for (int64_t i = 0; i < rows; i++) {
         float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
         if (lse) lse[bh * s->queries + first + i] = row_lse;
     }
     drop_rows(o, bh * s->queries + first, rows, scratch.scores);
     product_run(p->weighted, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
-                v + at(s, t, b, s->keys, 0, h), NULL,
-                (uint8_t *)tensor_values(o->output) + at(s, t, b, s->queries, first, h), scratch.product);
+                v + key_at(s, t, b, h / s->group), NULL,
+                (uint8_t *)tensor_values(o->output) + query_at(s, t, b, first, h), scratch.product);
 }
 
 static void attention_forward(op *o) {
@@ -220,13 +234,13 @@ static void score_gradients(op *o, const attention_scratch *scratch, int64_t b, 
     }
 }
 
-/* [M, d] f32 sums to the columns of head h. */
+/* [M, d] f32 sums to the columns of head h of the keys. */
 static void write_sums(op *o, int input, int64_t b, int64_t h, const float *sums) {
     attention_state *s = o->state;
     void *gradient = op_input_gradient(o, input);
     for (int64_t i = 0; gradient && i < s->keys; i++) {
         const float *row = sums + i * s->head_width;
-        int64_t offset = (b * s->keys + i) * s->width + h * s->head_width;
+        int64_t offset = (b * s->keys + i) * s->key_width + h * s->head_width;
         if (o->output->type == TENSOR_F32)
             memcpy((float *)gradient + offset, row, (size_t)s->head_width * sizeof *row);
         else
@@ -234,37 +248,43 @@ static void write_sums(op *o, int input, int64_t b, int64_t h, const float *sums
     }
 }
 
-/* One head of one sample: its blocks in order, so that the sums over queries have a fixed order. */
+/* Adds one head of queries to the sums of its keys' head; its blocks in order, so that sums have a fixed order. */
+static void backward_head(op *o, const attention_scratch *scratch, int64_t b, int64_t h) {
+    attention_state *s = o->state;
+    tensor_type t = o->output->type;
+    const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]), *dy = op_output_gradient(o);
+    const uint8_t *k = (const uint8_t *)tensor_values(o->input[K]) + key_at(s, t, b, h / s->group);
+    const uint8_t *v = (const uint8_t *)tensor_values(o->input[V]) + key_at(s, t, b, h / s->group);
+    uint8_t *dq = op_input_gradient(o, Q);
+    for (int64_t block = 0; block < s->block_count; block++) {
+        int64_t first = block * s->block, rows = block_rows(s, block);
+        size_t offset = query_at(s, t, b, first, h);
+        const block_products *p = block_of(s, block);
+        product_run(p->across, q + offset, k, NULL, scratch->scores, scratch->product);
+        mask_scores(o, b, first, scratch->scores, rows);
+        product_run(p->across, dy + offset, v, NULL, scratch->dp, scratch->product);
+        int64_t row = (b * s->heads + h) * s->queries + first;
+        drop_rows(o, row, rows, scratch->dp);
+        score_gradients(o, scratch, b, h, first, rows);
+        drop_rows(o, row, rows, scratch->scores);
+        const void *probabilities = narrowed(o, scratch->scores, scratch->narrow_p, rows * s->keys);
+        const void *ds = narrowed(o, scratch->dp, scratch->narrow_ds, rows * s->keys);
+        product_run(p->gathered, probabilities, dy + offset, NULL, scratch->dv, scratch->product);
+        if (dq) product_run(p->weighted, ds, k, NULL, dq + offset, scratch->product);
+        product_run(p->gathered, ds, q + offset, NULL, scratch->dk, scratch->product);
+    }
+}
+
+/* One head of keys of one sample, with all heads of queries that it serves. */
 static void backward_shard(void *context, int shard, int worker) {
     op *o = context;
     attention_state *s = o->state;
-    tensor_type t = o->output->type;
     attention_scratch scratch;
     scratch_layout(s, op_worker_scratch(o, worker), &scratch);
-    int64_t b = shard / s->heads, h = shard % s->heads;
-    const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]), *dy = op_output_gradient(o);
-    const uint8_t *k = (const uint8_t *)tensor_values(o->input[K]) + at(s, t, b, s->keys, 0, h);
-    const uint8_t *v = (const uint8_t *)tensor_values(o->input[V]) + at(s, t, b, s->keys, 0, h);
-    uint8_t *dq = op_input_gradient(o, Q);
+    int64_t b = shard / s->key_heads, h = shard % s->key_heads;
     memset(scratch.dk, 0, (size_t)(s->keys * s->head_width) * sizeof(float));
     memset(scratch.dv, 0, (size_t)(s->keys * s->head_width) * sizeof(float));
-    for (int64_t block = 0; block < s->block_count; block++) {
-        int64_t first = block * s->block, rows = block_rows(s, block);
-        size_t offset = at(s, t, b, s->queries, first, h);
-        const block_products *p = block_of(s, block);
-        product_run(p->across, q + offset, k, NULL, scratch.scores, scratch.product);
-        mask_scores(o, b, scratch.scores, rows);
-        product_run(p->across, dy + offset, v, NULL, scratch.dp, scratch.product);
-        int64_t row = (b * s->heads + h) * s->queries + first;
-        drop_rows(o, row, rows, scratch.dp);
-        score_gradients(o, &scratch, b, h, first, rows);
-        drop_rows(o, row, rows, scratch.scores);
-        const void *probabilities = narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys);
-        const void *ds = narrowed(o, scratch.dp, scratch.narrow_ds, rows * s->keys);
-        product_run(p->gathered, probabilities, dy + offset, NULL, scratch.dv, scratch.product);
-        if (dq) product_run(p->weighted, ds, k, NULL, dq + offset, scratch.product);
-        product_run(p->gathered, ds, q + offset, NULL, scratch.dk, scratch.product);
-    }
+    for (int64_t i = 0; i < s->group; i++) backward_head(o, &scratch, b, h * s->group + i);
     write_sums(o, K, b, h, scratch.dk);
     write_sums(o, V, b, h, scratch.dv);
 }
@@ -284,25 +304,31 @@ static void attention_backward(op *o) {
                                       .dv = op_input_gradient(o, V)};
         tile_attention_backward(&s->tiles, o, &g);
     } else {
-        op_parallel(o, (int)(s->batch * s->heads), backward_shard, o);
+        op_parallel(o, (int)(s->batch * s->key_heads), backward_shard, o);
     }
 }
 
 static const op_type attention_type = {"attention", attention_prepare, attention_forward, attention_backward,
                                        attention_free};
 
+static bool fits(const tensor *q, const tensor *k, const tensor *v, int heads, int key_heads) {
+    if (q->rank != 3 || k->rank != 3 || v->rank != 3 || heads < 1 || key_heads < 1) return false;
+    return q->size[2] % heads == 0 && heads % key_heads == 0 && k->size[2] == q->size[2] / heads * key_heads &&
+           k->count == v->count && k->size[0] == q->size[0] && k->size[1] == v->size[1] && k->type == q->type &&
+           v->type == q->type;
+}
+
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options) {
-    int heads = options->heads;
+    int heads = options->heads, key_heads = options->key_heads ? options->key_heads : heads;
     tensor *mask = options->mask;
     if (!q || !k || !v) return NULL;
-    if (q->rank != 3 || k->rank != 3 || v->rank != 3 || k->count != v->count || k->size[0] != q->size[0] ||
-        k->size[1] != v->size[1] || k->size[2] != q->size[2] || heads < 1 || q->size[2] % heads || k->type != q->type ||
-        v->type != q->type)
-        return graph_fail(g, "attention: shapes or types of q, k and v do not fit, or %d heads do not divide the width",
-                          heads);
+    if (!fits(q, k, v, heads, key_heads))
+        return graph_fail(g, "attention: shapes or types of q, k and v do not fit %d and %d heads", heads, key_heads);
     if (mask && (mask->type != TENSOR_F32 || mask->count != k->size[0] * k->size[1]))
         return graph_fail(g, "attention: the mask is not f32 [%lld, %lld]", (long long)k->size[0],
                           (long long)k->size[1]);
+    if (options->causal && (mask || k->size[1] < q->size[1]))
+        return graph_fail(g, "attention: causal takes no mask, and at least as many keys as queries");
     op *o =
         graph_record(g, &attention_type, 4, (tensor *[]){q, k, v, mask}, q->type, 3, q->size, sizeof(attention_state));
     if (!o) return NULL;
@@ -312,8 +338,14 @@ tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_
                            .keys = k->size[1],
                            .width = q->size[2],
                            .heads = heads,
-                           .head_width = q->size[2] / heads};
-    s->factor = 1.0f / sqrtf((float)s->head_width);
+                           .head_width = q->size[2] / heads,
+                           .key_heads = key_heads,
+                           .key_width = k->size[2],
+                           .group = heads / key_heads,
+                           .causal = options->causal,
+                           .window = options->window};
+    s->factor = options->factor > 0 ? options->factor : 1.0f / sqrtf((float)s->head_width);
+    s->plain = !s->causal && s->group == 1 && options->factor <= 0;
     s->dropout = g->options.training ? options->dropout : 0;
     o->backward_reads = READS_INPUT(Q) | READS_INPUT(K) | READS_INPUT(V) | READS_INPUT(MASK) | READS_OUTPUT;
     return o->output;

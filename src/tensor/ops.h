@@ -54,13 +54,18 @@ typedef enum activation {
 
 /* y = activation(x weight^T + bias): x [..., I], weight [O, I], bias [O] or NULL. */
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
-/* softmax(q k^T / sqrt(D / heads)) v for every head: q [B, N, D], k and v [B, M, D] -> [B, N, D]. No N x M matrix is
- * kept: backward recomputes it from the row's log-sum-exp (Dao et al. 2022). */
+/* softmax(q k^T factor) v for every head: q [B, N, D], k and v [B, M, D'] -> [B, N, D]. No N x M matrix is kept: backward
+ * recomputes it from the row's log-sum-exp (Dao et al. 2022). D' is D, or with key_heads fewer heads of the same width,
+ * each of which serves heads / key_heads neighbouring heads of queries (Ainslie et al. 2023). */
 typedef struct attention_options {
     int heads;
     tensor
         *mask; /* [B, M] f32, no gradient: only keys where it is above 0, of which each sample needs one; NULL: all */
     float dropout; /* of probabilities, in training */
+    int key_heads; /* divides heads; 0: heads */
+    bool causal;   /* query n sees keys 0 .. n + M - N only */
+    int64_t window; /* and of these the last `window`; 0: all. Causal only */
+    float factor;  /* 0: 1 / sqrt(D / heads) */
 } attention_options;
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options);
 /* Rotary positions of the last P tokens: within every head of d = D / heads values, (x[i], x[i + d/2]) is turned by
@@ -76,6 +81,9 @@ tensor *op_box_sine(graph *g, tensor *boxes, int64_t width);
 tensor *op_embedding(graph *g, tensor *ids, tensor *weight);
 /* Over the last axis; residual or NULL is added to x first (post-norm: norm(x + f(x))). */
 tensor *op_layer_norm(graph *g, tensor *x, tensor *residual, tensor *weight, tensor *bias, float epsilon);
+/* x / sqrt(mean(x^2) + epsilon) (1 + weight) over rows as wide as the weight, which divides the last axis: a token, or
+ * each of its heads. Zhang and Sennrich 2019; Gemma's form. */
+tensor *op_rms_norm(graph *g, tensor *x, tensor *weight, float epsilon);
 tensor *op_softmax(graph *g, tensor *x); /* over the last axis */
 
 /* ---- element by element ---- */

@@ -107,7 +107,20 @@ static tensor *build_attention_dropout(bench *b) {
 static tensor *build_attention_masked(bench *b) { /* padding at the end, in the middle, and none */
     static const float mask[3 * 7] = {1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     tensor *q = INPUT(b, 3, 5, 12), *k = INPUT(b, 3, 7, 12), *v = INPUT(b, 3, 7, 12);
-    return op_attention(b->g, q, k, v, &(attention_options){2, graph_constant(b->g, 2, (int64_t[]){3, 7}, mask), 0});
+    return op_attention(b->g, q, k, v, &(attention_options){.heads = 2, .mask = graph_constant(b->g, 2, (int64_t[]){3, 7}, mask)});
+}
+static tensor *build_attention_causal(bench *b) { /* more keys than queries, blocks, a factor of its own */
+    tensor *q = INPUT(b, 1, 131, 8), *k = INPUT(b, 1, 140, 8), *v = INPUT(b, 1, 140, 8);
+    return op_attention(b->g, q, k, v, &(attention_options){.heads = 2, .causal = true, .factor = 0.9f});
+}
+static tensor *build_attention_window(bench *b) { /* two heads of queries to one of keys, which see four keys */
+    tensor *q = INPUT(b, 2, 9, 16), *k = INPUT(b, 2, 9, 8), *v = INPUT(b, 2, 9, 8);
+    return op_attention(b->g, q, k, v,
+                        &(attention_options){.heads = 4, .key_heads = 2, .causal = true, .window = 4});
+}
+static tensor *build_rms_norm(bench *b) { /* over whole rows, then over heads of 6 */
+    tensor *x = op_rms_norm(b->g, INPUT(b, 2, 5, 12), graph_parameter(b->g, VECTOR(b, 12, 0)), 1e-6f);
+    return op_rms_norm(b->g, x, graph_parameter(b->g, VECTOR(b, 6, 0)), 1e-6f);
 }
 static tensor *build_rotary(bench *b) { /* two tokens before those that are turned, heads of 6 */
     float table[3 * 6];
@@ -233,6 +246,9 @@ static const struct gradient_case {
     {"attention", build_attention, 2e-3},
     {"attention in blocks", build_attention_blocks, 5e-3},
     {"attention with a mask", build_attention_masked, 2e-3},
+    {"attention, causal", build_attention_causal, 5e-3},
+    {"attention, causal, window, fewer heads of keys", build_attention_window, 2e-3},
+    {"rms norm", build_rms_norm, 3e-3},
     {"rotary positions", build_rotary, 2e-3},
     {"embedding", build_embedding, 2e-3},
     {"masked mean", build_masked_mean, 2e-3},
@@ -466,7 +482,7 @@ static void padding_is_without_effect(void **state) {
     assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
     tensor *x = graph_input(g, "x", 3, (int64_t[]){2, 4, 8}), *m = graph_constant(g, 2, (int64_t[]){2, 4}, mask);
     graph_require_gradient(g, x);
-    tensor *y = op_masked_mean(g, op_attention(g, x, x, x, &(attention_options){2, m, 0}), m);
+    tensor *y = op_masked_mean(g, op_attention(g, x, x, x, &(attention_options){.heads = 2, .mask = m}), m);
     graph_output(g, y);
     float targets[16] = {0};
     graph_loss(g, op_binary_cross_entropy(g, y, graph_constant(g, 1, (int64_t[]){16}, targets)));

@@ -80,6 +80,10 @@ static void do_layer_norm(const kernels *k, operands *o, int64_t n) {
     k->layer_norm(o->out, o->a, o->b, o->c, n, 1e-5f, &mean, &rstd);
     k->layer_norm_gradient(o->other, o->c, o->d, o->b, o->a, o->out, n, mean, rstd);
 }
+static void do_rms_norm(const kernels *k, operands *o, int64_t n) {
+    o->d[0] = k->rms_norm(o->out, o->a, o->b, n, 1e-6f);
+    k->rms_norm_gradient(o->other, o->c, o->b, o->a, o->out, n, o->d[0]);
+}
 static void do_softmax(const kernels *k, operands *o, int64_t n) {
     memcpy(o->out, o->a, sizeof o->out);
     float lse = k->softmax(o->out, n, 0.7f);
@@ -110,7 +114,7 @@ static const struct {
 } cases[] = {
     {"widen", do_widen},           {"narrow", do_narrow},         {"add", do_add},     {"add bf16", do_add_bf16},
     {"products", do_products},     {"ReLU gates", do_relu_gates}, {"signs", do_signs}, {"activations", do_activations},
-    {"layer norm", do_layer_norm}, {"softmax", do_softmax},       {"norms", do_norms}, {"maxima", do_maxima},
+    {"layer norm", do_layer_norm}, {"rms norm", do_rms_norm}, {"softmax", do_softmax},       {"norms", do_norms}, {"maxima", do_maxima},
     {"updates", do_updates},
 };
 
