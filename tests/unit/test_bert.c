@@ -12,26 +12,13 @@
 #include <cmocka.h>
 
 #include "base/file.h"
-#include "format/safetensors.h"
+#include "fixture.h"
 #include "model/bert_file.h"
 #include "model/text_encoder.h"
 
 #define FOLDER TEST_DATA "/bert"
 
-static tensor_file expected_file(void) {
-    tensor_file file;
-    carina_error error;
-    if (safetensors_read(&file, FOLDER "/expected.safetensors", &error) != CARINA_OK) fail_msg("%s", error.message);
-    return file;
-}
-
-static float *values_of(const tensor_file *file, const char *name, int64_t count) {
-    const named_tensor *t = tensor_file_find(file, name);
-    if (!t) fail_msg("fixture lacks %s", name);
-    float *values = malloc((size_t)count * sizeof *values);
-    if (named_tensor_to_f32(t, values, (uint64_t)count, NULL) != CARINA_OK) fail_msg("%s: another size", name);
-    return values;
-}
+static tensor_file expected_file(void) { return fixture_open(FOLDER "/expected.safetensors"); }
 
 static bert *load(void) {
     bert *m;
@@ -51,7 +38,7 @@ static tensor *product(run *r, const tensor_file *file, const char *name, tensor
     char key[64];
     int64_t count = tensor_count(x);
     snprintf(key, sizeof key, "cotangent.%s", name);
-    float *values = values_of(file, key, count);
+    float *values = fixture_values(file, key, count);
     tensor *flat = op_reshape(r->g, x, 1, &count), *sum = op_dot(r->g, flat, graph_constant(r->g, 1, &count, values));
     free(values);
     return sum;
@@ -80,12 +67,8 @@ static run start(const tensor_file *file, bool training, thread_pool *pool, tens
         graph_loss(r.g, r.total);
     }
     if (graph_plan(r.g, &error) != CARINA_OK) fail_msg("%s", error.message);
-    tensor *inputs[2] = {r.ids, r.mask};
-    for (int i = 0; i < 2; i++) {
-        float *values = values_of(file, i ? "mask" : "ids", tensor_count(inputs[i]));
-        memcpy(tensor_data(inputs[i]), values, (size_t)tensor_count(inputs[i]) * sizeof *values);
-        free(values);
-    }
+    fixture_fill(file, "ids", r.ids);
+    fixture_fill(file, "mask", r.mask);
     graph_forward(r.g);
     if (training) graph_backward(r.g);
     return r;
@@ -96,23 +79,8 @@ static void finish(run *r) {
     bert_free(r->model);
 }
 
-static double scale_of(const float *values, int64_t count) {
-    double scale = 0;
-    for (int64_t i = 0; i < count; i++) scale = fmax(scale, fabs((double)values[i]));
-    return scale;
-}
-
-static void compare(const char *name, const float *ours, const float *wanted, int64_t count, double scale,
-                    double tolerance) {
-    for (int64_t i = 0; i < count; i++)
-        if (!(fabs((double)ours[i] - (double)wanted[i]) <= tolerance * scale))
-            fail_msg("%s[%d] is %g, not %g (scale %g)", name, (int)i, (double)ours[i], (double)wanted[i], scale);
-}
-
 static void compare_output(const tensor_file *file, const char *name, tensor *t, double tolerance) {
-    float *wanted = values_of(file, name, tensor_count(t));
-    compare(name, tensor_data(t), wanted, tensor_count(t), scale_of(wanted, tensor_count(t)), tolerance);
-    free(wanted);
+    fixture_check(file, name, tensor_data(t), tensor_count(t), 0, tolerance);
 }
 
 static void outputs_match_pytorch(void **state) {
@@ -141,11 +109,11 @@ static void gradients_match_pytorch(void **state) {
             const parameter *p = r.model->parameters->items[i];
             char name[128];
             snprintf(name, sizeof name, "gradient.%s", p->name);
-            float *wanted = values_of(&file, name, p->count);
-            double scale = scale_of(wanted, p->count);
+            float *wanted = fixture_values(&file, name, p->count);
+            double scale = fixture_scale(wanted, p->count);
             largest = fmax(largest, scale);
             /* a key's bias moves all scores of a query alike: its gradient is zero by theory and has no scale */
-            if (pass) compare(p->name, p->gradient, wanted, p->count, fmax(scale, 1e-3 * largest), 1e-4);
+            if (pass) fixture_compare(p->name, p->gradient, wanted, p->count, fmax(scale, 1e-3 * largest), 1e-4);
             free(wanted);
         }
     finish(&r);
@@ -202,7 +170,7 @@ static void sentences_give_the_same_vectors_in_any_batch(void **state) {
     text_span spans[SENTENCES];
     for (int i = 0; i < SENTENCES; i++) spans[i] = (text_span){sentences[i], strlen(sentences[i])};
     float first[SENTENCES][32], pooled[SENTENCES][32], projected[SENTENCES][16];
-    float *wanted = values_of(&file, "pooled", 96), *wanted_projected = values_of(&file, "projected", 48);
+    float *wanted = fixture_values(&file, "pooled", 96), *wanted_projected = fixture_values(&file, "projected", 48);
     for (int batch = 0; batch < 4; batch++) {
         text_encoder e;
         carina_error error;
@@ -213,11 +181,11 @@ static void sentences_give_the_same_vectors_in_any_batch(void **state) {
             assert_int_equal(text_encoder_encode(&e, spans, SENTENCES, pooled[0], projected[0], &cut, NULL, &error),
                              CARINA_OK);
         assert_int_equal(cut, 1);
-        compare("pooled", pooled[0], wanted, 96, scale_of(wanted, 96), 1e-5);
-        compare("projected", projected[0], wanted_projected, 48, scale_of(wanted_projected, 48), 1e-5);
+        fixture_compare("pooled", pooled[0], wanted, 96, fixture_scale(wanted, 96), 1e-5);
+        fixture_compare("projected", projected[0], wanted_projected, 48, fixture_scale(wanted_projected, 48), 1e-5);
         if (batch == 0) memcpy(first, pooled, sizeof first);
-        compare("pooled", pooled[0], first[0], SENTENCES * 32, 1, 1e-5);
-        compare("malformed", pooled[6], pooled[1], 32, 1, 1e-5);
+        fixture_compare("pooled", pooled[0], first[0], SENTENCES * 32, 1, 1e-5);
+        fixture_compare("malformed", pooled[6], pooled[1], 32, 1, 1e-5);
         assert_int_equal(text_encoder_encode(&e, spans, 0, NULL, NULL, NULL, NULL, &error), CARINA_OK);
         text_encoder_free(&e);
     }

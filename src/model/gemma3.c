@@ -1,0 +1,224 @@
+/* Gemma 3's parameters and forward pass; see gemma3.h. */
+#include "model/gemma3.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+gemma3_config gemma3_config_4b(void) {
+    return (gemma3_config){.vocabulary = 262208,
+                           .width = 2560,
+                           .layers = 34,
+                           .heads = 8,
+                           .key_heads = 4,
+                           .head_width = 256,
+                           .ffn_width = 10240,
+                           .window = 1024,
+                           .global_every = 6,
+                           .local_base = 1e4,
+                           .global_base = 1e6,
+                           .global_scale = 8,
+                           .query_scalar = 256,
+                           .epsilon = 1e-6f,
+                           .tied = true};
+}
+
+gemma3_config gemma3_config_1b(void) {
+    gemma3_config c = gemma3_config_4b();
+    c.vocabulary = 262144;
+    c.width = 1152;
+    c.layers = 26;
+    c.heads = 4;
+    c.key_heads = 1;
+    c.ffn_width = 6912;
+    c.window = 512;
+    c.global_scale = 1;
+    return c;
+}
+
+static carina_status check_numbers(const gemma3_config *c, carina_error *error) {
+    const struct {
+        const char *name;
+        double value, low, high;
+    } ranges[] = {
+        {"rope_local_base_freq", c->local_base, 1, 1e12}, {"rope_theta", c->global_base, 1, 1e12},
+        {"rope_scaling.factor", c->global_scale, 1, 1e6}, {"query_pre_attn_scalar", c->query_scalar, 1e-3, 1e6},
+        {"rms_norm_eps", (double)c->epsilon, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].low && ranges[i].value <= ranges[i].high))
+            return error_set(error, CARINA_ERROR_ARGUMENT, "%s: %g is not within %g to %g", ranges[i].name,
+                             ranges[i].value, ranges[i].low, ranges[i].high);
+    return CARINA_OK;
+}
+
+carina_status gemma3_config_check(const gemma3_config *c, carina_error *error) {
+    const struct {
+        const char *name;
+        int value, low, high;
+    } ranges[] = {
+        {"vocab_size", c->vocabulary, 1, 1 << 20},    {"hidden_size", c->width, 1, 16384},
+        {"num_hidden_layers", c->layers, 1, GEMMA3_MAX_LAYERS},
+        {"num_attention_heads", c->heads, 1, 256},    {"num_key_value_heads", c->key_heads, 1, 256},
+        {"head_dim", c->head_width, 2, 1024},         {"intermediate_size", c->ffn_width, 1, 131072},
+        {"sliding_window", c->window, 1, 1 << 20},    {"sliding_window_pattern", c->global_every, 1, 1024},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
+            return error_set(error, CARINA_ERROR_ARGUMENT, "%s: %d is not within %d to %d", ranges[i].name,
+                             ranges[i].value, ranges[i].low, ranges[i].high);
+    if (c->heads % c->key_heads)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "num_key_value_heads: %d does not divide num_attention_heads, %d",
+                         c->key_heads, c->heads);
+    if (c->head_width % 2) return error_set(error, CARINA_ERROR_ARGUMENT, "head_dim: %d is odd", c->head_width);
+    return check_numbers(c, error);
+}
+
+bool gemma3_is_global(const gemma3_config *config, int layer) { return (layer + 1) % config->global_every == 0; }
+
+/* ---- parameters ---- */
+
+static parameter *matrix(model_builder *b, const char *prefix, const char *name, int64_t outputs, int64_t inputs) {
+    parameter *p = layer_parameter(b, PARAMETER_WEIGHT, 2, (int64_t[]){outputs, inputs}, "%s%s.weight", prefix, name);
+    if (p) parameter_fill_normal(p, b->random, 0.02);
+    return p;
+}
+
+/* Stored as what is added to 1, so zero is where a norm begins. */
+static parameter *norm(model_builder *b, const char *prefix, const char *name, int64_t width) {
+    return layer_parameter(b, PARAMETER_WEIGHT, 1, &width, "%s%s.weight", prefix, name);
+}
+
+static void create_layer(gemma3_layer *out, model_builder *b, const gemma3_config *c, int index) {
+    char prefix[48];
+    int64_t width = c->width, queries = (int64_t)c->heads * c->head_width, keys = (int64_t)c->key_heads * c->head_width;
+    snprintf(prefix, sizeof prefix, "model.layers.%d.", index);
+    out->query = matrix(b, prefix, "self_attn.q_proj", queries, width);
+    out->key = matrix(b, prefix, "self_attn.k_proj", keys, width);
+    out->value = matrix(b, prefix, "self_attn.v_proj", keys, width);
+    out->output = matrix(b, prefix, "self_attn.o_proj", width, queries);
+    out->query_norm = norm(b, prefix, "self_attn.q_norm", c->head_width);
+    out->key_norm = norm(b, prefix, "self_attn.k_norm", c->head_width);
+    out->gate = matrix(b, prefix, "mlp.gate_proj", c->ffn_width, width);
+    out->up = matrix(b, prefix, "mlp.up_proj", c->ffn_width, width);
+    out->down = matrix(b, prefix, "mlp.down_proj", width, c->ffn_width);
+    out->before_attention = norm(b, prefix, "input_layernorm", width);
+    out->after_attention = norm(b, prefix, "post_attention_layernorm", width);
+    out->before_ffn = norm(b, prefix, "pre_feedforward_layernorm", width);
+    out->after_ffn = norm(b, prefix, "post_feedforward_layernorm", width);
+}
+
+static void create_all(gemma3 *m, model_builder *b) {
+    const gemma3_config *c = &m->config;
+    m->table = matrix(b, "model.", "embed_tokens", c->vocabulary, c->width);
+    for (int i = 0; i < c->layers; i++) create_layer(&m->layers[i], b, c, i);
+    m->norm = norm(b, "model.", "norm", c->width);
+    if (!c->tied) m->head = matrix(b, "", "lm_head", c->vocabulary, c->width);
+    if (b->failed) return;
+    m->table->matrices = 0; /* a table of words */
+    if (m->head) m->head->matrices = 0;
+}
+
+static carina_status create(gemma3 **out, const gemma3_config *config, random_state *random, carina_error *error) {
+    *out = NULL;
+    TRY(gemma3_config_check(config, error));
+    gemma3 *m = calloc(1, sizeof *m);
+    if (!m) return error_memory(error, "Gemma 3", sizeof *m);
+    m->config = *config;
+    model_builder b = {.random = random};
+    carina_status status = parameters_create(&m->parameters, error);
+    b.set = m->parameters;
+    if (status == CARINA_OK) create_all(m, &b);
+    if (b.failed) status = error_set(error, CARINA_ERROR_MEMORY, "out of memory for the language model's parameters");
+    if (status != CARINA_OK) {
+        gemma3_free(m);
+        return status;
+    }
+    *out = m;
+    return CARINA_OK;
+}
+
+carina_status gemma3_create(gemma3 **out, const gemma3_config *config, uint64_t seed, carina_error *error) {
+    random_state random = random_seed(seed);
+    return create(out, config, &random, error);
+}
+
+carina_status gemma3_create_empty(gemma3 **out, const gemma3_config *config, carina_error *error) {
+    return create(out, config, NULL, error);
+}
+
+void gemma3_free(gemma3 *model) {
+    if (!model) return;
+    parameters_free(model->parameters);
+    free(model);
+}
+
+/* ---- forward pass ---- */
+
+void gemma3_rotary_table(float *out, const gemma3_config *config, bool global, int64_t first, int64_t count) {
+    int64_t half = config->head_width / 2;
+    double base = global ? config->global_base : config->local_base;
+    for (int64_t n = 0; n < count; n++) {
+        double position = (double)(first + n) / (global ? config->global_scale : 1);
+        float *row = out + 2 * n * half;
+        for (int64_t i = 0; i < half; i++) {
+            double angle = position * pow(base, -(double)i / (double)half);
+            row[i] = (float)cos(angle);
+            row[half + i] = (float)sin(angle);
+        }
+    }
+}
+
+static tensor *rotary_constant(graph *g, const gemma3 *m, bool global, int64_t tokens) {
+    int64_t size[2] = {tokens, m->config.head_width};
+    float *values = malloc((size_t)(size[0] * size[1]) * sizeof *values);
+    if (!values) return NULL;
+    gemma3_rotary_table(values, &m->config, global, 0, tokens);
+    tensor *table = graph_constant(g, 2, size, values);
+    free(values);
+    return table;
+}
+
+static tensor *multiply(graph *g, parameter *weight, tensor *x) {
+    return op_linear(g, x, graph_parameter(g, weight), NULL, ACTIVATION_NONE);
+}
+static tensor *normed(graph *g, const gemma3 *m, parameter *weight, tensor *x) {
+    return op_rms_norm(g, x, graph_parameter(g, weight), m->config.epsilon);
+}
+
+static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table) {
+    const gemma3_config *c = &m->config;
+    const gemma3_layer *layer = &m->layers[index];
+    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, layer->query, x)), table, c->heads);
+    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, layer->key, x)), table, c->key_heads);
+    const attention_options options = {.heads = c->heads,
+                                       .key_heads = c->key_heads,
+                                       .causal = true,
+                                       .window = gemma3_is_global(c, index) ? 0 : c->window,
+                                       .factor = (float)(1 / sqrt(c->query_scalar))};
+    return multiply(g, layer->output, op_attention(g, q, k, multiply(g, layer->value, x), &options));
+}
+
+static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x) {
+    tensor *gate = op_linear(g, x, graph_parameter(g, layer->gate), NULL, ACTIVATION_GELU_TANH);
+    return multiply(g, layer->down, op_multiply(g, gate, multiply(g, layer->up, x)));
+}
+
+tensor *gemma3_record(graph *g, const gemma3 *m, tensor *ids, tensor *vectors) {
+    const gemma3_config *c = &m->config;
+    if (!ids) return NULL;
+    int64_t tokens = tensor_size(ids, 1);
+    tensor *tables[2] = {rotary_constant(g, m, false, tokens), rotary_constant(g, m, true, tokens)};
+    tensor *x = op_scale(g, op_embedding(g, ids, graph_parameter(g, m->table)), sqrtf((float)c->width));
+    if (vectors) x = op_add(g, x, vectors);
+    x = op_cast(g, x, graph_options_of(g)->type);
+    for (int i = 0; i < c->layers; i++) {
+        const gemma3_layer *layer = &m->layers[i];
+        tensor *table = tables[gemma3_is_global(c, i)];
+        tensor *seen = attend(g, m, i, normed(g, m, layer->before_attention, x), table);
+        x = op_add(g, x, normed(g, m, layer->after_attention, seen));
+        tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x));
+        x = op_add(g, x, normed(g, m, layer->after_ffn, thought));
+    }
+    return op_cast(g, multiply(g, m->head ? m->head : m->table, normed(g, m, m->norm, x)), TENSOR_F32);
+}

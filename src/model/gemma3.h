@@ -1,0 +1,68 @@
+/* Gemma 3, the decoder of AnatomiX's language model: token ids or vectors in, one row of logits per token out (Gemma Team
+ * 2025, arXiv 2503.19786; reference/anatomix section 3). Shapes: B sequences, N tokens, D width, H heads of d, K heads of
+ * keys, F feed-forward width, V vocabulary.
+ *
+ *     ids [B, N] -> sqrt(D) row of the table (+ vectors [B, N, D] where something else stands in a token's place)
+ *       -> L layers, each norm a root-mean-square norm with weight 1 + w:
+ *          x = x + post(attention(pre(x)))       q and k normed by head, then turned by their positions;
+ *                                                every `global_every`-th layer sees all earlier tokens, others a window
+ *          x = x + post(W3 (gelu_tanh(W1 pre(x)) * W2 pre(x)))
+ *       -> norm -> logits by the table, or by a head of its own
+ *
+ * Parameter names are Hugging Face's without what stands before "model.".
+ */
+#ifndef MODEL_GEMMA3_H
+#define MODEL_GEMMA3_H
+
+#include "model/layers.h"
+
+#define GEMMA3_MAX_LAYERS 64
+
+typedef struct gemma3_config {
+    int vocabulary, width, layers, heads, key_heads, head_width, ffn_width;
+    int window;          /* tokens that a local layer sees, itself included */
+    int global_every;    /* layer i is global when (i + 1) is divisible by it: 6 */
+    double local_base;   /* of the rotary angles, 1e4 */
+    double global_base;  /* 1e6 */
+    double global_scale; /* global positions are divided by it: 8 from 4B on, 1 in 1B */
+    double query_scalar; /* queries are divided by its root: 256 */
+    float epsilon;       /* 1e-6 */
+    bool tied;           /* logits come from the table */
+} gemma3_config;
+
+gemma3_config gemma3_config_4b(void); /* vocabulary 262,208, 34 layers of 2,560 */
+gemma3_config gemma3_config_1b(void); /* vocabulary 262,144, 26 layers of 1,152 */
+/* Names the value that makes no model, as Hugging Face's config.json calls it. */
+carina_status gemma3_config_check(const gemma3_config *config, carina_error *error);
+bool gemma3_is_global(const gemma3_config *config, int layer);
+
+typedef struct gemma3_layer {
+    parameter *query, *key, *value, *output; /* [H d, D], [K d, D], [K d, D], [D, H d] */
+    parameter *query_norm, *key_norm;        /* [d] */
+    parameter *gate, *up, *down;             /* [F, D], [F, D], [D, F] */
+    parameter *before_attention, *after_attention, *before_ffn, *after_ffn; /* [D] */
+} gemma3_layer;
+
+typedef struct gemma3 {
+    gemma3_config config;
+    parameters *parameters;
+    parameter *table; /* [V, D] */
+    gemma3_layer layers[GEMMA3_MAX_LAYERS];
+    parameter *norm; /* [D] */
+    parameter *head; /* [V, D]; NULL when tied */
+} gemma3;
+
+/* Random weights from `seed`: normal with deviation 0.02, norms at 1. */
+carina_status gemma3_create(gemma3 **out, const gemma3_config *config, uint64_t seed, carina_error *error);
+carina_status gemma3_create_empty(gemma3 **out, const gemma3_config *config, carina_error *error);
+void gemma3_free(gemma3 *model); /* accepts NULL */
+
+/* Cosines and sines by position, as op_rotary takes them: out [count, d] for positions first, first + 1, ... of a local or
+ * global layer. */
+void gemma3_rotary_table(float *out, const gemma3_config *config, bool global, int64_t first, int64_t count);
+
+/* Whole sequences from position 0, as training and perplexity need them. ids [B, N] f32 whole numbers; vectors [B, N, D] or
+ * NULL: added, not scaled, so an id outside the vocabulary (-1) leaves them alone. Logits [B, N, V], f32. */
+tensor *gemma3_record(graph *g, const gemma3 *model, tensor *ids, tensor *vectors);
+
+#endif

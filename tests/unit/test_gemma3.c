@@ -1,0 +1,182 @@
+/* Gemma 3 against PyTorch (tests/data/gemma3, made by tools/make_gemma3_fixture.py): logits, gradients, bf16, any number of
+ * threads; and configurations that make no model. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "model/gemma3.h"
+
+static gemma3_config tied_config(void) {
+    return (gemma3_config){.vocabulary = 61,
+                           .width = 24,
+                           .layers = 5,
+                           .heads = 4,
+                           .key_heads = 2,
+                           .head_width = 8,
+                           .ffn_width = 40,
+                           .window = 5,
+                           .global_every = 3,
+                           .local_base = 1e4,
+                           .global_base = 1e6,
+                           .global_scale = 8,
+                           .query_scalar = 6,
+                           .epsilon = 1e-6f,
+                           .tied = true};
+}
+
+static gemma3_config head_config(void) {
+    gemma3_config c = tied_config();
+    c.layers = c.global_every = 2;
+    c.key_heads = 1;
+    c.global_scale = 1;
+    c.tied = false;
+    return c;
+}
+
+static const struct fixture {
+    const char *name;
+    gemma3_config (*config)(void);
+} fixtures[] = {{"tied", tied_config}, {"head", head_config}};
+#define FIXTURE_COUNT (sizeof fixtures / sizeof *fixtures)
+
+typedef struct run {
+    tensor_file expected;
+    gemma3 *model;
+    graph *g;
+    tensor *ids, *vectors, *logits, *total;
+} run;
+
+static tensor_file open_file(const struct fixture *f, const char *what) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/gemma3/%s.%s.safetensors", TEST_DATA, f->name, what);
+    return fixture_open(path);
+}
+
+static gemma3 *load(const struct fixture *f) {
+    gemma3 *m;
+    const gemma3_config config = f->config();
+    tensor_file weights = open_file(f, "weights");
+    assert_int_equal(gemma3_create_empty(&m, &config, NULL), CARINA_OK);
+    assert_int_equal(m->parameters->count, weights.count);
+    for (int i = 0; i < m->parameters->count; i++) {
+        parameter *p = m->parameters->items[i];
+        float *values = fixture_values(&weights, p->name, p->count);
+        memcpy(p->value, values, (size_t)p->count * sizeof *values);
+        free(values);
+    }
+    parameters_changed(m->parameters);
+    tensor_file_free(&weights);
+    return m;
+}
+
+static void record_total(run *r) {
+    int64_t count = tensor_count(r->logits);
+    float *values = fixture_values(&r->expected, "cotangent", count);
+    r->total = op_dot(r->g, op_reshape(r->g, r->logits, 1, &count), graph_constant(r->g, 1, &count, values));
+    graph_loss(r->g, r->total);
+    free(values);
+}
+
+static run start(const struct fixture *f, bool training, thread_pool *pool, tensor_type type) {
+    run r = {.expected = open_file(f, "expected"), .model = load(f)};
+    carina_error error = {0};
+    const named_tensor *shape = tensor_file_find(&r.expected, "vectors");
+    int64_t size[3] = {(int64_t)shape->shape[0], (int64_t)shape->shape[1], (int64_t)shape->shape[2]};
+    const graph_options options = {.pool = pool, .training = training, .type = type};
+    if (training) assert_int_equal(parameters_allocate_gradients(r.model->parameters, NULL), CARINA_OK);
+    assert_int_equal(graph_create(&r.g, &options, NULL), CARINA_OK);
+    r.ids = graph_input(r.g, "ids", 2, size);
+    r.vectors = graph_input(r.g, "vectors", 3, size);
+    graph_require_gradient(r.g, r.vectors);
+    r.logits = gemma3_record(r.g, r.model, r.ids, r.vectors);
+    if (r.logits) graph_output(r.g, r.logits);
+    if (r.logits && training) record_total(&r);
+    if (graph_plan(r.g, &error) != CARINA_OK) fail_msg("%s", error.message);
+    fixture_fill(&r.expected, "ids", r.ids);
+    fixture_fill(&r.expected, "vectors", r.vectors);
+    graph_forward(r.g);
+    if (training) graph_backward(r.g);
+    return r;
+}
+
+static void finish(run *r) {
+    graph_free(r->g);
+    gemma3_free(r->model);
+    tensor_file_free(&r->expected);
+}
+
+static void logits_match_pytorch(void **state) {
+    (void)state;
+    for (size_t i = 0; i < FIXTURE_COUNT; i++)
+        for (int type = 0; type < 2; type++) {
+            run r = start(&fixtures[i], false, NULL, type ? TENSOR_BF16 : TENSOR_F32);
+            fixture_check(&r.expected, "logits", tensor_data(r.logits), tensor_count(r.logits), 0, type ? 4e-2 : 1e-5);
+            finish(&r);
+        }
+}
+
+static void gradients_match_pytorch(void **state) {
+    (void)state;
+    for (size_t i = 0; i < FIXTURE_COUNT; i++) {
+        run r = start(&fixtures[i], true, NULL, TENSOR_F32);
+        fixture_check(&r.expected, "total", tensor_data(r.total), 1, 10, 1e-5);
+        fixture_check(&r.expected, "gradient.vectors", tensor_gradient(r.vectors), tensor_count(r.vectors), 0, 1e-4);
+        for (int k = 0; k < r.model->parameters->count; k++) {
+            const parameter *p = r.model->parameters->items[k];
+            char name[128];
+            snprintf(name, sizeof name, "gradient.%s", p->name);
+            fixture_check(&r.expected, name, p->gradient, p->count, 1e-2, 1e-4);
+        }
+        finish(&r);
+    }
+}
+
+static void threads_do_not_change_results(void **state) {
+    (void)state;
+    thread_pool *pool;
+    assert_int_equal(thread_pool_create(&pool, 3, NULL), CARINA_OK);
+    run one = start(&fixtures[0], true, NULL, TENSOR_F32), many = start(&fixtures[0], true, pool, TENSOR_F32);
+    assert_memory_equal(tensor_data(one.logits), tensor_data(many.logits), (size_t)tensor_count(one.logits) * 4);
+    for (int i = 0; i < one.model->parameters->count; i++) {
+        const parameter *p = one.model->parameters->items[i], *q = many.model->parameters->items[i];
+        if (memcmp(p->gradient, q->gradient, (size_t)p->count * 4) != 0) fail_msg("gradients of %s differ", p->name);
+    }
+    finish(&one);
+    finish(&many);
+    thread_pool_free(pool);
+}
+
+static void configurations_are_checked(void **state) {
+    (void)state;
+    carina_error error;
+    gemma3_config c = gemma3_config_4b();
+    assert_int_equal(gemma3_config_check(&c, &error), CARINA_OK);
+    c.key_heads = 3;
+    assert_int_equal(gemma3_config_check(&c, &error), CARINA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "num_key_value_heads: 3 does not divide num_attention_heads, 8"));
+    c = gemma3_config_1b();
+    assert_int_equal(gemma3_config_check(&c, &error), CARINA_OK);
+    assert_true(gemma3_is_global(&c, 5) && !gemma3_is_global(&c, 4) && !gemma3_is_global(&c, 6));
+    c.layers = 1000;
+    assert_int_equal(gemma3_config_check(&c, &error), CARINA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "num_hidden_layers: 1000 is not within"));
+    c.layers = 2;
+    c.global_base = NAN;
+    assert_int_equal(gemma3_config_check(&c, &error), CARINA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "rope_theta"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logits_match_pytorch),
+        cmocka_unit_test(gradients_match_pytorch),
+        cmocka_unit_test(threads_do_not_change_results),
+        cmocka_unit_test(configurations_are_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
