@@ -167,7 +167,8 @@ static tensor *layer_forward(graph *g, const bert *m, const bert_layer *layer, t
     tensor *q = linear_record(g, &layer->query, x, ACTIVATION_NONE),
            *k = linear_record(g, &layer->key, x, ACTIVATION_NONE),
            *v = linear_record(g, &layer->value, x, ACTIVATION_NONE);
-    tensor *mixed = op_attention(g, q, k, v, &(attention_options){.heads = m->config.heads, .mask = mask, .dropout = dropout});
+    tensor *mixed =
+        op_attention(g, q, k, v, &(attention_options){.heads = m->config.heads, .mask = mask, .dropout = dropout});
     mixed = op_dropout(g, linear_record(g, &layer->output, mixed, ACTIVATION_NONE), dropout);
     x = normed(g, m, &layer->attention_norm, mixed, x);
     tensor *h = linear_record(g, &layer->expand, x, m->config.function);

@@ -57,19 +57,23 @@ carina_status gemma3_config_check(const gemma3_config *c, carina_error *error) {
         const char *name;
         int value, low, high;
     } ranges[] = {
-        {"vocab_size", c->vocabulary, 1, 1 << 20},    {"hidden_size", c->width, 1, 16384},
+        {"vocab_size", c->vocabulary, 1, 1 << 20},
+        {"hidden_size", c->width, 1, 16384},
         {"num_hidden_layers", c->layers, 1, GEMMA3_MAX_LAYERS},
-        {"num_attention_heads", c->heads, 1, 256},    {"num_key_value_heads", c->key_heads, 1, 256},
-        {"head_dim", c->head_width, 2, 1024},         {"intermediate_size", c->ffn_width, 1, 131072},
-        {"sliding_window", c->window, 1, 1 << 20},    {"sliding_window_pattern", c->global_every, 1, 1024},
+        {"num_attention_heads", c->heads, 1, 256},
+        {"num_key_value_heads", c->key_heads, 1, 256},
+        {"head_dim", c->head_width, 2, 1024},
+        {"intermediate_size", c->ffn_width, 1, 131072},
+        {"sliding_window", c->window, 1, 1 << 20},
+        {"sliding_window_pattern", c->global_every, 1, 1024},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)
             return error_set(error, CARINA_ERROR_ARGUMENT, "%s: %d is not within %d to %d", ranges[i].name,
                              ranges[i].value, ranges[i].low, ranges[i].high);
     if (c->heads % c->key_heads)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "num_key_value_heads: %d does not divide num_attention_heads, %d",
-                         c->key_heads, c->heads);
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "num_key_value_heads: %d does not divide num_attention_heads, %d", c->key_heads, c->heads);
     if (c->head_width % 2) return error_set(error, CARINA_ERROR_ARGUMENT, "head_dim: %d is odd", c->head_width);
     return check_numbers(c, error);
 }
@@ -186,17 +190,37 @@ static tensor *normed(graph *g, const gemma3 *m, parameter *weight, tensor *x) {
     return op_rms_norm(g, x, graph_parameter(g, weight), m->config.epsilon);
 }
 
-static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table) {
+/* One for both kinds of layers; `everywhere`: the global ones. */
+static tensor *rotary_table(graph *g, const gemma3 *m, const gemma3_past *past, bool everywhere, int64_t tokens) {
+    if (past) return everywhere ? past->global : past->local;
+    return rotary_constant(g, m, everywhere, tokens);
+}
+
+static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, tensor *k, tensor *v,
+                         const gemma3_past *past) {
     const gemma3_config *c = &m->config;
+    int64_t window = gemma3_is_global(c, index) ? 0 : c->window;
+    float factor = (float)(1 / sqrt(c->query_scalar));
+    if (!past) {
+        const attention_options options = {
+            .heads = c->heads, .key_heads = c->key_heads, .causal = true, .window = window, .factor = factor};
+        return op_attention(g, q, k, v, &options);
+    }
+    const cached_attention_options options = {.heads = c->heads,
+                                              .key_heads = c->key_heads,
+                                              .window = window,
+                                              .most = window && window < past->most ? window : past->most,
+                                              .factor = factor,
+                                              .rows = past->rows,
+                                              .layer = index};
+    return op_cached_attention(g, q, k, v, &options);
+}
+
+static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past) {
     const gemma3_layer *layer = &m->layers[index];
-    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, layer->query, x)), table, c->heads);
-    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, layer->key, x)), table, c->key_heads);
-    const attention_options options = {.heads = c->heads,
-                                       .key_heads = c->key_heads,
-                                       .causal = true,
-                                       .window = gemma3_is_global(c, index) ? 0 : c->window,
-                                       .factor = (float)(1 / sqrt(c->query_scalar))};
-    return multiply(g, layer->output, op_attention(g, q, k, multiply(g, layer->value, x), &options));
+    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, layer->query, x)), table, m->config.heads);
+    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, layer->key, x)), table, m->config.key_heads);
+    return multiply(g, layer->output, look_back(g, m, index, q, k, multiply(g, layer->value, x), past));
 }
 
 static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x) {
@@ -204,21 +228,26 @@ static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x) {
     return multiply(g, layer->down, op_multiply(g, gate, multiply(g, layer->up, x)));
 }
 
-tensor *gemma3_record(graph *g, const gemma3 *m, tensor *ids, tensor *vectors) {
+tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {
     const gemma3_config *c = &m->config;
     if (!ids) return NULL;
     int64_t tokens = tensor_size(ids, 1);
-    tensor *tables[2] = {rotary_constant(g, m, false, tokens), rotary_constant(g, m, true, tokens)};
+    tensor *tables[2] = {rotary_table(g, m, past, false, tokens), rotary_table(g, m, past, true, tokens)};
     tensor *x = op_scale(g, op_embedding(g, ids, graph_parameter(g, m->table)), sqrtf((float)c->width));
     if (vectors) x = op_add(g, x, vectors);
     x = op_cast(g, x, graph_options_of(g)->type);
     for (int i = 0; i < c->layers; i++) {
         const gemma3_layer *layer = &m->layers[i];
         tensor *table = tables[gemma3_is_global(c, i)];
-        tensor *seen = attend(g, m, i, normed(g, m, layer->before_attention, x), table);
+        tensor *seen = attend(g, m, i, normed(g, m, layer->before_attention, x), table, past);
         x = op_add(g, x, normed(g, m, layer->after_attention, seen));
         tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x));
         x = op_add(g, x, normed(g, m, layer->after_ffn, thought));
     }
-    return op_cast(g, multiply(g, m->head ? m->head : m->table, normed(g, m, m->norm, x)), TENSOR_F32);
+    return x;
+}
+
+tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {
+    tensor *logits = multiply(g, m->head ? m->head : m->table, normed(g, m, m->norm, x));
+    return op_cast(g, logits, TENSOR_F32);
 }

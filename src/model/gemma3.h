@@ -1,6 +1,6 @@
-/* Gemma 3, the decoder of AnatomiX's language model: token ids or vectors in, one row of logits per token out (Gemma Team
- * 2025, arXiv 2503.19786; reference/anatomix section 3). Shapes: B sequences, N tokens, D width, H heads of d, K heads of
- * keys, F feed-forward width, V vocabulary.
+/* Gemma 3, the decoder of AnatomiX's language model: token ids or vectors in, one row of logits per token out (Gemma
+ * Team 2025, arXiv 2503.19786; reference/anatomix section 3). Shapes: B sequences, N tokens, D width, H heads of d, K
+ * heads of keys, F feed-forward width, V vocabulary.
  *
  *     ids [B, N] -> sqrt(D) row of the table (+ vectors [B, N, D] where something else stands in a token's place)
  *       -> L layers, each norm a root-mean-square norm with weight 1 + w:
@@ -37,9 +37,9 @@ carina_status gemma3_config_check(const gemma3_config *config, carina_error *err
 bool gemma3_is_global(const gemma3_config *config, int layer);
 
 typedef struct gemma3_layer {
-    parameter *query, *key, *value, *output; /* [H d, D], [K d, D], [K d, D], [D, H d] */
-    parameter *query_norm, *key_norm;        /* [d] */
-    parameter *gate, *up, *down;             /* [F, D], [F, D], [D, F] */
+    parameter *query, *key, *value, *output;                                /* [H d, D], [K d, D], [K d, D], [D, H d] */
+    parameter *query_norm, *key_norm;                                       /* [d] */
+    parameter *gate, *up, *down;                                            /* [F, D], [F, D], [D, F] */
     parameter *before_attention, *after_attention, *before_ffn, *after_ffn; /* [D] */
 } gemma3_layer;
 
@@ -57,12 +57,22 @@ carina_status gemma3_create(gemma3 **out, const gemma3_config *config, uint64_t 
 carina_status gemma3_create_empty(gemma3 **out, const gemma3_config *config, carina_error *error);
 void gemma3_free(gemma3 *model); /* accepts NULL */
 
-/* Cosines and sines by position, as op_rotary takes them: out [count, d] for positions first, first + 1, ... of a local or
- * global layer. */
+/* Cosines and sines by position, as op_rotary takes them: out [count, d] for positions first, first + 1, ... of a local
+ * or global layer. */
 void gemma3_rotary_table(float *out, const gemma3_config *config, bool global, int64_t first, int64_t count);
 
-/* Whole sequences from position 0, as training and perplexity need them. ids [B, N] f32 whole numbers; vectors [B, N, D] or
- * NULL: added, not scaled, so an id outside the vocabulary (-1) leaves them alone. Logits [B, N, V], f32. */
-tensor *gemma3_record(graph *g, const gemma3 *model, tensor *ids, tensor *vectors);
+/* Where the forward pass looks back to: nowhere (whole sequences from position 0, as training and perplexity need
+ * them), or to what the rows' sequences have seen. */
+typedef struct gemma3_past {
+    tensor *local, *global; /* [R, d] rotary tables of the rows' positions, for local and global layers */
+    const cached_row *rows; /* [R], as op_cached_attention wants them */
+    int64_t most;           /* the largest position + 1 */
+} gemma3_past;
+
+/* ids [B, N] f32 whole numbers; vectors [B, N, D] or NULL: added, not scaled, so an id outside the vocabulary (-1)
+ * leaves them alone. Gives the last layer's [B, N, D]. past NULL: whole sequences; else B is 1 and N is R. */
+tensor *gemma3_record_body(graph *g, const gemma3 *model, tensor *ids, tensor *vectors, const gemma3_past *past);
+/* [.., D] of the body -> logits [.., V], f32. */
+tensor *gemma3_record_logits(graph *g, const gemma3 *model, tensor *x);
 
 #endif

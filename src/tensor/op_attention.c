@@ -108,8 +108,7 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
 static carina_status attention_prepare(op *o, carina_error *error) {
     attention_state *s = o->state;
     if (o->backward_active) op_save(o, 0, (uint64_t)(s->batch * s->heads * s->queries) * sizeof(float));
-    s->on_tiles = o->output->type == TENSOR_BF16 && s->dropout <= 0 && s->plain &&
-                  tile_attention_suits(s->head_width);
+    s->on_tiles = o->output->type == TENSOR_BF16 && s->dropout <= 0 && s->plain && tile_attention_suits(s->head_width);
     if (s->on_tiles) {
         s->tiles = tile_attention_make(s->batch, s->queries, s->keys, s->width, (int)s->heads);
         o->scratch_bytes = tile_attention_shared_bytes(&s->tiles);
@@ -145,8 +144,8 @@ static const void *narrowed(const op *o, const float *values, uint16_t *buffer, 
     return buffer;
 }
 
-/* Keys that are not to be seen get a score whose exponential vanishes beside any other; finite, so that no NaN can come.
- * `first` is the block's first query. */
+/* Keys that are not to be seen get a score whose exponential vanishes beside any other; finite, so that no NaN can
+ * come. `first` is the block's first query. */
 static void mask_scores(const op *o, int64_t b, int64_t first, float *scores, int64_t rows) {
     const attention_state *s = o->state;
     int64_t keys = s->keys;

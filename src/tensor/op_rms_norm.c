@@ -78,8 +78,8 @@ tensor *op_rms_norm(graph *g, tensor *x, tensor *weight, float epsilon) {
     if (x->size[x->rank - 1] % weight->count)
         return graph_fail(g, "rms norm: rows of %lld are not divided by a weight of %lld",
                           (long long)x->size[x->rank - 1], (long long)weight->count);
-    op *o = graph_record(g, &rms_norm_type, 2, (tensor *[]){x, weight}, x->type, x->rank, x->size,
-                         sizeof(rms_norm_state));
+    op *o =
+        graph_record(g, &rms_norm_type, 2, (tensor *[]){x, weight}, x->type, x->rank, x->size, sizeof(rms_norm_state));
     if (!o) return NULL;
     *(rms_norm_state *)o->state =
         (rms_norm_state){.rows = x->count / weight->count, .width = weight->count, .epsilon = epsilon};

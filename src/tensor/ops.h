@@ -6,6 +6,7 @@
 #define TENSOR_OPS_H
 
 #include "tensor/graph.h"
+#include "tensor/key_cache.h"
 
 /* ---- pictures ---- */
 
@@ -54,20 +55,32 @@ typedef enum activation {
 
 /* y = activation(x weight^T + bias): x [..., I], weight [O, I], bias [O] or NULL. */
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
-/* softmax(q k^T factor) v for every head: q [B, N, D], k and v [B, M, D'] -> [B, N, D]. No N x M matrix is kept: backward
- * recomputes it from the row's log-sum-exp (Dao et al. 2022). D' is D, or with key_heads fewer heads of the same width,
- * each of which serves heads / key_heads neighbouring heads of queries (Ainslie et al. 2023). */
+/* softmax(q k^T factor) v for every head: q [B, N, D], k and v [B, M, D'] -> [B, N, D]. No N x M matrix is kept:
+ * backward recomputes it from the row's log-sum-exp (Dao et al. 2022). D' is D, or with key_heads fewer heads of the
+ * same width, each of which serves heads / key_heads neighbouring heads of queries (Ainslie et al. 2023). */
 typedef struct attention_options {
     int heads;
     tensor
         *mask; /* [B, M] f32, no gradient: only keys where it is above 0, of which each sample needs one; NULL: all */
-    float dropout; /* of probabilities, in training */
-    int key_heads; /* divides heads; 0: heads */
-    bool causal;   /* query n sees keys 0 .. n + M - N only */
+    float dropout;  /* of probabilities, in training */
+    int key_heads;  /* divides heads; 0: heads */
+    bool causal;    /* query n sees keys 0 .. n + M - N only */
     int64_t window; /* and of these the last `window`; 0: all. Causal only */
-    float factor;  /* 0: 1 / sqrt(D / heads) */
+    float factor;   /* 0: 1 / sqrt(D / heads) */
 } attention_options;
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options);
+/* The causal form over all that the rows' sequences have seen: q [.., R, D], k and v [.., R, D'], one token a row; its
+ * key and value are added to its sequence's cache. Rows of one sequence follow each other by position, and their cache
+ * has room for what a window must keep beside all that the run adds. In training not to be had. */
+typedef struct cached_attention_options {
+    int heads, key_heads;
+    int64_t window; /* 0: everything */
+    int64_t most;   /* the largest position + 1, or the window: scores that a row needs room for */
+    float factor;
+    const cached_row *rows; /* [R], borrowed: read at every run */
+    int layer;              /* of cached_row.layers */
+} cached_attention_options;
+tensor *op_cached_attention(graph *g, tensor *q, tensor *k, tensor *v, const cached_attention_options *options);
 /* Rotary positions of the last P tokens: within every head of d = D / heads values, (x[i], x[i + d/2]) is turned by
  * angle i of the token's row; the tokens before them stay. x [B, N, D], table [P, d] f32, no gradient: a row is d/2
  * cosines, then d/2 sines. */

@@ -95,8 +95,8 @@ carina_status muon_create(muon **out, parameters *set, thread_pool *pool, carina
     m->matrices = calloc(most, sizeof *m->matrices);
     m->shapes = calloc(most, sizeof *m->shapes);
     m->shape_sizes = calloc(most, sizeof *m->shape_sizes);
-    carina_status status = m->matrices && m->shapes && m->shape_sizes ? list_matrices(m, error)
-                                                                      : error_memory(error, "muon", most * 64);
+    carina_status status =
+        m->matrices && m->shapes && m->shape_sizes ? list_matrices(m, error) : error_memory(error, "muon", most * 64);
     if (status == CARINA_OK) status = make_scratch(m, error);
     if (status == CARINA_OK) return CARINA_OK;
     muon_free(m);

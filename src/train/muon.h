@@ -1,11 +1,11 @@
-/* Muon (Jordan 2024; Liu et al. 2025, "Muon is scalable for LLM training"): momentum whose every matrix is made orthogonal,
- * so that all directions of a weight learn at one speed, however small their gradients are.
+/* Muon (Jordan 2024; Liu et al. 2025, "Muon is scalable for LLM training"): momentum whose every matrix is made
+ * orthogonal, so that all directions of a weight learn at one speed, however small their gradients are.
  *
  *     m = b m + g,  u = g + b m,  w = w - r (0.2 sqrt(max(rows, columns)) O(u) + decay w)
  *
- * O is orthogonalize.h. The factor gives each step the root mean square of an AdamW step, so that learning rates mean the
- * same. Kernels [O, I, kh, kw] are matrices [O, I kh kw]; matrices stacked in one parameter (parameter.matrices) count one
- * by one. Everything else, vectors, embeddings and single rows, stays with AdamW (optimizer.c).
+ * O is orthogonalize.h. The factor gives each step the root mean square of an AdamW step, so that learning rates mean
+ * the same. Kernels [O, I, kh, kw] are matrices [O, I kh kw]; matrices stacked in one parameter (parameter.matrices)
+ * count one by one. Everything else, vectors, embeddings and single rows, stays with AdamW (optimizer.c).
  */
 #ifndef TRAIN_MUON_H
 #define TRAIN_MUON_H

@@ -9,7 +9,8 @@
 
 #define STEPS 5
 
-/* Jordan's coefficients: steepest slope at 0 that still keeps values from 0 to 1 within [0.68, 1.14] after five steps. */
+/* Jordan's coefficients: steepest slope at 0 that still keeps values from 0 to 1 within [0.68, 1.14] after five steps.
+ */
 static const float coefficient[3] = {3.4445f, -4.7750f, 2.0315f};
 
 struct orthogonalizer {

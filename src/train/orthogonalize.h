@@ -1,8 +1,8 @@
 /* The nearest (semi-)orthogonal matrix, roughly: U V^T of X = U S V^T, by Newton-Schulz steps (Jordan 2024, "Muon").
  *
- * Five steps of X <- a X + b (X X^T) X + c (X X^T)^2 X push every singular value to between 0.68 and 1.14; nothing here needs
- * more. All steps are polynomials of the one Gram matrix X X^T on the short side (m of m x n), so they are taken on
- * m x m matrices, and X itself is multiplied once: with m much shorter than n that is less than half of the work.
+ * Five steps of X <- a X + b (X X^T) X + c (X X^T)^2 X push every singular value to between 0.68 and 1.14; nothing here
+ * needs more. All steps are polynomials of the one Gram matrix X X^T on the short side (m of m x n), so they are taken
+ * on m x m matrices, and X itself is multiplied once: with m much shorter than n that is less than half of the work.
  */
 #ifndef TRAIN_ORTHOGONALIZE_H
 #define TRAIN_ORTHOGONALIZE_H

@@ -1,48 +1,13 @@
-/* Gemma 3 against PyTorch (tests/data/gemma3, made by tools/make_gemma3_fixture.py): logits, gradients, bf16, any number of
- * threads; and configurations that make no model. */
+/* Gemma 3 against PyTorch (tests/data/gemma3, made by tools/make_gemma3_fixture.py): logits, gradients, bf16, any
+ * number of threads; and configurations that make no model. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
-#include "fixture.h"
-#include "model/gemma3.h"
-
-static gemma3_config tied_config(void) {
-    return (gemma3_config){.vocabulary = 61,
-                           .width = 24,
-                           .layers = 5,
-                           .heads = 4,
-                           .key_heads = 2,
-                           .head_width = 8,
-                           .ffn_width = 40,
-                           .window = 5,
-                           .global_every = 3,
-                           .local_base = 1e4,
-                           .global_base = 1e6,
-                           .global_scale = 8,
-                           .query_scalar = 6,
-                           .epsilon = 1e-6f,
-                           .tied = true};
-}
-
-static gemma3_config head_config(void) {
-    gemma3_config c = tied_config();
-    c.layers = c.global_every = 2;
-    c.key_heads = 1;
-    c.global_scale = 1;
-    c.tied = false;
-    return c;
-}
-
-static const struct fixture {
-    const char *name;
-    gemma3_config (*config)(void);
-} fixtures[] = {{"tied", tied_config}, {"head", head_config}};
-#define FIXTURE_COUNT (sizeof fixtures / sizeof *fixtures)
+#include "gemma3_fixture.h"
 
 typedef struct run {
     tensor_file expected;
@@ -50,29 +15,6 @@ typedef struct run {
     graph *g;
     tensor *ids, *vectors, *logits, *total;
 } run;
-
-static tensor_file open_file(const struct fixture *f, const char *what) {
-    char path[400];
-    snprintf(path, sizeof path, "%s/gemma3/%s.%s.safetensors", TEST_DATA, f->name, what);
-    return fixture_open(path);
-}
-
-static gemma3 *load(const struct fixture *f) {
-    gemma3 *m;
-    const gemma3_config config = f->config();
-    tensor_file weights = open_file(f, "weights");
-    assert_int_equal(gemma3_create_empty(&m, &config, NULL), CARINA_OK);
-    assert_int_equal(m->parameters->count, weights.count);
-    for (int i = 0; i < m->parameters->count; i++) {
-        parameter *p = m->parameters->items[i];
-        float *values = fixture_values(&weights, p->name, p->count);
-        memcpy(p->value, values, (size_t)p->count * sizeof *values);
-        free(values);
-    }
-    parameters_changed(m->parameters);
-    tensor_file_free(&weights);
-    return m;
-}
 
 static void record_total(run *r) {
     int64_t count = tensor_count(r->logits);
@@ -82,8 +24,8 @@ static void record_total(run *r) {
     free(values);
 }
 
-static run start(const struct fixture *f, bool training, thread_pool *pool, tensor_type type) {
-    run r = {.expected = open_file(f, "expected"), .model = load(f)};
+static run start(const gemma3_fixture *f, bool training, thread_pool *pool, tensor_type type) {
+    run r = {.expected = gemma3_fixture_file(f, "expected"), .model = gemma3_fixture_load(f)};
     carina_error error = {0};
     const named_tensor *shape = tensor_file_find(&r.expected, "vectors");
     int64_t size[3] = {(int64_t)shape->shape[0], (int64_t)shape->shape[1], (int64_t)shape->shape[2]};
@@ -93,7 +35,7 @@ static run start(const struct fixture *f, bool training, thread_pool *pool, tens
     r.ids = graph_input(r.g, "ids", 2, size);
     r.vectors = graph_input(r.g, "vectors", 3, size);
     graph_require_gradient(r.g, r.vectors);
-    r.logits = gemma3_record(r.g, r.model, r.ids, r.vectors);
+    r.logits = gemma3_record_logits(r.g, r.model, gemma3_record_body(r.g, r.model, r.ids, r.vectors, NULL));
     if (r.logits) graph_output(r.g, r.logits);
     if (r.logits && training) record_total(&r);
     if (graph_plan(r.g, &error) != CARINA_OK) fail_msg("%s", error.message);
@@ -112,9 +54,9 @@ static void finish(run *r) {
 
 static void logits_match_pytorch(void **state) {
     (void)state;
-    for (size_t i = 0; i < FIXTURE_COUNT; i++)
+    for (size_t i = 0; i < GEMMA3_FIXTURE_COUNT; i++)
         for (int type = 0; type < 2; type++) {
-            run r = start(&fixtures[i], false, NULL, type ? TENSOR_BF16 : TENSOR_F32);
+            run r = start(&gemma3_fixtures[i], false, NULL, type ? TENSOR_BF16 : TENSOR_F32);
             fixture_check(&r.expected, "logits", tensor_data(r.logits), tensor_count(r.logits), 0, type ? 4e-2 : 1e-5);
             finish(&r);
         }
@@ -122,8 +64,8 @@ static void logits_match_pytorch(void **state) {
 
 static void gradients_match_pytorch(void **state) {
     (void)state;
-    for (size_t i = 0; i < FIXTURE_COUNT; i++) {
-        run r = start(&fixtures[i], true, NULL, TENSOR_F32);
+    for (size_t i = 0; i < GEMMA3_FIXTURE_COUNT; i++) {
+        run r = start(&gemma3_fixtures[i], true, NULL, TENSOR_F32);
         fixture_check(&r.expected, "total", tensor_data(r.total), 1, 10, 1e-5);
         fixture_check(&r.expected, "gradient.vectors", tensor_gradient(r.vectors), tensor_count(r.vectors), 0, 1e-4);
         for (int k = 0; k < r.model->parameters->count; k++) {
@@ -140,7 +82,8 @@ static void threads_do_not_change_results(void **state) {
     (void)state;
     thread_pool *pool;
     assert_int_equal(thread_pool_create(&pool, 3, NULL), CARINA_OK);
-    run one = start(&fixtures[0], true, NULL, TENSOR_F32), many = start(&fixtures[0], true, pool, TENSOR_F32);
+    run one = start(&gemma3_fixtures[0], true, NULL, TENSOR_F32),
+        many = start(&gemma3_fixtures[0], true, pool, TENSOR_F32);
     assert_memory_equal(tensor_data(one.logits), tensor_data(many.logits), (size_t)tensor_count(one.logits) * 4);
     for (int i = 0; i < one.model->parameters->count; i++) {
         const parameter *p = one.model->parameters->items[i], *q = many.model->parameters->items[i];

@@ -107,7 +107,8 @@ static tensor *build_attention_dropout(bench *b) {
 static tensor *build_attention_masked(bench *b) { /* padding at the end, in the middle, and none */
     static const float mask[3 * 7] = {1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     tensor *q = INPUT(b, 3, 5, 12), *k = INPUT(b, 3, 7, 12), *v = INPUT(b, 3, 7, 12);
-    return op_attention(b->g, q, k, v, &(attention_options){.heads = 2, .mask = graph_constant(b->g, 2, (int64_t[]){3, 7}, mask)});
+    return op_attention(b->g, q, k, v,
+                        &(attention_options){.heads = 2, .mask = graph_constant(b->g, 2, (int64_t[]){3, 7}, mask)});
 }
 static tensor *build_attention_causal(bench *b) { /* more keys than queries, blocks, a factor of its own */
     tensor *q = INPUT(b, 1, 131, 8), *k = INPUT(b, 1, 140, 8), *v = INPUT(b, 1, 140, 8);
@@ -115,8 +116,7 @@ static tensor *build_attention_causal(bench *b) { /* more keys than queries, blo
 }
 static tensor *build_attention_window(bench *b) { /* two heads of queries to one of keys, which see four keys */
     tensor *q = INPUT(b, 2, 9, 16), *k = INPUT(b, 2, 9, 8), *v = INPUT(b, 2, 9, 8);
-    return op_attention(b->g, q, k, v,
-                        &(attention_options){.heads = 4, .key_heads = 2, .causal = true, .window = 4});
+    return op_attention(b->g, q, k, v, &(attention_options){.heads = 4, .key_heads = 2, .causal = true, .window = 4});
 }
 static tensor *build_rms_norm(bench *b) { /* over whole rows, then over heads of 6 */
     tensor *x = op_rms_norm(b->g, INPUT(b, 2, 5, 12), graph_parameter(b->g, VECTOR(b, 12, 0)), 1e-6f);

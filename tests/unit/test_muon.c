@@ -151,8 +151,7 @@ static void muon_follows_its_formulas(void **state) {
     for (int i = 0; i < 64; i++) assert_near(stacked->value[64 + i], value[i], 1e-4);
     assert_null(o->second[0]);
     for (int i = 2; i < 4; i++) /* tables and vectors are AdamW's */
-        assert_memory_equal(set->items[i]->value, other->items[i]->value,
-                            (size_t)set->items[i]->count * sizeof(float));
+        assert_memory_equal(set->items[i]->value, other->items[i]->value, (size_t)set->items[i]->count * sizeof(float));
     optimizer_free(o);
     optimizer_free(adamw);
     parameters_free(set);
@@ -180,8 +179,10 @@ static void same_for_any_thread_count(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_are_the_usual_ones),   cmocka_unit_test(weak_directions_are_raised),
-        cmocka_unit_test(muon_follows_its_formulas),  cmocka_unit_test(same_for_any_thread_count),
+        cmocka_unit_test(steps_are_the_usual_ones),
+        cmocka_unit_test(weak_directions_are_raised),
+        cmocka_unit_test(muon_follows_its_formulas),
+        cmocka_unit_test(same_for_any_thread_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

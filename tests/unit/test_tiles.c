@@ -134,8 +134,9 @@ static result run_attention(const attention_case *c, tensor_type type, int threa
     float *ones = malloc((size_t)(c->batch * c->keys) * sizeof *ones);
     for (int64_t i = 0; i < c->batch * c->keys; i++) ones[i] = !c->masked || i % 3 ? 1 : 0;
     tensor *mask = c->masked ? graph_constant(g, 2, (int64_t[]){c->batch, c->keys}, ones) : NULL;
-    tensor *y = op_cast(g, op_attention(g, narrow[0], narrow[1], narrow[2], &(attention_options){.heads = c->heads, .mask = mask}),
-                        TENSOR_F32);
+    tensor *y = op_cast(
+        g, op_attention(g, narrow[0], narrow[1], narrow[2], &(attention_options){.heads = c->heads, .mask = mask}),
+        TENSOR_F32);
     free(ones);
     int64_t count = tensor_count(y);
     float *targets = malloc((size_t)count * sizeof *targets);

@@ -1,0 +1,278 @@
+/* Sessions and runners of Gemma 3; see gemma3_session.h. */
+#include "model/gemma3_session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+
+#define MAX_CHUNK   4096
+#define PLAN_COUNT  13 /* rows 1, 2, 4 .. 4096 */
+
+struct gemma3_session {
+    gemma3_config config;
+    tensor_type type;
+    int64_t length, capacity, chunk;
+    key_cache layers[GEMMA3_MAX_LAYERS];
+};
+
+/* ---- sessions ---- */
+
+carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
+                                    int64_t chunk, carina_error *error) {
+    *out = NULL;
+    if (tokens < 1 || tokens > 1 << 24 || chunk < 1 || chunk > MAX_CHUNK)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "a session of %lld tokens in chunks of %lld: 1 to %d and 1 to %d",
+                         (long long)tokens, (long long)chunk, 1 << 24, MAX_CHUNK);
+    gemma3_session *s = calloc(1, sizeof *s);
+    if (!s) return error_memory(error, "session", sizeof *s);
+    *s = (gemma3_session){.config = *config, .type = type, .capacity = tokens, .chunk = chunk};
+    carina_status status = CARINA_OK;
+    for (int i = 0; i < config->layers && status == CARINA_OK; i++) {
+        int64_t kept = gemma3_is_global(config, i) || config->window + chunk > tokens ? tokens : config->window + chunk;
+        status = key_cache_create(&s->layers[i], type, kept, (int64_t)config->key_heads * config->head_width, error);
+    }
+    if (status == CARINA_OK)
+        *out = s;
+    else
+        gemma3_session_free(s);
+    return status;
+}
+
+void gemma3_session_free(gemma3_session *session) {
+    if (!session) return;
+    for (int i = 0; i < session->config.layers; i++) key_cache_free(&session->layers[i]);
+    free(session);
+}
+
+int64_t gemma3_session_length(const gemma3_session *session) { return session->length; }
+int64_t gemma3_session_capacity(const gemma3_session *session) { return session->capacity; }
+
+uint64_t gemma3_session_bytes(const gemma3_session *session) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < session->config.layers; i++) bytes += key_cache_bytes(&session->layers[i]);
+    return bytes;
+}
+
+carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error) {
+    TRY(gemma3_session_create(out, &session->config, session->type, session->capacity, session->chunk, error));
+    for (int i = 0; i < session->config.layers; i++) key_cache_copy(&(*out)->layers[i], &session->layers[i]);
+    (*out)->length = session->length;
+    return CARINA_OK;
+}
+
+bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
+    if (length < 0 || length > session->length) return false;
+    for (int i = 0; i < session->config.layers; i++) {
+        /* The token at `length` looks back to length + 1 - window; what lies a ring's length behind the end is gone. */
+        int64_t needed = gemma3_is_global(&session->config, i) ? 0 : length + 1 - session->config.window;
+        if (needed < 0) needed = 0;
+        if (session->length - session->layers[i].capacity > needed) return false;
+    }
+    session->length = length;
+    return true;
+}
+
+/* ---- plans ---- */
+
+/* The body for a number of rows. */
+typedef struct body_plan {
+    graph *g;
+    tensor *ids, *vectors, *local, *global, *out;
+} body_plan;
+
+/* The head for a number of rows. */
+typedef struct head_plan {
+    graph *g;
+    tensor *x, *logits;
+} head_plan;
+
+struct gemma3_runner {
+    const gemma3 *model;
+    gemma3_runner_options options;
+    cached_row *rows; /* [rows of the largest plan]: what every body's graph reads */
+    float *angles;    /* [2, tokens, d]: rotary tables of all positions, local and global */
+    body_plan bodies[PLAN_COUNT];
+    head_plan heads[PLAN_COUNT];
+};
+
+static int plan_for(int64_t rows) {
+    int plan = 0;
+    while ((int64_t)1 << plan < rows) plan++;
+    return plan;
+}
+
+carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, const gemma3_runner_options *options,
+                                   carina_error *error) {
+    const gemma3_config *c = &model->config;
+    uint64_t angles;
+    *out = NULL;
+    if (options->chunk < 1 || options->chunk > MAX_CHUNK || options->tokens < 1 ||
+        !size_multiply((uint64_t)options->tokens, 2 * (uint64_t)c->head_width * sizeof(float), &angles))
+        return error_set(error, CARINA_ERROR_ARGUMENT, "chunks of %lld tokens: 1 to %d are possible",
+                         (long long)options->chunk, MAX_CHUNK);
+    gemma3_runner *r = calloc(1, sizeof *r);
+    if (!r) return error_memory(error, "runner", sizeof *r);
+    r->model = model;
+    r->options = *options;
+    r->rows = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->rows);
+    r->angles = malloc(angles);
+    if (!r->rows || !r->angles) {
+        gemma3_runner_free(r);
+        return error_memory(error, "runner", angles);
+    }
+    for (int i = 0; i < 2; i++)
+        gemma3_rotary_table(r->angles + i * options->tokens * c->head_width, c, i == 1, 0, options->tokens);
+    *out = r;
+    return CARINA_OK;
+}
+
+void gemma3_runner_free(gemma3_runner *r) {
+    if (!r) return;
+    for (int i = 0; i < PLAN_COUNT; i++) {
+        graph_free(r->bodies[i].g);
+        graph_free(r->heads[i].g);
+    }
+    free(r->rows);
+    free(r->angles);
+    free(r);
+}
+
+static carina_status make_body(gemma3_runner *r, int plan, carina_error *error) {
+    body_plan *b = &r->bodies[plan];
+    const gemma3_config *c = &r->model->config;
+    const graph_options options = {.pool = r->options.pool, .type = r->options.type};
+    int64_t size[3] = {1, (int64_t)1 << plan, c->width}, table[2] = {size[1], c->head_width};
+    if (b->g) return CARINA_OK;
+    TRY(graph_create(&b->g, &options, error));
+    b->ids = graph_input(b->g, "ids", 2, size);
+    b->vectors = graph_input(b->g, "vectors", 3, size);
+    b->local = graph_input(b->g, "local positions", 2, table);
+    b->global = graph_input(b->g, "global positions", 2, table);
+    const gemma3_past past = {b->local, b->global, r->rows, r->options.tokens};
+    b->out = op_cast(b->g, gemma3_record_body(b->g, r->model, b->ids, b->vectors, &past), TENSOR_F32);
+    if (b->out) graph_output(b->g, b->out);
+    return graph_plan(b->g, error);
+}
+
+static carina_status make_head(gemma3_runner *r, int plan, carina_error *error) {
+    head_plan *h = &r->heads[plan];
+    const graph_options options = {.pool = r->options.pool, .type = r->options.type};
+    int64_t size[3] = {1, (int64_t)1 << plan, r->model->config.width};
+    if (h->g) return CARINA_OK;
+    TRY(graph_create(&h->g, &options, error));
+    h->x = graph_input(h->g, "x", 3, size);
+    h->logits = gemma3_record_logits(h->g, r->model, op_cast(h->g, h->x, r->options.type));
+    if (h->logits) graph_output(h->g, h->logits);
+    return graph_plan(h->g, error);
+}
+
+/* A plan that could not be made is no plan. */
+static carina_status ready(gemma3_runner *r, int body, int head, carina_error *error) {
+    carina_status status = make_body(r, body, error);
+    if (status != CARINA_OK) {
+        graph_free(r->bodies[body].g);
+        r->bodies[body] = (body_plan){0};
+        return status;
+    }
+    status = make_head(r, head, error);
+    if (status == CARINA_OK) return CARINA_OK;
+    graph_free(r->heads[head].g);
+    r->heads[head] = (head_plan){0};
+    return status;
+}
+
+/* ---- a step ---- */
+
+static bool same_shape(const gemma3_config *a, const gemma3_config *b) {
+    return a->layers == b->layers && a->key_heads == b->key_heads && a->head_width == b->head_width &&
+           a->window == b->window && a->global_every == b->global_every;
+}
+
+static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, int64_t position, int64_t in_run,
+                               carina_error *error) {
+    const gemma3_session *s = row->session;
+    if (!same_shape(&s->config, &r->model->config))
+        return error_set(error, CARINA_ERROR_MISMATCH, "the session was made for another model");
+    if (!row->vector && (row->id < 0 || row->id >= r->model->config.vocabulary))
+        return error_set(error, CARINA_ERROR_ARGUMENT, "token %lld is not within 0 to %d", (long long)row->id,
+                         r->model->config.vocabulary - 1);
+    if (position >= s->capacity || position >= r->options.tokens)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "the context is full: %lld tokens are all it has room for; make it larger or shorten the prompt",
+                         (long long)(s->capacity < r->options.tokens ? s->capacity : r->options.tokens));
+    if (in_run > s->chunk)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "more than %lld tokens of one session at once",
+                         (long long)s->chunk);
+    return CARINA_OK;
+}
+
+/* Where each row belongs: its session's next places, in order. */
+static carina_status place_rows(gemma3_runner *r, const gemma3_row *rows, int64_t count, carina_error *error) {
+    int64_t in_run = 0;
+    for (int64_t i = 0; i < count; i++) {
+        in_run = i && rows[i].session == rows[i - 1].session ? in_run + 1 : 1;
+        for (int64_t k = 0; in_run == 1 && k < i; k++)
+            if (rows[k].session == rows[i].session)
+                return error_set(error, CARINA_ERROR_ARGUMENT, "rows of one session do not stand together");
+        int64_t position = rows[i].session->length + in_run - 1;
+        TRY(check_row(r, &rows[i], position, in_run, error));
+        r->rows[i] = (cached_row){rows[i].session->layers, position};
+    }
+    return CARINA_OK;
+}
+
+static void fill_body(const gemma3_runner *r, const body_plan *b, const gemma3_row *rows, int64_t count) {
+    const gemma3_config *c = &r->model->config;
+    int64_t planned = tensor_size(b->ids, 1);
+    size_t angle_bytes = (size_t)c->head_width * sizeof(float), vector_bytes = (size_t)c->width * sizeof(float);
+    const float *global = r->angles + r->options.tokens * c->head_width;
+    for (int64_t i = 0; i < planned; i++) {
+        bool used = i < count;
+        int64_t at = used ? r->rows[i].position * c->head_width : 0;
+        float *vector = tensor_data(b->vectors) + i * c->width;
+        tensor_data(b->ids)[i] = used && !rows[i].vector ? (float)rows[i].id : -1;
+        memcpy(tensor_data(b->local) + i * c->head_width, r->angles + at, angle_bytes);
+        memcpy(tensor_data(b->global) + i * c->head_width, global + at, angle_bytes);
+        if (used && rows[i].vector)
+            memcpy(vector, rows[i].vector, vector_bytes);
+        else
+            memset(vector, 0, vector_bytes);
+    }
+}
+
+static int64_t wanted_count(const gemma3_row *rows, int64_t count) {
+    int64_t wanted = 0;
+    for (int64_t i = 0; i < count; i++) wanted += rows[i].wants_logits;
+    return wanted;
+}
+
+static const float *run_head(const gemma3_runner *r, const body_plan *b, const head_plan *h, const gemma3_row *rows,
+                             int64_t count) {
+    int64_t width = r->model->config.width, next = 0;
+    float *x = tensor_data(h->x);
+    memset(x, 0, (size_t)tensor_count(h->x) * sizeof *x);
+    for (int64_t i = 0; i < count; i++)
+        if (rows[i].wants_logits)
+            memcpy(x + width * next++, tensor_data(b->out) + width * i, (size_t)width * sizeof *x);
+    graph_forward(h->g);
+    return tensor_data(h->logits);
+}
+
+carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64_t count, const float **logits,
+                                 carina_error *error) {
+    int64_t wanted = wanted_count(rows, count);
+    int body = plan_for(count), head = plan_for(wanted);
+    *logits = NULL;
+    if (count < 1 || count > r->options.chunk)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%lld rows in a step: 1 to %lld are possible", (long long)count,
+                         (long long)r->options.chunk);
+    TRY(place_rows(r, rows, count, error));
+    TRY(ready(r, body, head, error));
+    for (int64_t i = count; i < (int64_t)1 << body; i++) r->rows[i] = (cached_row){0};
+    fill_body(r, &r->bodies[body], rows, count);
+    graph_forward(r->bodies[body].g);
+    for (int64_t i = 0; i < count; i++) rows[i].session->length++;
+    if (wanted) *logits = run_head(r, &r->bodies[body], &r->heads[head], rows, count);
+    return CARINA_OK;
+}

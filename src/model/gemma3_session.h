@@ -1,0 +1,62 @@
+/* Sequences that grow token by token: what a decoder has seen of each (its session), and the graphs that take the next
+ * tokens of one or of several sessions at once (the runner). A loaded model is const; all that changes is here.
+ *
+ * A runner has one planned graph for each of a few row counts, made when first wanted; a step takes the smallest that
+ * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. Attention of a row is computed by
+ * itself; products are of the whole graph.
+ */
+#ifndef MODEL_GEMMA3_SESSION_H
+#define MODEL_GEMMA3_SESSION_H
+
+#include "base/threads.h"
+#include "model/gemma3.h"
+
+/* ---- a session: its keys and values ---- */
+
+typedef struct gemma3_session gemma3_session;
+
+/* Room for `tokens` tokens in all; local layers keep their window and `chunk` tokens more. type: of keys and values. */
+carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
+                                    int64_t chunk, carina_error *error);
+void gemma3_session_free(gemma3_session *session); /* accepts NULL */
+
+int64_t gemma3_session_length(const gemma3_session *session);   /* tokens seen */
+int64_t gemma3_session_capacity(const gemma3_session *session); /* tokens that it has room for */
+uint64_t gemma3_session_bytes(const gemma3_session *session);
+/* A second session that has seen the same: prompts that share a beginning pay for it once. */
+carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error);
+/* Forgets all tokens from `length` on. False, and nothing changes, when a local layer no longer has the window in front
+ * of them. */
+bool gemma3_session_rewind(gemma3_session *session, int64_t length);
+
+/* ---- the runner ---- */
+
+typedef struct gemma3_runner gemma3_runner;
+
+typedef struct gemma3_runner_options {
+    thread_pool *pool; /* borrowed, may be NULL */
+    tensor_type type;  /* of activations */
+    int64_t chunk;     /* most rows of a step: 1 .. 4096 */
+    int64_t tokens;    /* the longest session's capacity */
+} gemma3_runner_options;
+
+/* Borrows the model. */
+carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, const gemma3_runner_options *options,
+                                   carina_error *error);
+void gemma3_runner_free(gemma3_runner *runner); /* accepts NULL */
+
+/* The next token of a session: an id, or a vector [D] in its place. */
+typedef struct gemma3_row {
+    gemma3_session *session;
+    int64_t id;          /* -1 with a vector */
+    const float *vector; /* NULL with an id; taken as it is, not scaled */
+    bool wants_logits;
+} gemma3_row;
+
+/* All rows at once; those of one session stand together, in their order. *logits: [rows that want them, V], in order,
+ * until the next step. Errors: an id outside the vocabulary, more rows than a chunk, a session that is full or another
+ * model's. The sessions grow only when all went well. */
+carina_status gemma3_runner_step(gemma3_runner *runner, const gemma3_row *rows, int64_t count, const float **logits,
+                                 carina_error *error);
+
+#endif

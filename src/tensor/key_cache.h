@@ -1,0 +1,32 @@
+/* Keys and values of the tokens that a decoder has seen: what op_cached_attention reads and extends. It lives outside any
+ * graph, because one sequence goes through graphs for many tokens and for one.
+ *
+ * Position p lies in row p % capacity, so a layer that looks back over a window needs no more rows than the window and
+ * what one run may add. Keys are kept turned by their positions.
+ */
+#ifndef TENSOR_KEY_CACHE_H
+#define TENSOR_KEY_CACHE_H
+
+#include "tensor/graph.h"
+
+/* Of one layer and one sequence. */
+typedef struct key_cache {
+    tensor_type type;
+    int64_t capacity, width; /* rows; values in a row: heads of keys x their width */
+    void *keys, *values;     /* [capacity, width] of `type`, owned */
+} key_cache;
+
+/* Zeroed. capacity x width is checked before memory is taken. */
+carina_status key_cache_create(key_cache *out, tensor_type type, int64_t capacity, int64_t width, carina_error *error);
+void key_cache_free(key_cache *cache); /* accepts an empty one */
+/* Same shape wanted: what `from` holds. */
+void key_cache_copy(key_cache *to, const key_cache *from);
+uint64_t key_cache_bytes(const key_cache *cache);
+
+/* Where a row of a run belongs: a token of some sequence. */
+typedef struct cached_row {
+    key_cache *layers; /* [layer] of its sequence; NULL: the row only fills the run */
+    int64_t position;
+} cached_row;
+
+#endif

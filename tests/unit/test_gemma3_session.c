@@ -1,0 +1,203 @@
+/* Sequences taken token by token, in chunks and several at once, against PyTorch's logits of whole sequences and against
+ * each other; forgetting, copying, and steps that cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "gemma3_fixture.h"
+#include "model/gemma3_session.h"
+
+#define TOKENS 19 /* of each of the fixture's two sequences: several windows of 5 */
+#define CHUNK  8
+
+typedef struct bench {
+    gemma3 *model;
+    gemma3_runner *runner;
+    int64_t vocabulary, width;
+    float *ids, *vectors, *logits; /* [2, TOKENS], .. */
+    double scale;
+} bench;
+
+static bench start(const gemma3_fixture *f, thread_pool *pool, tensor_type type) {
+    bench b = {.model = gemma3_fixture_load(f)};
+    tensor_file file = gemma3_fixture_file(f, "expected");
+    const gemma3_runner_options options = {.pool = pool, .type = type, .chunk = CHUNK, .tokens = 64};
+    assert_int_equal(gemma3_runner_create(&b.runner, b.model, &options, NULL), CARINA_OK);
+    b.vocabulary = b.model->config.vocabulary;
+    b.width = b.model->config.width;
+    b.ids = fixture_values(&file, "ids", 2 * TOKENS);
+    b.vectors = fixture_values(&file, "vectors", 2 * TOKENS * b.width);
+    b.logits = fixture_values(&file, "logits", 2 * TOKENS * b.vocabulary);
+    b.scale = fixture_scale(b.logits, 2 * TOKENS * b.vocabulary);
+    tensor_file_free(&file);
+    return b;
+}
+
+static void finish(bench *b) {
+    gemma3_runner_free(b->runner);
+    gemma3_free(b->model);
+    free(b->ids);
+    free(b->vectors);
+    free(b->logits);
+}
+
+static gemma3_session *new_session(const bench *b, tensor_type type) {
+    gemma3_session *s;
+    assert_int_equal(gemma3_session_create(&s, &b->model->config, type, 40, CHUNK, NULL), CARINA_OK);
+    return s;
+}
+
+static gemma3_row row_of(const bench *b, gemma3_session *s, int sequence, int64_t token) {
+    int64_t i = sequence * TOKENS + token;
+    bool vector = b->ids[i] < 0;
+    return (gemma3_row){s, vector ? -1 : (int64_t)b->ids[i], vector ? b->vectors + i * b->width : NULL, true};
+}
+
+/* The next `count` tokens of one sequence; their logits are compared and kept in `out` unless that is NULL. */
+static void take(bench *b, gemma3_session *s, int sequence, int64_t count, double tolerance, float *out) {
+    gemma3_row rows[CHUNK];
+    const float *logits;
+    carina_error error;
+    int64_t first = gemma3_session_length(s), at = (sequence * TOKENS + first) * b->vocabulary;
+    for (int64_t i = 0; i < count; i++) rows[i] = row_of(b, s, sequence, first + i);
+    if (gemma3_runner_step(b->runner, rows, count, &logits, &error) != CARINA_OK) fail_msg("%s", error.message);
+    fixture_compare("logits", logits, b->logits + at, count * b->vocabulary, b->scale, tolerance);
+    if (out) memcpy(out, logits, (size_t)(count * b->vocabulary) * sizeof *out);
+    assert_int_equal(gemma3_session_length(s), first + count);
+}
+
+static void token_by_token_and_in_chunks(void **state) {
+    (void)state;
+    for (size_t f = 0; f < GEMMA3_FIXTURE_COUNT; f++)
+        for (int type = 0; type < 2; type++) {
+            bench b = start(&gemma3_fixtures[f], NULL, type ? TENSOR_BF16 : TENSOR_F32);
+            double tolerance = type ? 4e-2 : 1e-5;
+            for (int sequence = 0; sequence < 2; sequence++) {
+                gemma3_session *one = new_session(&b, type ? TENSOR_BF16 : TENSOR_F32), *chunks = new_session(&b, TENSOR_F32);
+                for (int64_t i = 0; i < TOKENS; i++) take(&b, one, sequence, 1, tolerance, NULL);
+                take(&b, chunks, sequence, 8, tolerance, NULL);
+                take(&b, chunks, sequence, 8, tolerance, NULL);
+                take(&b, chunks, sequence, 3, tolerance, NULL);
+                gemma3_session_free(one);
+                gemma3_session_free(chunks);
+            }
+            finish(&b);
+        }
+}
+
+/* Three sessions in one step, at other lengths: each as by itself, for any number of threads. */
+static void sessions_do_not_see_each_other(void **state) {
+    (void)state;
+    thread_pool *pool;
+    assert_int_equal(thread_pool_create(&pool, 3, NULL), CARINA_OK);
+    bench b = start(&gemma3_fixtures[0], pool, TENSOR_F32);
+    gemma3_session *s[3] = {new_session(&b, TENSOR_F32), new_session(&b, TENSOR_F32), new_session(&b, TENSOR_F32)};
+    const float *logits;
+    take(&b, s[0], 0, 7, 1e-5, NULL);
+    take(&b, s[1], 1, 3, 1e-5, NULL);
+    const gemma3_row rows[7] = {row_of(&b, s[0], 0, 7),  row_of(&b, s[0], 0, 8), row_of(&b, s[1], 1, 3),
+                                row_of(&b, s[1], 1, 4),  row_of(&b, s[1], 1, 5), row_of(&b, s[2], 0, 0),
+                                row_of(&b, s[2], 0, 1)};
+    static const int wanted[7][2] = {{0, 7}, {0, 8}, {1, 3}, {1, 4}, {1, 5}, {0, 0}, {0, 1}};
+    assert_int_equal(gemma3_runner_step(b.runner, rows, 7, &logits, NULL), CARINA_OK);
+    for (int i = 0; i < 7; i++)
+        fixture_compare("logits", logits + i * b.vocabulary,
+                        b.logits + (wanted[i][0] * TOKENS + wanted[i][1]) * b.vocabulary, b.vocabulary, b.scale, 1e-5);
+    for (int i = 0; i < 3; i++) gemma3_session_free(s[i]);
+    finish(&b);
+    thread_pool_free(pool);
+}
+
+static void only_wanted_logits_are_given(void **state) {
+    (void)state;
+    bench b = start(&gemma3_fixtures[1], NULL, TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32);
+    gemma3_row rows[6];
+    const float *logits;
+    for (int i = 0; i < 6; i++) {
+        rows[i] = row_of(&b, s, 0, i);
+        rows[i].wants_logits = i == 2 || i == 5;
+    }
+    assert_int_equal(gemma3_runner_step(b.runner, rows, 6, &logits, NULL), CARINA_OK);
+    fixture_compare("logits", logits, b.logits + 2 * b.vocabulary, b.vocabulary, b.scale, 1e-5);
+    fixture_compare("logits", logits + b.vocabulary, b.logits + 5 * b.vocabulary, b.vocabulary, b.scale, 1e-5);
+    rows[0].wants_logits = false;
+    rows[0] = row_of(&b, s, 0, 6);
+    rows[0].wants_logits = false;
+    assert_int_equal(gemma3_runner_step(b.runner, rows, 1, &logits, NULL), CARINA_OK);
+    assert_null(logits);
+    gemma3_session_free(s);
+    finish(&b);
+}
+
+static void beginnings_are_shared_and_ends_forgotten(void **state) {
+    (void)state;
+    bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *copy;
+    float first[61], again[61];
+    take(&b, s, 0, 8, 1e-5, NULL);
+    take(&b, s, 0, 2, 1e-5, NULL);
+    assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
+    take(&b, s, 0, 1, 1e-5, first);
+    take(&b, copy, 0, 1, 1e-5, again);
+    assert_memory_equal(first, again, sizeof first);
+    for (int i = 0; i < 3; i++) take(&b, s, 0, 1, 1e-5, NULL);
+    assert_true(gemma3_session_rewind(s, 10));
+    take(&b, s, 0, 1, 1e-5, again);
+    assert_memory_equal(first, again, sizeof first);
+    /* 14 tokens seen, 13 kept by local layers, of which 5 are needed in front. */
+    for (int i = 0; i < 8; i++) take(&b, s, 0, 1, 1e-5, NULL);
+    assert_false(gemma3_session_rewind(s, 9));
+    assert_true(gemma3_session_rewind(s, 10));
+    take(&b, s, 0, 8, 1e-5, NULL);
+    assert_false(gemma3_session_rewind(s, 100));
+    assert_true(gemma3_session_bytes(s) > 0);
+    gemma3_session_free(s);
+    gemma3_session_free(copy);
+    finish(&b);
+}
+
+static void refuse(bench *b, const gemma3_row *rows, int64_t count, const char *message) {
+    carina_error error;
+    const float *logits;
+    int64_t length = gemma3_session_length(rows[0].session);
+    assert_true(gemma3_runner_step(b->runner, rows, count, &logits, &error) != CARINA_OK);
+    if (!strstr(error.message, message)) fail_msg("%s", error.message);
+    assert_null(logits);
+    assert_int_equal(gemma3_session_length(rows[0].session), length);
+}
+
+static void steps_that_cannot_be(void **state) {
+    (void)state;
+    bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32), other = start(&gemma3_fixtures[1], NULL, TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *small, *foreign = new_session(&other, TENSOR_F32);
+    carina_error error;
+    assert_int_equal(gemma3_session_create(&small, &b.model->config, TENSOR_F32, 2, CHUNK, NULL), CARINA_OK);
+    gemma3_row rows[CHUNK + 1];
+    for (int i = 0; i <= CHUNK; i++) rows[i] = (gemma3_row){small, i, NULL, true};
+    refuse(&b, rows, CHUNK + 1, "9 rows in a step: 1 to 8");
+    refuse(&b, rows, 0, "0 rows in a step");
+    refuse(&b, rows, 3, "the context is full: 2 tokens");
+    refuse(&b, (gemma3_row[]){{s, 61, NULL, true}}, 1, "token 61 is not within 0 to 60");
+    refuse(&b, (gemma3_row[]){{s, -1, NULL, true}}, 1, "token -1 is not within");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, true}, {small, 1, NULL, true}, {s, 2, NULL, true}}, 3, "do not stand together");
+    refuse(&b, (gemma3_row[]){{foreign, 1, NULL, true}}, 1, "made for another model");
+    assert_true(gemma3_session_create(&small, &b.model->config, TENSOR_F32, 0, 1, &error) != CARINA_OK);
+    gemma3_session_free(s);
+    gemma3_session_free(rows[0].session);
+    gemma3_session_free(foreign);
+    finish(&b);
+    finish(&other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(token_by_token_and_in_chunks),         cmocka_unit_test(sessions_do_not_see_each_other),
+        cmocka_unit_test(only_wanted_logits_are_given),         cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
+        cmocka_unit_test(steps_that_cannot_be),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
