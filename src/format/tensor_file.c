@@ -142,6 +142,18 @@ static bool all_bf16_finite(const uint8_t *bytes, uint64_t count) {
     return !bad;
 }
 
+carina_status named_tensor_check_shape(const named_tensor *tensor, const char *path, int rank, const uint64_t *shape,
+                                       const char *wanter, carina_error *error) {
+    bool same = tensor->rank == rank && tensor_dtype_is_float(tensor->dtype);
+    for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];
+    if (same) return CARINA_OK;
+    char found[96], wanted[96];
+    return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is %s %s, %s wants float %s", path, tensor->name,
+                     tensor_dtype_name(tensor->dtype),
+                     tensor_shape_text(found, sizeof found, tensor->shape, tensor->rank), wanter,
+                     tensor_shape_text(wanted, sizeof wanted, shape, rank));
+}
+
 carina_status named_tensor_check_finite(const named_tensor *tensor, carina_error *error) {
     if (!tensor_dtype_is_float(tensor->dtype)) return CARINA_OK;
     const uint8_t *bytes = tensor->data;

@@ -145,13 +145,7 @@ static carina_status find(const named_tensor **out, const tensor_file *file, con
 
 static carina_status check_shape(const named_tensor *t, const char *path, int rank, const uint64_t *shape,
                                  carina_error *error) {
-    bool same = t->rank == rank && tensor_dtype_is_float(t->dtype);
-    for (int i = 0; same && i < rank; i++) same = t->shape[i] == shape[i];
-    if (same) return CARINA_OK;
-    char found[96], wanted[96];
-    return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is %s %s, the configuration wants float %s", path,
-                     t->name, tensor_dtype_name(t->dtype), tensor_shape_text(found, sizeof found, t->shape, t->rank),
-                     tensor_shape_text(wanted, sizeof wanted, shape, rank));
+    return named_tensor_check_shape(t, path, rank, shape, "the configuration", error);
 }
 
 static carina_status check_matrix(const tensor_file *file, const char *path, const char *name, int rows, int columns,

@@ -6,8 +6,8 @@
 
 #include "base/cursor.h"
 
-#define MAX_CHUNK   4096
-#define PLAN_COUNT  13 /* rows 1, 2, 4 .. 4096 */
+#define MAX_CHUNK  4096
+#define PLAN_COUNT 13 /* rows 1, 2, 4 .. 4096 */
 
 struct gemma3_session {
     gemma3_config config;
@@ -22,8 +22,9 @@ carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *c
                                     int64_t chunk, carina_error *error) {
     *out = NULL;
     if (tokens < 1 || tokens > 1 << 24 || chunk < 1 || chunk > MAX_CHUNK)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "a session of %lld tokens in chunks of %lld: 1 to %d and 1 to %d",
-                         (long long)tokens, (long long)chunk, 1 << 24, MAX_CHUNK);
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "a session of %lld tokens in chunks of %lld: 1 to %d and 1 to %d", (long long)tokens,
+                         (long long)chunk, 1 << 24, MAX_CHUNK);
     gemma3_session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error, "session", sizeof *s);
     *s = (gemma3_session){.config = *config, .type = type, .capacity = tokens, .chunk = chunk};
@@ -198,9 +199,10 @@ static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, in
         return error_set(error, CARINA_ERROR_ARGUMENT, "token %lld is not within 0 to %d", (long long)row->id,
                          r->model->config.vocabulary - 1);
     if (position >= s->capacity || position >= r->options.tokens)
-        return error_set(error, CARINA_ERROR_ARGUMENT,
-                         "the context is full: %lld tokens are all it has room for; make it larger or shorten the prompt",
-                         (long long)(s->capacity < r->options.tokens ? s->capacity : r->options.tokens));
+        return error_set(
+            error, CARINA_ERROR_ARGUMENT,
+            "the context is full: %lld tokens are all it has room for; make it larger or shorten the prompt",
+            (long long)(s->capacity < r->options.tokens ? s->capacity : r->options.tokens));
     if (in_run > s->chunk)
         return error_set(error, CARINA_ERROR_ARGUMENT, "more than %lld tokens of one session at once",
                          (long long)s->chunk);

@@ -140,15 +140,7 @@ static carina_status check_tensor(const vit *net, const tensor_file *file, const
     uint64_t shape[TENSOR_MAX_RANK];
     for (int i = 0; i < p->rank; i++) shape[i] = (uint64_t)p->size[i];
     if (p == net->patch_weight) shape[1] = (uint64_t)channels;
-    bool same = t->rank == p->rank && tensor_dtype_is_float(t->dtype);
-    for (int i = 0; same && i < p->rank; i++) same = t->shape[i] == shape[i];
-    if (!same) {
-        char found[96], wanted[96];
-        return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is %s %s, the encoder wants float %s", path,
-                         t->name, tensor_dtype_name(t->dtype),
-                         tensor_shape_text(found, sizeof found, t->shape, t->rank),
-                         tensor_shape_text(wanted, sizeof wanted, shape, p->rank));
-    }
+    TRY(named_tensor_check_shape(t, path, p->rank, shape, "the encoder", error));
     carina_status status = named_tensor_check_finite(t, error);
     return status == CARINA_OK ? status : error_prefix(error, "%s", path);
 }

@@ -13,7 +13,8 @@ static uint64_t half_bytes(const key_cache *c) {
 carina_status key_cache_create(key_cache *out, tensor_type type, int64_t capacity, int64_t width, carina_error *error) {
     uint64_t values;
     *out = (key_cache){.type = type, .capacity = capacity, .width = width};
-    if (capacity < 1 || width < 1 || !size_multiply((uint64_t)capacity, (uint64_t)width, &values) || values > 1ull << 40)
+    if (capacity < 1 || width < 1 || !size_multiply((uint64_t)capacity, (uint64_t)width, &values) ||
+        values > 1ull << 40)
         return error_set(error, CARINA_ERROR_ARGUMENT, "keys of %lld tokens of %lld values: too large",
                          (long long)capacity, (long long)width);
     out->keys = calloc(1, half_bytes(out));

@@ -1,5 +1,5 @@
-/* Keys and values of the tokens that a decoder has seen: what op_cached_attention reads and extends. It lives outside any
- * graph, because one sequence goes through graphs for many tokens and for one.
+/* Keys and values of the tokens that a decoder has seen: what op_cached_attention reads and extends. It lives outside
+ * any graph, because one sequence goes through graphs for many tokens and for one.
  *
  * Position p lies in row p % capacity, so a layer that looks back over a window needs no more rows than the window and
  * what one run may add. Keys are kept turned by their positions.

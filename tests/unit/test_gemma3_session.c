@@ -1,5 +1,5 @@
-/* Sequences taken token by token, in chunks and several at once, against PyTorch's logits of whole sequences and against
- * each other; forgetting, copying, and steps that cannot be. */
+/* Sequences taken token by token, in chunks and several at once, against PyTorch's logits of whole sequences and
+ * against each other; forgetting, copying, and steps that cannot be. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,7 +76,8 @@ static void token_by_token_and_in_chunks(void **state) {
             bench b = start(&gemma3_fixtures[f], NULL, type ? TENSOR_BF16 : TENSOR_F32);
             double tolerance = type ? 4e-2 : 1e-5;
             for (int sequence = 0; sequence < 2; sequence++) {
-                gemma3_session *one = new_session(&b, type ? TENSOR_BF16 : TENSOR_F32), *chunks = new_session(&b, TENSOR_F32);
+                gemma3_session *one = new_session(&b, type ? TENSOR_BF16 : TENSOR_F32),
+                               *chunks = new_session(&b, TENSOR_F32);
                 for (int64_t i = 0; i < TOKENS; i++) take(&b, one, sequence, 1, tolerance, NULL);
                 take(&b, chunks, sequence, 8, tolerance, NULL);
                 take(&b, chunks, sequence, 8, tolerance, NULL);
@@ -98,8 +99,8 @@ static void sessions_do_not_see_each_other(void **state) {
     const float *logits;
     take(&b, s[0], 0, 7, 1e-5, NULL);
     take(&b, s[1], 1, 3, 1e-5, NULL);
-    const gemma3_row rows[7] = {row_of(&b, s[0], 0, 7),  row_of(&b, s[0], 0, 8), row_of(&b, s[1], 1, 3),
-                                row_of(&b, s[1], 1, 4),  row_of(&b, s[1], 1, 5), row_of(&b, s[2], 0, 0),
+    const gemma3_row rows[7] = {row_of(&b, s[0], 0, 7), row_of(&b, s[0], 0, 8), row_of(&b, s[1], 1, 3),
+                                row_of(&b, s[1], 1, 4), row_of(&b, s[1], 1, 5), row_of(&b, s[2], 0, 0),
                                 row_of(&b, s[2], 0, 1)};
     static const int wanted[7][2] = {{0, 7}, {0, 8}, {1, 3}, {1, 4}, {1, 5}, {0, 0}, {0, 1}};
     assert_int_equal(gemma3_runner_step(b.runner, rows, 7, &logits, NULL), CARINA_OK);
@@ -183,7 +184,8 @@ static void steps_that_cannot_be(void **state) {
     refuse(&b, rows, 3, "the context is full: 2 tokens");
     refuse(&b, (gemma3_row[]){{s, 61, NULL, true}}, 1, "token 61 is not within 0 to 60");
     refuse(&b, (gemma3_row[]){{s, -1, NULL, true}}, 1, "token -1 is not within");
-    refuse(&b, (gemma3_row[]){{s, 1, NULL, true}, {small, 1, NULL, true}, {s, 2, NULL, true}}, 3, "do not stand together");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, true}, {small, 1, NULL, true}, {s, 2, NULL, true}}, 3,
+           "do not stand together");
     refuse(&b, (gemma3_row[]){{foreign, 1, NULL, true}}, 1, "made for another model");
     assert_true(gemma3_session_create(&small, &b.model->config, TENSOR_F32, 0, 1, &error) != CARINA_OK);
     gemma3_session_free(s);
@@ -195,8 +197,8 @@ static void steps_that_cannot_be(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_by_token_and_in_chunks),         cmocka_unit_test(sessions_do_not_see_each_other),
-        cmocka_unit_test(only_wanted_logits_are_given),         cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
+        cmocka_unit_test(token_by_token_and_in_chunks), cmocka_unit_test(sessions_do_not_see_each_other),
+        cmocka_unit_test(only_wanted_logits_are_given), cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
         cmocka_unit_test(steps_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,267 @@
+/* Reading a Hugging Face Gemma 3 folder; see gemma3_file.h. */
+#include "model/gemma3_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "format/json.h"
+#include "format/safetensors_shards.h"
+
+/* ---- config.json ---- */
+
+typedef struct reader {
+    const json_document *document;
+    const json_value *object; /* the text part's */
+    carina_error *error;
+} reader;
+
+/* Optional ones: *out keeps its value when there is none. */
+static carina_status get_size(const reader *r, const char *key, int *out) {
+    int64_t value;
+    if (!json_has(r->object, key)) return CARINA_OK;
+    TRY(json_get_whole(r->document, r->object, key, 1, 1 << 24, &value, r->error));
+    *out = (int)value;
+    return CARINA_OK;
+}
+
+static carina_status get_number(const reader *r, const json_value *object, const char *key, double *out) {
+    if (!json_has(object, key)) return CARINA_OK;
+    return json_get_number(r->document, object, key, out, r->error);
+}
+
+static carina_status refuse(const reader *r, const json_value *object, const char *key, const char *known) {
+    const char *text = json_text(json_find(object, key));
+    return json_fail(r->document, object, key, CARINA_ERROR_UNSUPPORTED, r->error, "\"%.60s\", known here is %s",
+                     text ? text : "..", known);
+}
+
+/* Linear scaling of the global layers' positions, or none. */
+static carina_status take_scaling(const reader *r, const json_value *scaling, double *factor) {
+    static const char *const keys[] = {"rope_type", "type"};
+    bool linear = false;
+    for (int i = 0; i < 2; i++) {
+        const char *type = json_text(json_find(scaling, keys[i]));
+        if (type && strcmp(type, "linear") != 0 && strcmp(type, "default") != 0)
+            return refuse(r, scaling, keys[i], "linear");
+        linear |= type && strcmp(type, "linear") == 0;
+    }
+    *factor = 1;
+    return linear ? get_number(r, scaling, "factor", factor) : CARINA_OK;
+}
+
+static carina_status take_rotary(const reader *r, gemma3_config *c) {
+    const json_value *both = json_find(r->object, "rope_parameters"), *scaling = json_find(r->object, "rope_scaling");
+    c->global_scale = 1;
+    if (json_kind_of(both) == JSON_KIND_OBJECT) { /* newer files: a section for each kind of layer */
+        const json_value *global = json_find(both, "full_attention"), *local = json_find(both, "sliding_attention");
+        TRY(get_number(r, global, "rope_theta", &c->global_base));
+        TRY(get_number(r, local, "rope_theta", &c->local_base));
+        return take_scaling(r, global, &c->global_scale);
+    }
+    TRY(get_number(r, r->object, "rope_theta", &c->global_base));
+    TRY(get_number(r, r->object, "rope_local_base_freq", &c->local_base));
+    return json_kind_of(scaling) == JSON_KIND_OBJECT ? take_scaling(r, scaling, &c->global_scale) : CARINA_OK;
+}
+
+/* Newer files list every layer's kind; it must be the order that one number says. */
+static carina_status take_layer_types(const reader *r, gemma3_config *c) {
+    static const char *const kinds[] = {"sliding_attention", "full_attention"};
+    const json_value *types;
+    TRY(get_size(r, "sliding_window_pattern", &c->global_every));
+    if (!json_has(r->object, "layer_types")) return CARINA_OK;
+    TRY(json_get_array(r->document, r->object, "layer_types", &types, r->error));
+    bool fits = json_count(types) == (uint64_t)c->layers, first = true;
+    for (int i = 0; fits && i < c->layers; i++) {
+        const char *type = json_text(json_item(types, (uint64_t)i));
+        bool global = type && strcmp(type, kinds[1]) == 0;
+        if (first) c->global_every = global ? i + 1 : c->layers + 1; /* no global one so far */
+        first &= !global;
+        fits = type && strcmp(type, kinds[gemma3_is_global(c, i)]) == 0;
+    }
+    if (fits) return CARINA_OK;
+    return json_fail(r->document, r->object, "layer_types", CARINA_ERROR_UNSUPPORTED, r->error,
+                     "not one full_attention after every so many sliding_attention, for each of the %d layers",
+                     c->layers);
+}
+
+static carina_status expect_absent(const reader *r, const char *key) {
+    if (!json_has(r->object, key)) return CARINA_OK;
+    return json_fail(r->document, r->object, key, CARINA_ERROR_UNSUPPORTED, r->error, "is Gemma 2's, not supported");
+}
+
+static carina_status take_text_part(const reader *r, gemma3_config *c) {
+    double epsilon = (double)c->epsilon;
+    TRY(expect_absent(r, "attn_logit_softcapping"));
+    TRY(expect_absent(r, "final_logit_softcapping"));
+    const char *function = json_text(json_find(r->object, "hidden_activation"));
+    if (function && strcmp(function, "gelu_pytorch_tanh") != 0)
+        return refuse(r, r->object, "hidden_activation", "gelu_pytorch_tanh");
+    const struct {
+        const char *key;
+        int *value;
+    } sizes[] = {{"vocab_size", &c->vocabulary},          {"hidden_size", &c->width},
+                 {"num_hidden_layers", &c->layers},       {"num_attention_heads", &c->heads},
+                 {"num_key_value_heads", &c->key_heads},  {"head_dim", &c->head_width},
+                 {"intermediate_size", &c->ffn_width},    {"sliding_window", &c->window}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(r, sizes[i].key, sizes[i].value));
+    TRY(get_number(r, r->object, "query_pre_attn_scalar", &c->query_scalar));
+    TRY(get_number(r, r->object, "rms_norm_eps", &epsilon));
+    c->epsilon = (float)epsilon;
+    if (json_has(r->object, "tie_word_embeddings"))
+        TRY(json_get_truth(r->document, r->object, "tie_word_embeddings", &c->tied, r->error));
+    TRY(take_rotary(r, c));
+    TRY(take_layer_types(r, c));
+    carina_status status = gemma3_config_check(c, r->error);
+    return status == CARINA_OK ? status : error_prefix(r->error, "%s", json_name(r->document));
+}
+
+static carina_status parse_config(gemma3_config *out, const json_document *d, carina_error *error) {
+    reader r = {d, json_root(d), error};
+    const char *type;
+    if (json_kind_of(r.object) != JSON_KIND_OBJECT)
+        return json_fail(d, r.object, NULL, CARINA_ERROR_FORMAT, error, "an object is wanted");
+    TRY(json_get_text(d, r.object, "model_type", &type, error));
+    bool nested = strcmp(type, "gemma3") == 0;
+    if (!nested && strcmp(type, "gemma3_text") != 0) return refuse(&r, r.object, "model_type", "gemma3 or gemma3_text");
+    const json_value *root = r.object;
+    if (nested) TRY(json_get_object(d, root, "text_config", &r.object, error));
+    TRY(take_text_part(&r, out));
+    if (nested && json_has(root, "tie_word_embeddings"))
+        TRY(json_get_truth(d, root, "tie_word_embeddings", &out->tied, error));
+    return CARINA_OK;
+}
+
+carina_status gemma3_config_parse(gemma3_config *out, const char *name, const void *data, uint64_t size,
+                                  carina_error *error) {
+    json_document *d;
+    *out = gemma3_config_4b(); /* with the defaults of the published configuration where 4B has another value */
+    out->width = 2304;
+    out->layers = 26;
+    out->ffn_width = 9216;
+    out->window = 4096;
+    TRY(json_parse(&d, name, data, size, NULL, error));
+    carina_status status = parse_config(out, d, error);
+    json_free(d);
+    return status;
+}
+
+/* ---- weights ---- */
+
+/* A tensor's name as the model calls it: "model.layers..", "lm_head.weight". NULL: of the vision part. */
+static const char *plain_name(const char *name, char buffer[160]) {
+    static const char *const passed[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+                                         "model.multi_modal_projector."};
+    for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+        if (strncmp(name, passed[i], strlen(passed[i])) == 0) return NULL;
+    if (strncmp(name, "language_model.", 15) == 0) return name + 15;
+    if (strncmp(name, "model.language_model.", 21) != 0) return name;
+    snprintf(buffer, 160, "model.%s", name + 21);
+    return buffer;
+}
+
+static carina_status find(const named_tensor **out, const tensor_file *file, const char *path, const char *name,
+                          carina_error *error) {
+    char buffer[160];
+    *out = NULL;
+    for (uint64_t i = 0; i < file->count; i++) {
+        const char *plain = plain_name(file->tensors[i].name, buffer);
+        if (!plain || strcmp(plain, name) != 0) continue;
+        if (*out)
+            return error_set(error, CARINA_ERROR_MISMATCH, "%s: %s and %s are both %s", path, (*out)->name,
+                             file->tensors[i].name, name);
+        *out = &file->tensors[i];
+    }
+    if (*out) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor %s", path, name);
+}
+
+static carina_status check_matrix(const tensor_file *file, const char *path, const char *name, int64_t rows,
+                                  int64_t columns, carina_error *error) {
+    const named_tensor *t;
+    TRY(find(&t, file, path, name, error));
+    return named_tensor_check_shape(t, path, 2, (uint64_t[]){(uint64_t)rows, (uint64_t)columns}, "the configuration",
+                                    error);
+}
+
+/* The matrices that set every size: once they are there, the parameters take no more memory than the file does. */
+static carina_status check_sizes(const gemma3_config *c, const tensor_file *file, const char *path,
+                                 carina_error *error) {
+    TRY(check_matrix(file, path, "model.embed_tokens.weight", c->vocabulary, c->width, error));
+    for (int i = 0; i < c->layers; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "model.layers.%d.self_attn.q_proj.weight", i);
+        TRY(check_matrix(file, path, name, (int64_t)c->heads * c->head_width, c->width, error));
+        snprintf(name, sizeof name, "model.layers.%d.mlp.down_proj.weight", i);
+        TRY(check_matrix(file, path, name, c->width, c->ffn_width, error));
+    }
+    return CARINA_OK;
+}
+
+static carina_status refuse_strangers(const gemma3 *m, const tensor_file *file, const char *path,
+                                      carina_error *error) {
+    char buffer[160];
+    for (uint64_t i = 0; i < file->count; i++) {
+        const char *name = plain_name(file->tensors[i].name, buffer);
+        /* A tied model may be saved with its table twice. */
+        if (!name || parameters_find(m->parameters, name) || (m->config.tied && strcmp(name, "lm_head.weight") == 0))
+            continue;
+        return error_set(error, CARINA_ERROR_MISMATCH,
+                         "%s: tensor %s is not of the model that the configuration describes (%d layers)", path,
+                         file->tensors[i].name, m->config.layers);
+    }
+    return CARINA_OK;
+}
+
+static carina_status copy_parameter(parameter *p, const tensor_file *file, const char *path, carina_error *error) {
+    const named_tensor *t;
+    uint64_t shape[TENSOR_MAX_RANK];
+    for (int i = 0; i < p->rank; i++) shape[i] = (uint64_t)p->size[i];
+    TRY(find(&t, file, path, p->name, error));
+    TRY(named_tensor_check_shape(t, path, p->rank, shape, "the configuration", error));
+    carina_status status = named_tensor_check_finite(t, error);
+    if (status == CARINA_OK) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
+    return status == CARINA_OK ? status : error_prefix(error, "%s", path);
+}
+
+carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, const tensor_file *weights,
+                                  const char *path, carina_error *error) {
+    *out = NULL;
+    TRY(check_sizes(config, weights, path, error));
+    TRY(gemma3_create_empty(out, config, error));
+    carina_status status = refuse_strangers(*out, weights, path, error);
+    for (int i = 0; i < (*out)->parameters->count && status == CARINA_OK; i++)
+        status = copy_parameter((*out)->parameters->items[i], weights, path, error);
+    if (status == CARINA_OK) {
+        parameters_changed((*out)->parameters);
+        return CARINA_OK;
+    }
+    gemma3_free(*out);
+    *out = NULL;
+    return status;
+}
+
+static carina_status read_config(gemma3_config *out, const char *folder, carina_error *error) {
+    uint8_t *data;
+    uint64_t size;
+    char *path = path_join(folder, "config.json");
+    if (!path) return error_memory(error, folder, 4096);
+    carina_status status = file_read(path, 1 << 20, &data, &size, error);
+    if (status == CARINA_OK) {
+        status = gemma3_config_parse(out, path, data, size, error);
+        free(data);
+    }
+    free(path);
+    return status;
+}
+
+carina_status gemma3_load(gemma3 **out, const char *folder, carina_error *error) {
+    gemma3_config config;
+    tensor_file weights;
+    *out = NULL;
+    TRY(read_config(&config, folder, error));
+    TRY(safetensors_folder_read(&weights, folder, error));
+    carina_status status = gemma3_from_tensors(out, &config, &weights, folder, error);
+    tensor_file_free(&weights);
+    return status;
+}

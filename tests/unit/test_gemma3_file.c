@@ -1,0 +1,202 @@
+/* Gemma 3 folders: whole, in shards, nested as MedGemma is; configurations of every age; and what is said of those that do
+ * not fit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "format/safetensors_shards.h"
+#include "gemma3_fixture.h"
+#include "model/gemma3_file.h"
+
+static carina_error error;
+#include "assert_ok.h"
+
+#define TIED_SIZES                                                                                              \
+    "\"vocab_size\": 61, \"hidden_size\": 24, \"num_hidden_layers\": 5, \"num_attention_heads\": 4,"            \
+    "\"num_key_value_heads\": 2, \"head_dim\": 8, \"intermediate_size\": 40, \"sliding_window\": 5,"            \
+    "\"query_pre_attn_scalar\": 6, \"rms_norm_eps\": 1e-6, \"hidden_activation\": \"gelu_pytorch_tanh\""
+#define TIED_OLD                                                                                                 \
+    "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"sliding_window_pattern\": 3, \"rope_theta\": 1000000.0," \
+    "\"rope_local_base_freq\": 10000.0, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}}"
+
+static char folder[300];
+
+static int set_up(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/gemma3-XXXXXX", TEST_TMP);
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    char command[400];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command) == 0 ? 0 : -1;
+}
+
+static const char *path_of(const char *name) {
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void write_text(const char *name, const char *text) { assert_ok(file_write(path_of(name), text, strlen(text), &error)); }
+
+/* Tensors [first, first + count) of the tied fixture under another prefix instead of "model.". */
+static void write_weights(const char *name, const tensor_file *from, uint64_t first, uint64_t count,
+                          const char *prefix) {
+    named_tensor tensors[100];
+    char names[100][120];
+    assert_true(count <= 100);
+    for (uint64_t i = 0; i < count; i++) {
+        tensors[i] = from->tensors[first + i];
+        snprintf(names[i], sizeof names[i], "%s%s", prefix, tensors[i].name + strlen("model."));
+        tensors[i].name = names[i];
+    }
+    assert_ok(safetensors_write(path_of(name), tensors, count, NULL, 0, &error));
+}
+
+static void assert_same_model(const gemma3 *m) {
+    gemma3 *wanted = gemma3_fixture_load(&gemma3_fixtures[0]);
+    assert_int_equal(m->parameters->count, wanted->parameters->count);
+    for (int i = 0; i < m->parameters->count; i++)
+        assert_memory_equal(m->parameters->items[i]->value, wanted->parameters->items[i]->value,
+                            (size_t)wanted->parameters->items[i]->count * sizeof(float));
+    assert_true(m->config.global_every == 3 && m->config.global_scale == 8 && m->config.tied);
+    gemma3_free(wanted);
+}
+
+static void folders_of_every_nesting(void **state) {
+    (void)state;
+    static const char *const prefixes[] = {"model.", "language_model.model.", "model.language_model."};
+    tensor_file file = gemma3_fixture_file(&gemma3_fixtures[0], "weights");
+    for (int i = 0; i < 3; i++) {
+        gemma3 *m;
+        write_weights("model.safetensors", &file, 0, file.count, prefixes[i]);
+        write_text("config.json", i ? "{\"model_type\": \"gemma3\", \"text_config\": " TIED_OLD "}" : TIED_OLD);
+        assert_ok(gemma3_load(&m, folder, &error));
+        assert_same_model(m);
+        gemma3_free(m);
+    }
+    tensor_file_free(&file);
+    assert_int_equal(remove(path_of("model.safetensors")), 0);
+}
+
+static void write_index(const tensor_file *file, uint64_t cut, const char *second) {
+    FILE *out = fopen(path_of("model.safetensors.index.json"), "w");
+    fprintf(out, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
+    for (uint64_t i = 0; i < file->count; i++)
+        fprintf(out, "%s\"%s\": \"%s\"", i ? ", " : "", file->tensors[i].name, i < cut ? "a.safetensors" : second);
+    fprintf(out, "}}");
+    fclose(out);
+}
+
+static void assert_refused(const char *message) {
+    gemma3 *m;
+    assert_true(gemma3_load(&m, folder, &error) != CARINA_OK);
+    assert_null(m);
+    if (!strstr(error.message, message)) fail_msg("%s", error.message);
+}
+
+static void shards(void **state) {
+    (void)state;
+    gemma3 *m;
+    tensor_file file = gemma3_fixture_file(&gemma3_fixtures[0], "weights");
+    write_text("config.json", TIED_OLD);
+    assert_refused("neither model.safetensors nor model.safetensors.index.json");
+    write_weights("a.safetensors", &file, 0, 20, "model.");
+    write_index(&file, 20, "b.safetensors");
+    assert_refused("b.safetensors");
+    write_weights("b.safetensors", &file, 20, file.count - 20, "model.");
+    assert_ok(gemma3_load(&m, folder, &error));
+    assert_same_model(m);
+    gemma3_free(m);
+    write_index(&file, 19, "b.safetensors");
+    assert_refused("a.safetensors: tensor ");
+    write_weights("b.safetensors", &file, 21, file.count - 21, "model.");
+    write_index(&file, 20, "b.safetensors");
+    assert_refused("is not in b.safetensors");
+    write_index(&file, 20, "../b.safetensors");
+    assert_refused("\"../b.safetensors\" is no safetensors file of this folder");
+    write_text("model.safetensors.index.json", "{\"weight_map\": {}}");
+    assert_refused("weight_map: names no tensor");
+    write_text("model.safetensors.index.json", "{\"weight_map\": {\"x\": 3}}");
+    assert_refused("weight_map.x: a file's name is wanted, not ");
+    tensor_file_free(&file);
+}
+
+static void weights_that_do_not_fit(void **state) {
+    (void)state;
+    tensor_file file = gemma3_fixture_file(&gemma3_fixtures[0], "weights");
+    write_weights("model.safetensors", &file, 0, file.count, "model.");
+    write_text("config.json", "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"sliding_window_pattern\": 3, \"vocab_size\": 62}");
+    assert_refused("config.json");
+    write_text("config.json", "{\"model_type\": \"gemma3_text\", \"vocab_size\": 62, \"hidden_size\": 24}");
+    assert_refused("tensor model.embed_tokens.weight is f32 [61,24], the configuration wants float [62,24]");
+    write_text("config.json", TIED_OLD);
+    write_weights("model.safetensors", &file, 0, file.count, "model.x");
+    assert_refused("no tensor model.embed_tokens.weight");
+    write_weights("model.safetensors", &file, 0, file.count, "model.");
+    char *text = NULL;
+    assert_true(asprintf(&text, "%s", TIED_OLD) > 0);
+    *strstr(text, "\"num_hidden_layers\": 5") = '"';
+    strstr(text, "\"num_hidden_layers\": 5")[strlen("\"num_hidden_layers\": ")] = '4';
+    write_text("config.json", text);
+    free(text);
+    assert_refused("is not of the model that the configuration describes (4 layers)");
+    tensor_file_free(&file);
+}
+
+static carina_status parse(gemma3_config *c, const char *text) {
+    return gemma3_config_parse(c, "config.json", text, strlen(text), &error);
+}
+
+static void configurations_of_every_age(void **state) {
+    (void)state;
+    gemma3_config c, wanted = gemma3_config_4b();
+    assert_ok(parse(&c, "{\"model_type\": \"gemma3\", \"vision_config\": {}, \"text_config\": {\"hidden_size\": 2560,"
+                        "\"intermediate_size\": 10240, \"model_type\": \"gemma3_text\", \"num_hidden_layers\": 34,"
+                        "\"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}, \"sliding_window\": 1024}}"));
+    assert_true(c.vocabulary == wanted.vocabulary && c.width == wanted.width && c.layers == wanted.layers);
+    assert_true(c.heads == wanted.heads && c.key_heads == wanted.key_heads && c.head_width == wanted.head_width);
+    assert_true(c.ffn_width == wanted.ffn_width && c.window == wanted.window && c.global_every == wanted.global_every);
+    assert_true(c.local_base == wanted.local_base && c.global_base == wanted.global_base && c.tied == wanted.tied);
+    assert_true(c.global_scale == wanted.global_scale && c.query_scalar == wanted.query_scalar);
+    assert_true(c.epsilon == wanted.epsilon);
+    assert_ok(parse(&c, "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"layer_types\": [\"sliding_attention\","
+                        "\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"sliding_attention\"],"
+                        "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", \"factor\": 4, \"rope_theta\": 2e6},"
+                        "\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 3e4}}}"));
+    assert_true(c.global_every == 3 && c.global_scale == 4 && c.global_base == 2e6 && c.local_base == 3e4);
+    static const char *const cases[][2] = {
+        {"{\"model_type\": \"llama\"}", "model_type: \"llama\", known here is gemma3 or gemma3_text"},
+        {"{\"model_type\": \"gemma3\"}", "text_config"},
+        {"[]", "an object is wanted"},
+        {"{\"model_type\": \"gemma3_text\", \"final_logit_softcapping\": 30}", "final_logit_softcapping: is Gemma 2's"},
+        {"{\"model_type\": \"gemma3_text\", \"hidden_activation\": \"silu\"}", "hidden_activation: \"silu\", known here"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"rope_type\": \"yarn\"}}", "rope_type: \"yarn\", known here is linear"},
+        {"{\"model_type\": \"gemma3_text\", \"num_hidden_layers\": 2, \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
+         "layer_types: not one full_attention after every so many"},
+        {"{\"model_type\": \"gemma3_text\", \"num_key_value_heads\": 3}", "num_key_value_heads: 3 does not divide"},
+        {"{\"model_type\": \"gemma3_text\", \"head_dim\": -4}", "head_dim"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(parse(&c, cases[i][0]) != CARINA_OK);
+        if (!strstr(error.message, cases[i][1])) fail_msg("%s", error.message);
+        assert_int_equal(strncmp(error.message, "config.json: ", 13), 0);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_of_every_nesting),
+        cmocka_unit_test(shards),
+        cmocka_unit_test(weights_that_do_not_fit),
+        cmocka_unit_test(configurations_of_every_age),
+    };
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
+}
