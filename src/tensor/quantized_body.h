@@ -1,0 +1,162 @@
+/* Products of one block of 16 outputs with a panel of tokens (quantized.h has the arithmetic, quantized_kernels.h the
+ * bytes). Included by quantized_generic.c, _avx2.c and _avx512.c, which bring TABLE, NAME, MOST_TOKENS (how many
+ * tokens' sums stay in registers, 1, 2, 4 or 8) and
+ *
+ *     weights                          32 inputs of 16 outputs, unpacked
+ *     unpack_8, unpack_4               from a group's bytes
+ *     dot_8, dot_4                     exact: each token's sums += weights times its 32 integers
+ *     TAKEN_OFF_8                      what unpack_8's weights have more than q
+ *     widen_scales                     16 f16 to f32
+ *
+ * and are compiled without contraction: no fused multiply-add. This is deliberately a header that defines functions: it
+ * is the body of those files.
+ */
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+#define PREFETCH_AHEAD 4096 /* bytes: the time that memory takes to answer, at the speed at which one core reads */
+
+/* ---- activations ---- */
+
+/* The magnitudes' bits are in the order of the magnitudes; a sum with 1.5 2^23 rounds to the nearest integer, ties to
+ * even, and holds it in its lowest bits. Both ways the compiler can use vectors. */
+static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x) {
+    int32_t bits[QUANTIZED_GROUP], most = 0, total = 0;
+    memcpy(bits, x, sizeof bits);
+    for (int i = 0; i < QUANTIZED_GROUP; i++) {
+        int32_t magnitude = bits[i] & 0x7fffffff;
+        most = magnitude > most ? magnitude : most;
+    }
+    float largest;
+    memcpy(&largest, &most, sizeof largest);
+    float inverse = largest < 0x1p-100f ? 0 : 127 / largest;
+    *scale = largest < 0x1p-100f ? 0 : largest / 127;
+    float shifted[QUANTIZED_GROUP];
+    for (int i = 0; i < QUANTIZED_GROUP; i++) shifted[i] = x[i] * inverse + 12582912.0f;
+    memcpy(bits, shifted, sizeof bits);
+    for (int i = 0; i < QUANTIZED_GROUP; i++) {
+        int32_t q = bits[i] - 0x4b400000;
+        quants[i] = (int8_t)q;
+        total += q;
+    }
+    *offset = -8 * total;
+    *sum = *scale * (float)total;
+}
+
+/* ---- products ---- */
+
+INLINE void prefetch(const uint8_t *bytes, int64_t count) {
+    for (int64_t i = 0; i < count; i += 64) __builtin_prefetch(bytes + PREFETCH_AHEAD + i, 0, 3);
+}
+
+INLINE floats widen_factors(const uint8_t *factors) {
+    typedef uint8_t bytes __attribute__((vector_size(16)));
+    bytes b;
+    memcpy(&b, factors, sizeof b);
+    return __builtin_convertvector(__builtin_convertvector(b, ints), floats);
+}
+
+/* What packed weights have more than q: taken off through the sum of the activations. */
+#define TAKEN_OFF(kind) ((kind) == QUANTIZED_Q8 ? TAKEN_OFF_8 : (kind) == QUANTIZED_Q4 ? 8 : 0)
+
+/* Tokens [first, first + tokens) of the panel. `kind` and `tokens` are constants where this is inlined. */
+INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64_t step, const uint8_t *at,
+                     const quantized_panel *x) {
+    floats total[MOST_TOKENS];
+    for (int t = 0; t < tokens; t++) total[t] = (floats){0};
+    for (int64_t from = 0, count; from < x->groups; from += count) {
+        count = x->groups - from < quantized_run_groups(kind) ? x->groups - from : quantized_run_groups(kind);
+        const uint8_t *head = at;
+        at += quantized_run_head(kind, count);
+        prefetch(head, at - head);
+        floats scales = widen_scales(head), minima = widen_scales(head + 32); /* Q4M's; else of the two groups */
+        for (int64_t j = 0; j < count; j++, at += quantized_group_bytes(kind)) {
+            prefetch(at, quantized_group_bytes(kind));
+            int64_t place = (from + j) * x->tokens + first;
+            floats scale = j ? minima : scales;
+            if (kind == QUANTIZED_Q4M) {
+                const uint8_t *factors = head + 64 + 32 * j;
+                floats minimum = minima * widen_factors(factors + 16);
+                scale = scales * widen_factors(factors);
+#pragma GCC unroll 16
+                for (int t = 0; t < tokens; t++) total[t] -= minimum * x->sums[place + t];
+            }
+            weights w;
+            if (kind == QUANTIZED_Q8)
+                unpack_8(&w, at);
+            else
+                unpack_4(&w, at);
+            const int32_t *offsets = x->offsets + place;
+            ints sums[MOST_TOKENS];
+#pragma GCC unroll 16
+            for (int t = 0; t < tokens; t++) sums[t] = (ints){0} + TAKEN_OFF(kind) / 8 * offsets[t];
+            if (kind == QUANTIZED_Q8)
+                dot_8(sums, tokens, &w, x->quants + place * QUANTIZED_GROUP);
+            else
+                dot_4(sums, tokens, &w, x->quants + place * QUANTIZED_GROUP);
+#pragma GCC unroll 16
+            for (int t = 0; t < tokens; t++)
+                total[t] += __builtin_convertvector(sums[t], floats) * (scale * x->scales[place + t]);
+        }
+    }
+    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
+}
+
+/* The same for BF16: pairs of inputs lie in one lane, the first one below. */
+INLINE void multiply_wide(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
+    floats total[MOST_TOKENS];
+    for (int t = 0; t < tokens; t++) total[t] = (floats){0};
+    for (int64_t g = 0; g < x->groups; g++, at += 1024) {
+        prefetch(at, 1024);
+        const float *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
+        floats group[MOST_TOKENS];
+        for (int t = 0; t < tokens; t++) group[t] = (floats){0};
+        for (int i = 0; i < QUANTIZED_GROUP; i += 2) {
+            ints pair, low, high;
+            floats even, odd;
+            memcpy(&pair, at + 32 * i, sizeof pair);
+            low = pair << 16, high = pair & (int32_t)0xffff0000;
+            memcpy(&even, &low, sizeof even);
+            memcpy(&odd, &high, sizeof odd);
+#pragma GCC unroll 16
+            for (int t = 0; t < tokens; t++) {
+                group[t] += even * values[t * QUANTIZED_GROUP + i];
+                group[t] += odd * values[t * QUANTIZED_GROUP + i + 1];
+            }
+        }
+        for (int t = 0; t < tokens; t++) total[t] += group[t];
+    }
+    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
+}
+
+/* Tokens by powers of two: of three, two and one. The second time the block's weights come from cache. */
+#define PRODUCT(name, call, ...)                                                               \
+    static void name(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) { \
+        for (int first = 0, left; (left = x->tokens - first) > 0;) {                           \
+            if (MOST_TOKENS >= 16 && left >= 16)                                               \
+                call(__VA_ARGS__ 16, first, y, step, block, x), first += 16;                   \
+            else if (MOST_TOKENS >= 8 && left >= 8)                                            \
+                call(__VA_ARGS__ 8, first, y, step, block, x), first += 8;                     \
+            else if (MOST_TOKENS >= 4 && left >= 4)                                            \
+                call(__VA_ARGS__ 4, first, y, step, block, x), first += 4;                     \
+            else if (MOST_TOKENS >= 2 && left >= 2)                                            \
+                call(__VA_ARGS__ 2, first, y, step, block, x), first += 2;                     \
+            else                                                                               \
+                call(__VA_ARGS__ 1, first, y, step, block, x), first += 1;                     \
+        }                                                                                      \
+    }
+#define COMMA ,
+PRODUCT(product_q8, multiply, QUANTIZED_Q8 COMMA)
+PRODUCT(product_q4, multiply, QUANTIZED_Q4 COMMA)
+PRODUCT(product_q4m, multiply, QUANTIZED_Q4M COMMA)
+PRODUCT(product_bf16, multiply_wide, )
+
+const quantized_kernels TABLE = {
+    .name = NAME,
+    .prepare = prepare,
+    .product = {[QUANTIZED_Q8] = product_q8,
+                [QUANTIZED_Q4] = product_q4,
+                [QUANTIZED_Q4M] = product_q4m,
+                [QUANTIZED_BF16] = product_bf16},
+};

@@ -1,0 +1,51 @@
+/* What quantized.c and the kernels of quantized_body.h share: the packed bytes, and the table of an instruction set.
+ *
+ * A block of 16 outputs is a row of runs, a run some groups with their scales before them; every run begins at a
+ * multiple of 64 bytes. Numbers are little-endian.
+ *
+ *     Q8    run of 2 groups   f16 scales [2, 16] | a group: q + 128 [8, 16, 4], inputs 4 i .. 4 i + 3 of a lane
+ * together Q4    run of 2 groups   f16 scales [2, 16] | a group: [4, 16, 4], low half input 4 i + j, high half 16 more
+ *     Q4M   run of 8 groups   f16 scales [16], minima [16] | u8 [8, 2, 16] factors of scale, of minimum | as Q4
+ *     BF16  one run           [inputs / 2, 16, 2]
+ *
+ * The last run is shorter where groups do not fill it; its scales are filled up to 64 bytes.
+ */
+#ifndef TENSOR_QUANTIZED_KERNELS_H
+#define TENSOR_QUANTIZED_KERNELS_H
+
+#include "tensor/quantized.h"
+
+/* Groups of a full run. */
+static inline int64_t quantized_run_groups(quantized_kind kind) { return kind == QUANTIZED_Q4M ? 8 : 2; }
+/* Bytes before the groups of a run of `groups`. */
+static inline int64_t quantized_run_head(quantized_kind kind, int64_t groups) {
+    return kind == QUANTIZED_BF16 ? 0 : kind == QUANTIZED_Q4M ? 64 + (32 * groups + 63) / 64 * 64 : 64;
+}
+static inline int64_t quantized_group_bytes(quantized_kind kind) {
+    return kind == QUANTIZED_BF16 ? 1024 : kind == QUANTIZED_Q8 ? 512 : 256;
+}
+
+/* One panel of quantized_rows: `tokens` of them, at most 16. */
+typedef struct quantized_panel {
+    int64_t groups;
+    int tokens;
+    const int8_t *quants;
+    const float *scales;
+    const int32_t *offsets;
+    const float *sums;
+    const float *values;
+} quantized_panel;
+
+struct quantized_kernels {
+    const char *name; /* "generic", "avx2", "avx512", "amx" */
+    /* One group of one token: 32 integers, their scale, offset and sum. */
+    void (*prepare)(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x);
+    /* y[t][n] for the panel's tokens, rows `step` apart, and the 16 outputs of one block. */
+    void (*product[QUANTIZED_KINDS])(float *y, int64_t step, const uint8_t *block, const quantized_panel *x);
+    void (*begin)(void), (*end)(void); /* around calls of `product`, on each thread; NULL: nothing to do */
+};
+
+extern const quantized_kernels quantized_generic_table, quantized_avx2_table, quantized_avx512_table,
+    quantized_amx_table;
+
+#endif
