@@ -79,13 +79,22 @@ static inline void dot_4(ints *sums, int tokens, const weights *w, const int8_t 
     }
 }
 
+static inline floats join(__m256 left, __m256 right) {
+    floats both;
+    memcpy(&both, &left, sizeof left);
+    memcpy((char *)&both + sizeof left, &right, sizeof right);
+    return both;
+}
+
 static inline floats widen_scales(const uint8_t *bytes) {
-    floats out;
-    for (int half = 0; half < 2; half++) {
-        __m256 wide = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(bytes + 16 * half)));
-        memcpy((char *)&out + sizeof wide * (size_t)half, &wide, sizeof wide);
-    }
-    return out;
+    const __m128i *from = (const __m128i *)bytes;
+    return join(_mm256_cvtph_ps(_mm_loadu_si128(from)), _mm256_cvtph_ps(_mm_loadu_si128(from + 1)));
+}
+
+static inline floats widen_factors(const uint8_t *bytes) {
+    __m128i both = _mm_loadu_si128((const __m128i *)bytes);
+    return join(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(both)),
+                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(both, 8))));
 }
 
 #include "tensor/quantized_body.h"

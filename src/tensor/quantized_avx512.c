@@ -48,4 +48,8 @@ static inline floats widen_scales(const uint8_t *bytes) {
     return (floats)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)bytes));
 }
 
+static inline floats widen_factors(const uint8_t *bytes) {
+    return (floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
+}
+
 #include "tensor/quantized_body.h"

@@ -6,7 +6,7 @@
  *     unpack_8, unpack_4               from a group's bytes
  *     dot_8, dot_4                     exact: each token's sums += weights times its 32 integers
  *     TAKEN_OFF_8                      what unpack_8's weights have more than q
- *     widen_scales                     16 f16 to f32
+ *     widen_scales, widen_factors      16 f16, 16 bytes to f32
  *
  * and are compiled without contraction: no fused multiply-add. This is deliberately a header that defines functions: it
  * is the body of those files.
@@ -48,13 +48,6 @@ static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, c
 
 INLINE void prefetch(const uint8_t *bytes, int64_t count) {
     for (int64_t i = 0; i < count; i += 64) __builtin_prefetch(bytes + PREFETCH_AHEAD + i, 0, 3);
-}
-
-INLINE floats widen_factors(const uint8_t *factors) {
-    typedef uint8_t bytes __attribute__((vector_size(16)));
-    bytes b;
-    memcpy(&b, factors, sizeof b);
-    return __builtin_convertvector(__builtin_convertvector(b, ints), floats);
 }
 
 /* What packed weights have more than q: taken off through the sum of the activations. */

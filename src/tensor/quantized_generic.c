@@ -44,4 +44,10 @@ static inline floats widen_scales(const uint8_t *bytes) {
     return out;
 }
 
+static inline floats widen_factors(const uint8_t *bytes) {
+    floats out;
+    for (int n = 0; n < QUANTIZED_BLOCK; n++) out[n] = (float)bytes[n];
+    return out;
+}
+
 #include "tensor/quantized_body.h"
