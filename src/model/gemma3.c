@@ -82,10 +82,31 @@ bool gemma3_is_global(const gemma3_config *config, int layer) { return (layer + 
 
 /* ---- parameters ---- */
 
-static parameter *matrix(model_builder *b, const char *prefix, const char *name, int64_t outputs, int64_t inputs) {
-    parameter *p = layer_parameter(b, PARAMETER_WEIGHT, 2, (int64_t[]){outputs, inputs}, "%s%s.weight", prefix, name);
-    if (p) parameter_fill_normal(p, b->random, 0.02);
-    return p;
+static void add_slot(gemma3_slot *slot, const char *prefix, const char *name, int64_t outputs, int64_t inputs,
+                     gemma3_matrix *matrix) {
+    *slot = (gemma3_slot){.outputs = outputs, .inputs = inputs, .matrix = matrix};
+    snprintf(slot->name, sizeof slot->name, "%s%s.weight", prefix, name);
+}
+
+int gemma3_slots(gemma3 *m, gemma3_slot out[GEMMA3_MAX_SLOTS]) {
+    const gemma3_config *c = &m->config;
+    int64_t width = c->width, queries = (int64_t)c->heads * c->head_width, keys = (int64_t)c->key_heads * c->head_width;
+    int count = 0;
+    add_slot(&out[count++], "model.", "embed_tokens", c->vocabulary, width, &m->table);
+    for (int i = 0; i < c->layers; i++) {
+        gemma3_layer *layer = &m->layers[i];
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "model.layers.%d.", i);
+        add_slot(&out[count++], prefix, "self_attn.q_proj", queries, width, &layer->query);
+        add_slot(&out[count++], prefix, "self_attn.k_proj", keys, width, &layer->key);
+        add_slot(&out[count++], prefix, "self_attn.v_proj", keys, width, &layer->value);
+        add_slot(&out[count++], prefix, "self_attn.o_proj", width, queries, &layer->output);
+        add_slot(&out[count++], prefix, "mlp.gate_proj", c->ffn_width, width, &layer->gate);
+        add_slot(&out[count++], prefix, "mlp.up_proj", c->ffn_width, width, &layer->up);
+        add_slot(&out[count++], prefix, "mlp.down_proj", width, c->ffn_width, &layer->down);
+    }
+    if (!c->tied) add_slot(&out[count++], "", "lm_head", c->vocabulary, width, &m->head);
+    return count;
 }
 
 /* Stored as what is added to 1, so zero is where a norm begins. */
@@ -93,37 +114,36 @@ static parameter *norm(model_builder *b, const char *prefix, const char *name, i
     return layer_parameter(b, PARAMETER_WEIGHT, 1, &width, "%s%s.weight", prefix, name);
 }
 
-static void create_layer(gemma3_layer *out, model_builder *b, const gemma3_config *c, int index) {
-    char prefix[48];
-    int64_t width = c->width, queries = (int64_t)c->heads * c->head_width, keys = (int64_t)c->key_heads * c->head_width;
-    snprintf(prefix, sizeof prefix, "model.layers.%d.", index);
-    out->query = matrix(b, prefix, "self_attn.q_proj", queries, width);
-    out->key = matrix(b, prefix, "self_attn.k_proj", keys, width);
-    out->value = matrix(b, prefix, "self_attn.v_proj", keys, width);
-    out->output = matrix(b, prefix, "self_attn.o_proj", width, queries);
-    out->query_norm = norm(b, prefix, "self_attn.q_norm", c->head_width);
-    out->key_norm = norm(b, prefix, "self_attn.k_norm", c->head_width);
-    out->gate = matrix(b, prefix, "mlp.gate_proj", c->ffn_width, width);
-    out->up = matrix(b, prefix, "mlp.up_proj", c->ffn_width, width);
-    out->down = matrix(b, prefix, "mlp.down_proj", width, c->ffn_width);
-    out->before_attention = norm(b, prefix, "input_layernorm", width);
-    out->after_attention = norm(b, prefix, "post_attention_layernorm", width);
-    out->before_ffn = norm(b, prefix, "pre_feedforward_layernorm", width);
-    out->after_ffn = norm(b, prefix, "post_feedforward_layernorm", width);
-}
-
-static void create_all(gemma3 *m, model_builder *b) {
+static void create_norms(gemma3 *m, model_builder *b) {
     const gemma3_config *c = &m->config;
-    m->table = matrix(b, "model.", "embed_tokens", c->vocabulary, c->width);
-    for (int i = 0; i < c->layers; i++) create_layer(&m->layers[i], b, c, i);
+    for (int i = 0; i < c->layers; i++) {
+        gemma3_layer *layer = &m->layers[i];
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "model.layers.%d.", i);
+        layer->query_norm = norm(b, prefix, "self_attn.q_norm", c->head_width);
+        layer->key_norm = norm(b, prefix, "self_attn.k_norm", c->head_width);
+        layer->before_attention = norm(b, prefix, "input_layernorm", c->width);
+        layer->after_attention = norm(b, prefix, "post_attention_layernorm", c->width);
+        layer->before_ffn = norm(b, prefix, "pre_feedforward_layernorm", c->width);
+        layer->after_ffn = norm(b, prefix, "post_feedforward_layernorm", c->width);
+    }
     m->norm = norm(b, "model.", "norm", c->width);
-    if (!c->tied) m->head = matrix(b, "", "lm_head", c->vocabulary, c->width);
-    if (b->failed) return;
-    m->table->matrices = 0; /* a table of words */
-    if (m->head) m->head->matrices = 0;
 }
 
-static carina_status create(gemma3 **out, const gemma3_config *config, random_state *random, carina_error *error) {
+static void create_matrices(gemma3 *m, model_builder *b) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(m, slots);
+    for (int i = 0; i < count; i++) {
+        int64_t size[2] = {slots[i].outputs, slots[i].inputs};
+        parameter *p = slots[i].matrix->weight = layer_parameter(b, PARAMETER_WEIGHT, 2, size, "%s", slots[i].name);
+        if (!p) return;
+        parameter_fill_normal(p, b->random, 0.02);
+        p->matrices = slots[i].matrix != &m->table && slots[i].matrix != &m->head; /* those are tables of words */
+    }
+}
+
+static carina_status create(gemma3 **out, const gemma3_config *config, random_state *random, bool packed,
+                            carina_error *error) {
     *out = NULL;
     TRY(gemma3_config_check(config, error));
     gemma3 *m = calloc(1, sizeof *m);
@@ -132,7 +152,8 @@ static carina_status create(gemma3 **out, const gemma3_config *config, random_st
     model_builder b = {.random = random};
     carina_status status = parameters_create(&m->parameters, error);
     b.set = m->parameters;
-    if (status == CARINA_OK) create_all(m, &b);
+    if (status == CARINA_OK) create_norms(m, &b);
+    if (status == CARINA_OK && !packed) create_matrices(m, &b);
     if (b.failed) status = error_set(error, CARINA_ERROR_MEMORY, "out of memory for the language model's parameters");
     if (status != CARINA_OK) {
         gemma3_free(m);
@@ -144,15 +165,22 @@ static carina_status create(gemma3 **out, const gemma3_config *config, random_st
 
 carina_status gemma3_create(gemma3 **out, const gemma3_config *config, uint64_t seed, carina_error *error) {
     random_state random = random_seed(seed);
-    return create(out, config, &random, error);
+    return create(out, config, &random, false, error);
 }
 
 carina_status gemma3_create_empty(gemma3 **out, const gemma3_config *config, carina_error *error) {
-    return create(out, config, NULL, error);
+    return create(out, config, NULL, false, error);
+}
+
+carina_status gemma3_create_packed(gemma3 **out, const gemma3_config *config, carina_error *error) {
+    return create(out, config, NULL, true, error);
 }
 
 void gemma3_free(gemma3 *model) {
     if (!model) return;
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(model, slots);
+    for (int i = 0; i < count; i++) quantized_matrix_free(slots[i].matrix->packed);
     parameters_free(model->parameters);
     free(model);
 }
@@ -183,8 +211,14 @@ static tensor *rotary_constant(graph *g, const gemma3 *m, bool global, int64_t t
     return table;
 }
 
-static tensor *multiply(graph *g, parameter *weight, tensor *x) {
-    return op_linear(g, x, graph_parameter(g, weight), NULL, ACTIVATION_NONE);
+static tensor *product(graph *g, const gemma3_matrix *m, tensor *x, activation act) {
+    if (m->packed) return op_quantized_linear(g, x, m->packed, act);
+    return op_linear(g, x, graph_parameter(g, m->weight), NULL, act);
+}
+static tensor *multiply(graph *g, const gemma3_matrix *m, tensor *x) { return product(g, m, x, ACTIVATION_NONE); }
+static tensor *embed(graph *g, const gemma3_matrix *table, tensor *ids) {
+    if (table->packed) return op_quantized_embedding(g, ids, table->packed);
+    return op_embedding(g, ids, graph_parameter(g, table->weight));
 }
 static tensor *normed(graph *g, const gemma3 *m, parameter *weight, tensor *x) {
     return op_rms_norm(g, x, graph_parameter(g, weight), m->config.epsilon);
@@ -218,14 +252,14 @@ static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, tensor
 
 static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past) {
     const gemma3_layer *layer = &m->layers[index];
-    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, layer->query, x)), table, m->config.heads);
-    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, layer->key, x)), table, m->config.key_heads);
-    return multiply(g, layer->output, look_back(g, m, index, q, k, multiply(g, layer->value, x), past));
+    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, &layer->query, x)), table, m->config.heads);
+    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, &layer->key, x)), table, m->config.key_heads);
+    return multiply(g, &layer->output, look_back(g, m, index, q, k, multiply(g, &layer->value, x), past));
 }
 
 static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x) {
-    tensor *gate = op_linear(g, x, graph_parameter(g, layer->gate), NULL, ACTIVATION_GELU_TANH);
-    return multiply(g, layer->down, op_multiply(g, gate, multiply(g, layer->up, x)));
+    tensor *gate = product(g, &layer->gate, x, ACTIVATION_GELU_TANH);
+    return multiply(g, &layer->down, op_multiply(g, gate, multiply(g, &layer->up, x)));
 }
 
 tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {
@@ -233,7 +267,7 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
     if (!ids) return NULL;
     int64_t tokens = tensor_size(ids, 1);
     tensor *tables[2] = {rotary_table(g, m, past, false, tokens), rotary_table(g, m, past, true, tokens)};
-    tensor *x = op_scale(g, op_embedding(g, ids, graph_parameter(g, m->table)), sqrtf((float)c->width));
+    tensor *x = op_scale(g, embed(g, &m->table, ids), sqrtf((float)c->width));
     if (vectors) x = op_add(g, x, vectors);
     x = op_cast(g, x, graph_options_of(g)->type);
     for (int i = 0; i < c->layers; i++) {
@@ -248,6 +282,6 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
 }
 
 tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {
-    tensor *logits = multiply(g, m->head ? m->head : m->table, normed(g, m, m->norm, x));
+    tensor *logits = multiply(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x));
     return op_cast(g, logits, TENSOR_F32);
 }

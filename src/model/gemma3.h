@@ -36,25 +36,44 @@ gemma3_config gemma3_config_1b(void); /* vocabulary 262,144, 26 layers of 1,152 
 carina_status gemma3_config_check(const gemma3_config *config, carina_error *error);
 bool gemma3_is_global(const gemma3_config *config, int layer);
 
+/* One of the two: f32 that may learn, or packed in few bits, for running only. */
+typedef struct gemma3_matrix {
+    parameter *weight;
+    quantized_matrix *packed; /* owned by the model */
+} gemma3_matrix;
+
 typedef struct gemma3_layer {
-    parameter *query, *key, *value, *output;                                /* [H d, D], [K d, D], [K d, D], [D, H d] */
-    parameter *query_norm, *key_norm;                                       /* [d] */
-    parameter *gate, *up, *down;                                            /* [F, D], [F, D], [D, F] */
+    gemma3_matrix query, key, value, output; /* [H d, D], [K d, D], [K d, D], [D, H d] */
+    gemma3_matrix gate, up, down;            /* [F, D], [F, D], [D, F] */
+    parameter *query_norm, *key_norm;        /* [d] */
     parameter *before_attention, *after_attention, *before_ffn, *after_ffn; /* [D] */
 } gemma3_layer;
 
 typedef struct gemma3 {
     gemma3_config config;
-    parameters *parameters;
-    parameter *table; /* [V, D] */
+    parameters *parameters; /* what is not packed: norms at least */
+    gemma3_matrix table;    /* [V, D] */
     gemma3_layer layers[GEMMA3_MAX_LAYERS];
-    parameter *norm; /* [D] */
-    parameter *head; /* [V, D]; NULL when tied */
+    parameter *norm;    /* [D] */
+    gemma3_matrix head; /* [V, D]; empty when tied */
 } gemma3;
+
+/* A matrix's place in the model: what loaders fill, and quantising goes through. */
+typedef struct gemma3_slot {
+    char name[64]; /* "model.layers.3.mlp.up_proj.weight" */
+    int64_t outputs, inputs;
+    gemma3_matrix *matrix;
+} gemma3_slot;
+#define GEMMA3_MAX_SLOTS (7 * GEMMA3_MAX_LAYERS + 2)
+/* All of them, the table first, the head (unless tied) last; returns their number. */
+int gemma3_slots(gemma3 *model, gemma3_slot out[GEMMA3_MAX_SLOTS]);
 
 /* Random weights from `seed`: normal with deviation 0.02, norms at 1. */
 carina_status gemma3_create(gemma3 **out, const gemma3_config *config, uint64_t seed, carina_error *error);
+/* Weights of zero, for weights that are loaded next. */
 carina_status gemma3_create_empty(gemma3 **out, const gemma3_config *config, carina_error *error);
+/* Norms of zero; every slot's `packed` is to be filled in by the caller before the model is used. */
+carina_status gemma3_create_packed(gemma3 **out, const gemma3_config *config, carina_error *error);
 void gemma3_free(gemma3 *model); /* accepts NULL */
 
 /* Cosines and sines by position, as op_rotary takes them: out [count, d] for positions first, first + 1, ... of a local

@@ -7,6 +7,7 @@
 
 #include "tensor/graph.h"
 #include "tensor/key_cache.h"
+#include "tensor/quantized.h"
 
 /* ---- pictures ---- */
 
@@ -55,6 +56,8 @@ typedef enum activation {
 
 /* y = activation(x weight^T + bias): x [..., I], weight [O, I], bias [O] or NULL. */
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
+/* The same with a packed matrix, which is borrowed: x f32 [.., inputs] -> f32 [.., outputs]. No gradient. */
+tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act);
 /* softmax(q k^T factor) v for every head: q [B, N, D], k and v [B, M, D'] -> [B, N, D]. No N x M matrix is kept:
  * backward recomputes it from the row's log-sum-exp (Dao et al. 2022). D' is D, or with key_heads fewer heads of the
  * same width, each of which serves heads / key_heads neighbouring heads of queries (Ainslie et al. 2023). */
@@ -92,6 +95,8 @@ tensor *op_box_sine(graph *g, tensor *boxes, int64_t width);
 /* Rows of a table: ids [...] hold whole numbers, weight [V, D] is a parameter -> [..., D], f32. An id outside 0 .. V -
  * 1 gives zeros. */
 tensor *op_embedding(graph *g, tensor *ids, tensor *weight);
+/* The same from a packed table [V, D], borrowed. No gradient. */
+tensor *op_quantized_embedding(graph *g, tensor *ids, const quantized_matrix *table);
 /* Over the last axis; residual or NULL is added to x first (post-norm: norm(x + f(x))). */
 tensor *op_layer_norm(graph *g, tensor *x, tensor *residual, tensor *weight, tensor *bias, float epsilon);
 /* x / sqrt(mean(x^2) + epsilon) (1 + weight) over rows as wide as the weight, which divides the last axis: a token, or
