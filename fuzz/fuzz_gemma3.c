@@ -1,4 +1,5 @@
-/* Any bytes as a Gemma 3's config.json and weights (a zero byte between them): a model comes out whole or not at all. */
+/* Any bytes as a Gemma 3's config.json and weights (a zero byte between them): a model comes out whole or not at all.
+ */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -8,6 +8,7 @@
 #include "base/build.h"
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/memory_speed.h"
 #include "base/threads.h"
 #include "cli/command.h"
 #include "format/json_writer.h"
@@ -43,19 +44,6 @@ typedef struct findings {
 
 static void add_problem(findings *f, const char *text) {
     if (f->problem_count < MAX_PROBLEMS) snprintf(f->problems[f->problem_count++], sizeof f->problems[0], "%s", text);
-}
-
-static double read_meminfo(const char *key) {
-    FILE *file = fopen("/proc/meminfo", "r");
-    if (!file) return 0;
-    char line[256];
-    double bytes = 0;
-    size_t length = strlen(key);
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, length) == 0 && line[length] == ':') bytes = 1024 * strtod(line + length + 1, NULL);
-    }
-    fclose(file);
-    return bytes;
 }
 
 /* A container's limit is smaller than the machine's memory. */
@@ -98,8 +86,8 @@ static carina_status examine(findings *f, carina_error *error) {
     memset(f, 0, sizeof *f);
     f->cpu = cpu_detect();
     f->cap = getenv("CARINA_MAX_ISA");
-    f->memory_total = read_meminfo("MemTotal");
-    f->memory_available = read_meminfo("MemAvailable");
+    f->memory_total = (double)memory_total();
+    f->memory_available = (double)memory_available();
     double limit = read_memory_limit();
     if (limit > 0 && limit < f->memory_total) f->memory_total = limit;
     if (f->memory_total > 0 && f->memory_total < 2e9)

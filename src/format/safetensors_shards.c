@@ -124,7 +124,8 @@ static carina_status take_tensors(tensor_file *out, tensor_file *file, const saf
                                   const char *path, carina_error *error) {
     for (uint64_t i = 0; i < file->count; i++) {
         named_tensor *t = &file->tensors[i];
-        char **found = bsearch(t->name, index->tensors, (size_t)index->tensor_count, sizeof *index->tensors, compare_names);
+        char **found =
+            bsearch(t->name, index->tensors, (size_t)index->tensor_count, sizeof *index->tensors, compare_names);
         if (!found || index->file_of[found - index->tensors] != number)
             return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is not this file's by the index", path,
                              t->name);
@@ -190,8 +191,8 @@ carina_status safetensors_folder_read(tensor_file *out, const char *folder, cari
     if (status == CARINA_OK && file_exists(whole)) {
         status = safetensors_read(out, whole, error);
     } else if (status == CARINA_OK && !file_exists(path)) {
-        status = error_set(error, CARINA_ERROR_IO, "%s: neither model.safetensors nor model.safetensors.index.json",
-                           folder);
+        status =
+            error_set(error, CARINA_ERROR_IO, "%s: neither model.safetensors nor model.safetensors.index.json", folder);
     } else if (status == CARINA_OK && (status = read_index(&index, path, error)) == CARINA_OK) {
         status = read_all(out, &index, folder, path, error);
         safetensors_index_free(&index);

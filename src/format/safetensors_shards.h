@@ -14,8 +14,8 @@
 typedef struct safetensors_index {
     char **files; /* each once, in the order of their first tensor */
     int file_count;
-    char **tensors;   /* sorted by name */
-    int *file_of;     /* [tensor_count] into files */
+    char **tensors; /* sorted by name */
+    int *file_of;   /* [tensor_count] into files */
     uint64_t tensor_count;
 } safetensors_index;
 

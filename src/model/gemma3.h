@@ -43,9 +43,9 @@ typedef struct gemma3_matrix {
 } gemma3_matrix;
 
 typedef struct gemma3_layer {
-    gemma3_matrix query, key, value, output; /* [H d, D], [K d, D], [K d, D], [D, H d] */
-    gemma3_matrix gate, up, down;            /* [F, D], [F, D], [D, F] */
-    parameter *query_norm, *key_norm;        /* [d] */
+    gemma3_matrix query, key, value, output;                                /* [H d, D], [K d, D], [K d, D], [D, H d] */
+    gemma3_matrix gate, up, down;                                           /* [F, D], [F, D], [D, F] */
+    parameter *query_norm, *key_norm;                                       /* [d] */
     parameter *before_attention, *after_attention, *before_ffn, *after_ffn; /* [D] */
 } gemma3_layer;
 

@@ -100,10 +100,10 @@ static carina_status take_text_part(const reader *r, gemma3_config *c) {
     const struct {
         const char *key;
         int *value;
-    } sizes[] = {{"vocab_size", &c->vocabulary},          {"hidden_size", &c->width},
-                 {"num_hidden_layers", &c->layers},       {"num_attention_heads", &c->heads},
-                 {"num_key_value_heads", &c->key_heads},  {"head_dim", &c->head_width},
-                 {"intermediate_size", &c->ffn_width},    {"sliding_window", &c->window}};
+    } sizes[] = {{"vocab_size", &c->vocabulary},         {"hidden_size", &c->width},
+                 {"num_hidden_layers", &c->layers},      {"num_attention_heads", &c->heads},
+                 {"num_key_value_heads", &c->key_heads}, {"head_dim", &c->head_width},
+                 {"intermediate_size", &c->ffn_width},   {"sliding_window", &c->window}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(r, sizes[i].key, sizes[i].value));
     TRY(get_number(r, r->object, "query_pre_attn_scalar", &c->query_scalar));
     TRY(get_number(r, r->object, "rms_norm_eps", &epsilon));
@@ -198,8 +198,7 @@ static carina_status check_sizes(const gemma3_config *c, const tensor_file *file
     return CARINA_OK;
 }
 
-static carina_status refuse_strangers(const gemma3 *m, const tensor_file *file, const char *path,
-                                      carina_error *error) {
+static carina_status refuse_strangers(const gemma3 *m, const tensor_file *file, const char *path, carina_error *error) {
     char buffer[160];
     for (uint64_t i = 0; i < file->count; i++) {
         const char *name = plain_name(file->tensors[i].name, buffer);

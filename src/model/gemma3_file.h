@@ -1,9 +1,10 @@
 /* Gemma 3 on disk: a Hugging Face folder with config.json and weights (format/safetensors_shards.h).
  *
- * The text part of Gemma 3 in any of its nestings: alone (model_type gemma3_text, "model.layers.."), inside the model with
- * pictures as MedGemma has it (gemma3 with text_config, "language_model.model.layers.." or
+ * The text part of Gemma 3 in any of its nestings: alone (model_type gemma3_text, "model.layers.."), inside the model
+ * with pictures as MedGemma has it (gemma3 with text_config, "language_model.model.layers.." or
  * "model.language_model.layers.."). What belongs to the vision part is passed over; anything else that is missing,
- * misshapen or not of the model is an error that names it. Keys that config.json leaves out have the published defaults.
+ * misshapen or not of the model is an error that names it. Keys that config.json leaves out have the published
+ * defaults.
  */
 #ifndef MODEL_GEMMA3_FILE_H
 #define MODEL_GEMMA3_FILE_H
@@ -11,8 +12,8 @@
 #include "format/tensor_file.h"
 #include "model/gemma3.h"
 
-/* config.json. Another model_type, activation, soft-capped logits, a kind of rotary scaling or an order of layers that is
- * not Gemma 3's is CARINA_ERROR_UNSUPPORTED. */
+/* config.json. Another model_type, activation, soft-capped logits, a kind of rotary scaling or an order of layers that
+ * is not Gemma 3's is CARINA_ERROR_UNSUPPORTED. */
 carina_status gemma3_config_parse(gemma3_config *out, const char *name, const void *data, uint64_t size,
                                   carina_error *error);
 

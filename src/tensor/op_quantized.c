@@ -113,7 +113,8 @@ tensor *op_quantized_embedding(graph *g, tensor *ids, const quantized_matrix *ta
     int64_t size[TENSOR_MAX_RANK];
     for (int i = 0; i < ids->rank; i++) size[i] = ids->size[i];
     size[ids->rank] = table->inputs;
-    op *o = graph_record(g, &quantized_embedding_type, 1, &ids, TENSOR_F32, ids->rank + 1, size, sizeof(quantized_state));
+    op *o =
+        graph_record(g, &quantized_embedding_type, 1, &ids, TENSOR_F32, ids->rank + 1, size, sizeof(quantized_state));
     if (!o) return NULL;
     *(quantized_state *)o->state = (quantized_state){.matrix = table, .rows = ids->count};
     return o->output;

@@ -1,5 +1,5 @@
-/* Gemma 3 folders: whole, in shards, nested as MedGemma is; configurations of every age; and what is said of those that do
- * not fit. */
+/* Gemma 3 folders: whole, in shards, nested as MedGemma is; configurations of every age; and what is said of those that
+ * do not fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,12 +15,13 @@
 static carina_error error;
 #include "assert_ok.h"
 
-#define TIED_SIZES                                                                                              \
-    "\"vocab_size\": 61, \"hidden_size\": 24, \"num_hidden_layers\": 5, \"num_attention_heads\": 4,"            \
-    "\"num_key_value_heads\": 2, \"head_dim\": 8, \"intermediate_size\": 40, \"sliding_window\": 5,"            \
+#define TIED_SIZES                                                                                   \
+    "\"vocab_size\": 61, \"hidden_size\": 24, \"num_hidden_layers\": 5, \"num_attention_heads\": 4," \
+    "\"num_key_value_heads\": 2, \"head_dim\": 8, \"intermediate_size\": 40, \"sliding_window\": 5," \
     "\"query_pre_attn_scalar\": 6, \"rms_norm_eps\": 1e-6, \"hidden_activation\": \"gelu_pytorch_tanh\""
-#define TIED_OLD                                                                                                 \
-    "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"sliding_window_pattern\": 3, \"rope_theta\": 1000000.0," \
+#define TIED_OLD                                                  \
+    "{\"model_type\": \"gemma3_text\", " TIED_SIZES               \
+    ", \"sliding_window_pattern\": 3, \"rope_theta\": 1000000.0," \
     "\"rope_local_base_freq\": 10000.0, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}}"
 
 static char folder[300];
@@ -44,7 +45,9 @@ static const char *path_of(const char *name) {
     return path;
 }
 
-static void write_text(const char *name, const char *text) { assert_ok(file_write(path_of(name), text, strlen(text), &error)); }
+static void write_text(const char *name, const char *text) {
+    assert_ok(file_write(path_of(name), text, strlen(text), &error));
+}
 
 /* Tensors [first, first + count) of the tied fixture under another prefix instead of "model.". */
 static void write_weights(const char *name, const tensor_file *from, uint64_t first, uint64_t count,
@@ -133,7 +136,8 @@ static void weights_that_do_not_fit(void **state) {
     (void)state;
     tensor_file file = gemma3_fixture_file(&gemma3_fixtures[0], "weights");
     write_weights("model.safetensors", &file, 0, file.count, "model.");
-    write_text("config.json", "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"sliding_window_pattern\": 3, \"vocab_size\": 62}");
+    write_text("config.json",
+               "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"sliding_window_pattern\": 3, \"vocab_size\": 62}");
     assert_refused("config.json");
     write_text("config.json", "{\"model_type\": \"gemma3_text\", \"vocab_size\": 62, \"hidden_size\": 24}");
     assert_refused("tensor model.embed_tokens.weight is f32 [61,24], the configuration wants float [62,24]");
@@ -158,28 +162,33 @@ static carina_status parse(gemma3_config *c, const char *text) {
 static void configurations_of_every_age(void **state) {
     (void)state;
     gemma3_config c, wanted = gemma3_config_4b();
-    assert_ok(parse(&c, "{\"model_type\": \"gemma3\", \"vision_config\": {}, \"text_config\": {\"hidden_size\": 2560,"
-                        "\"intermediate_size\": 10240, \"model_type\": \"gemma3_text\", \"num_hidden_layers\": 34,"
-                        "\"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}, \"sliding_window\": 1024}}"));
+    assert_ok(parse(&c,
+                    "{\"model_type\": \"gemma3\", \"vision_config\": {}, \"text_config\": {\"hidden_size\": 2560,"
+                    "\"intermediate_size\": 10240, \"model_type\": \"gemma3_text\", \"num_hidden_layers\": 34,"
+                    "\"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"}, \"sliding_window\": 1024}}"));
     assert_true(c.vocabulary == wanted.vocabulary && c.width == wanted.width && c.layers == wanted.layers);
     assert_true(c.heads == wanted.heads && c.key_heads == wanted.key_heads && c.head_width == wanted.head_width);
     assert_true(c.ffn_width == wanted.ffn_width && c.window == wanted.window && c.global_every == wanted.global_every);
     assert_true(c.local_base == wanted.local_base && c.global_base == wanted.global_base && c.tied == wanted.tied);
     assert_true(c.global_scale == wanted.global_scale && c.query_scalar == wanted.query_scalar);
     assert_true(c.epsilon == wanted.epsilon);
-    assert_ok(parse(&c, "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"layer_types\": [\"sliding_attention\","
-                        "\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"sliding_attention\"],"
-                        "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", \"factor\": 4, \"rope_theta\": 2e6},"
-                        "\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 3e4}}}"));
+    assert_ok(parse(
+        &c, "{\"model_type\": \"gemma3_text\", " TIED_SIZES ", \"layer_types\": [\"sliding_attention\","
+            "\"sliding_attention\", \"full_attention\", \"sliding_attention\", \"sliding_attention\"],"
+            "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", \"factor\": 4, \"rope_theta\": 2e6},"
+            "\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 3e4}}}"));
     assert_true(c.global_every == 3 && c.global_scale == 4 && c.global_base == 2e6 && c.local_base == 3e4);
     static const char *const cases[][2] = {
         {"{\"model_type\": \"llama\"}", "model_type: \"llama\", known here is gemma3 or gemma3_text"},
         {"{\"model_type\": \"gemma3\"}", "text_config"},
         {"[]", "an object is wanted"},
         {"{\"model_type\": \"gemma3_text\", \"final_logit_softcapping\": 30}", "final_logit_softcapping: is Gemma 2's"},
-        {"{\"model_type\": \"gemma3_text\", \"hidden_activation\": \"silu\"}", "hidden_activation: \"silu\", known here"},
-        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"rope_type\": \"yarn\"}}", "rope_type: \"yarn\", known here is linear"},
-        {"{\"model_type\": \"gemma3_text\", \"num_hidden_layers\": 2, \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
+        {"{\"model_type\": \"gemma3_text\", \"hidden_activation\": \"silu\"}",
+         "hidden_activation: \"silu\", known here"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"rope_type\": \"yarn\"}}",
+         "rope_type: \"yarn\", known here is linear"},
+        {"{\"model_type\": \"gemma3_text\", \"num_hidden_layers\": 2, \"layer_types\": [\"full_attention\", "
+         "\"sliding_attention\"]}",
          "layer_types: not one full_attention after every so many"},
         {"{\"model_type\": \"gemma3_text\", \"num_key_value_heads\": 3}", "num_key_value_heads: 3 does not divide"},
         {"{\"model_type\": \"gemma3_text\", \"head_dim\": -4}", "head_dim"},

@@ -1,0 +1,224 @@
+/* carina lm bench: how fast the language model's engine is on this machine, with random weights made in memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/memory_speed.h"
+#include "base/progress.h"
+#include "cli/command.h"
+#include "format/json_writer.h"
+#include "model/gemma3_random.h"
+#include "model/gemma3_session.h"
+
+#define CHUNK 512
+
+typedef struct lm_bench_values {
+    int shape, weights;
+    int64_t prompt, decode, threads;
+    bool json;
+} lm_bench_values;
+
+static const lm_bench_values defaults = {.prompt = 2560, .decode = 32};
+static const option options[] = {
+    {"shape", 0, OPTION_CHOICE, "gemma3-4b|gemma3-1b|gemma3-tiny", "sizes of the model",
+     offsetof(lm_bench_values, shape), 0, 0},
+    {"weights", 'w', OPTION_CHOICE, "q4|q8|bf16", "how weights are packed", offsetof(lm_bench_values, weights), 0, 0},
+    {"prompt", 'p', OPTION_INTEGER, "N", "tokens of the prompt", offsetof(lm_bench_values, prompt), 1, 100000},
+    {"decode", 'd', OPTION_INTEGER, "N", "tokens taken one by one behind it", offsetof(lm_bench_values, decode), 1,
+     100000},
+    OPTION_THREADS(lm_bench_values, threads),
+    OPTION_JSON(lm_bench_values, json),
+    {0},
+};
+
+static gemma3_config tiny(void) {
+    gemma3_config c = gemma3_config_4b();
+    c.vocabulary = 500;
+    c.width = c.ffn_width = 64;
+    c.layers = 7;
+    c.head_width = 32;
+    c.window = 16;
+    return c;
+}
+
+static gemma3_config shape_of(int choice) {
+    return choice == 0 ? gemma3_config_4b() : choice == 1 ? gemma3_config_1b() : tiny();
+}
+
+typedef struct bench_result {
+    double prompt_seconds, decode_seconds, memory_speed;
+    uint64_t weight_bytes, session_bytes;
+} bench_result;
+
+typedef struct bench_run {
+    const lm_bench_values *v;
+    gemma3_config config;
+    thread_pool *pool;
+    gemma3 *model;
+    gemma3_runner *runner;
+    gemma3_session *session;
+    bench_result result;
+} bench_run;
+
+static carina_status check_memory(const bench_run *r, carina_error *error) {
+    uint64_t available = memory_available(), wanted = r->result.weight_bytes + (1ull << 30);
+    if (!available || wanted <= available) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MEMORY,
+                     "lm bench: %.1f GB are wanted for these weights, %.1f GB are available; choose --weights q4 or a "
+                     "smaller --shape",
+                     1e-9 * (double)wanted, 1e-9 * (double)available);
+}
+
+static carina_status set_up(bench_run *r, carina_error *error) {
+    static const quantized_kind kinds[] = {QUANTIZED_Q4, QUANTIZED_Q8, QUANTIZED_BF16};
+    quantized_kind kind = kinds[r->v->weights];
+    r->config = shape_of(r->v->shape);
+    TRY(gemma3_packed_bytes(&r->result.weight_bytes, &r->config, kind, error));
+    TRY(check_memory(r, error));
+    TRY(thread_pool_create(&r->pool, (int)r->v->threads, error));
+    TRY(gemma3_create_random(&r->model, &r->config, kind, 1, error));
+    const gemma3_runner_options options_of = {
+        .pool = r->pool, .type = TENSOR_F32, .chunk = CHUNK, .tokens = r->v->prompt + r->v->decode};
+    TRY(gemma3_runner_create(&r->runner, r->model, &options_of, error));
+    TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
+    r->result.session_bytes = gemma3_session_bytes(r->session);
+    return CARINA_OK;
+}
+
+static void tear_down(bench_run *r) {
+    gemma3_session_free(r->session);
+    gemma3_runner_free(r->runner);
+    gemma3_free(r->model);
+    thread_pool_free(r->pool);
+}
+
+static int64_t largest(const float *logits, int64_t count) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < count; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+/* Plans are made at the first step of each size: that is loading, not speed. */
+static carina_status warm_up(bench_run *r, carina_error *error) {
+    gemma3_row rows[CHUNK];
+    const float *logits;
+    int64_t count = r->v->prompt < CHUNK ? r->v->prompt : CHUNK, rest = r->v->prompt % CHUNK;
+    for (int64_t i = 0; i < count; i++) rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1};
+    TRY(gemma3_runner_step(r->runner, rows, count, &logits, error));
+    gemma3_session_rewind(r->session, 0);
+    if (rest && r->v->prompt > CHUNK) {
+        TRY(gemma3_runner_step(r->runner, rows, rest, &logits, error));
+        gemma3_session_rewind(r->session, 0);
+    }
+    TRY(gemma3_runner_step(r->runner, rows, 1, &logits, error));
+    gemma3_session_rewind(r->session, 0);
+    return CARINA_OK;
+}
+
+static carina_status measure(bench_run *r, carina_error *error) {
+    gemma3_row rows[CHUNK];
+    const float *logits = NULL;
+    progress *line = progress_start("lm bench", "tokens", 0, (uint64_t)(r->v->prompt + r->v->decode));
+    carina_status status = CARINA_OK;
+    double began = clock_seconds();
+    for (int64_t done = 0; done < r->v->prompt && status == CARINA_OK;) {
+        int64_t count = r->v->prompt - done < CHUNK ? r->v->prompt - done : CHUNK;
+        for (int64_t i = 0; i < count; i++)
+            rows[i] = (gemma3_row){r->session, (done + i) * 7919 % r->config.vocabulary, NULL,
+                                   done + i == r->v->prompt - 1};
+        status = gemma3_runner_step(r->runner, rows, count, &logits, error);
+        progress_update(line, (uint64_t)(done += count), NULL);
+        if (progress_interrupted()) status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+    }
+    r->result.prompt_seconds = clock_seconds() - began;
+    began = clock_seconds();
+    for (int64_t i = 0; i < r->v->decode && status == CARINA_OK; i++) {
+        rows[0] = (gemma3_row){r->session, largest(logits, r->config.vocabulary), NULL, true};
+        status = gemma3_runner_step(r->runner, rows, 1, &logits, error);
+        progress_update(line, (uint64_t)(r->v->prompt + i + 1), NULL);
+        if (progress_interrupted()) status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+    }
+    r->result.decode_seconds = clock_seconds() - began;
+    progress_finish(line);
+    return status;
+}
+
+/* Memory before and after: the faster one, so that a pause of the machine does not flatter us. */
+static carina_status run_bench(bench_run *r, carina_error *error) {
+    double before, after;
+    TRY(set_up(r, error));
+    TRY(warm_up(r, error));
+    TRY(memory_read_speed(&before, r->pool, 5, error));
+    TRY(measure(r, error));
+    TRY(memory_read_speed(&after, r->pool, 5, error));
+    r->result.memory_speed = before > after ? before : after;
+    return CARINA_OK;
+}
+
+static double peak_memory(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
+static void print(const bench_run *r) {
+    const bench_result *b = &r->result;
+    char shape[32], weights[16];
+    double prompt = (double)r->v->prompt / b->prompt_seconds, decode = (double)r->v->decode / b->decode_seconds;
+    double speed = 1e-9 * decode * (double)b->weight_bytes, memory = 1e-9 * b->memory_speed;
+    options_choice(options[0].argument, r->v->shape, shape, sizeof shape);
+    options_choice(options[1].argument, r->v->weights, weights, sizeof weights);
+    if (!r->v->json) {
+        printf("%s, %s weights (%.2f GB, random), %d threads\n", shape, weights, 1e-9 * (double)b->weight_bytes,
+               thread_pool_count(r->pool));
+        printf("prompt of %lld tokens   %8.1f tokens/s   first token after %.2f s\n", (long long)r->v->prompt, prompt,
+               b->prompt_seconds);
+        printf("decode of %lld tokens   %8.2f tokens/s   %.1f GB/s of weights; memory reads at %.1f GB/s now\n",
+               (long long)r->v->decode, decode, speed, memory);
+        printf("keys and values %.2f GB, peak memory %.2f GB\n", 1e-9 * (double)b->session_bytes, 1e-9 * peak_memory());
+        return;
+    }
+    json_writer w = json_writer_make(stdout, JSON_PRETTY);
+    json_begin_object(&w);
+    json_field_text(&w, "shape", shape);
+    json_field_text(&w, "weights", weights);
+    json_field_whole(&w, "threads", thread_pool_count(r->pool));
+    json_field_number(&w, "prompt_tokens_per_s", prompt);
+    json_field_number(&w, "first_token_s", b->prompt_seconds);
+    json_field_number(&w, "decode_tokens_per_s", decode);
+    json_field_number(&w, "weights_gb_per_s", speed);
+    json_field_number(&w, "memory_gb_per_s", memory);
+    json_field_number(&w, "weights_gb", 1e-9 * (double)b->weight_bytes);
+    json_field_number(&w, "peak_rss_gb", 1e-9 * peak_memory());
+    json_end(&w);
+}
+
+static int run(const void *values, int count, char *const *arguments) {
+    (void)count, (void)arguments;
+    bench_run r = {.v = values};
+    carina_error error = {0};
+    progress_catch_interrupts();
+    carina_status status = run_bench(&r, &error);
+    if (status == CARINA_OK) print(&r);
+    tear_down(&r);
+    return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
+}
+
+const command command_lm_bench = {
+    .name = "lm bench",
+    .summary = "measure the language model's engine with random weights",
+    .arguments = "",
+    .description =
+        "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then tokens one by\n"
+        "one, and prints tokens a second. Every token reads all weights once: weights_gb_per_s stands beside\n"
+        "memory_gb_per_s, what this machine reads in the same run.\n",
+    .examples = "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
+                "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
+    .options = options,
+    .defaults = &defaults,
+    .values_size = sizeof defaults,
+    .least = 0,
+    .most = 0,
+    .run = run,
+};
