@@ -149,9 +149,9 @@ static carina_status run_bench(bench_run *r, carina_error *error) {
     double before, after;
     TRY(set_up(r, error));
     TRY(warm_up(r, error));
-    TRY(memory_read_speed(&before, r->pool, 5, error));
+    TRY(memory_read_speed(&before, r->pool, 3, error));
     TRY(measure(r, error));
-    TRY(memory_read_speed(&after, r->pool, 5, error));
+    TRY(memory_read_speed(&after, r->pool, 3, error));
     r->result.memory_speed = before > after ? before : after;
     return CARINA_OK;
 }
