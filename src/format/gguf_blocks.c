@@ -182,3 +182,52 @@ carina_status gguf_decode_row(float *out, uint32_t type, const void *row, uint64
     facts->decode(out, row, length / facts->length);
     return CARINA_OK;
 }
+
+/* ---- taken apart ---- */
+
+static void unpack_small(const gguf_quants *out, uint32_t type, const uint8_t *blocks, uint64_t count) {
+    uint64_t bytes = type == GGUF_Q8_0 ? Q8_0_BYTES : Q4_0_BYTES;
+    for (uint64_t i = 0; i < count; i++, blocks += bytes) {
+        int8_t *quants = out->quants + i * SMALL_LENGTH;
+        out->scales[i] = u16_at(blocks);
+        if (type == GGUF_Q8_0) memcpy(quants, blocks + 2, SMALL_LENGTH);
+        for (int j = 0; type == GGUF_Q4_0 && j < SMALL_LENGTH / 2; j++) {
+            quants[j] = (int8_t)(blocks[2 + j] & 15);
+            quants[j + SMALL_LENGTH / 2] = (int8_t)(blocks[2 + j] >> 4);
+        }
+    }
+}
+
+static void unpack_q4_k(const gguf_quants *out, const uint8_t *blocks, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++, blocks += Q4_K_BYTES) {
+        int scale[8], minimum[8];
+        out->scales[i] = u16_at(blocks);
+        out->minima[i] = u16_at(blocks + 2);
+        unpack_scales(blocks + 4, scale, minimum);
+        for (int group = 0; group < 8; group++) {
+            const uint8_t *q = blocks + 16 + group / 2 * 32;
+            int8_t *quants = out->quants + i * LARGE_LENGTH + (uint64_t)group * 32;
+            out->scale_factors[i * 8 + (uint64_t)group] = (uint8_t)scale[group];
+            out->minimum_factors[i * 8 + (uint64_t)group] = (uint8_t)minimum[group];
+            for (int j = 0; j < 32; j++) quants[j] = (int8_t)(q[j] >> group % 2 * 4 & 15);
+        }
+    }
+}
+
+bool gguf_type_has_quants(uint32_t type) { return type == GGUF_Q8_0 || type == GGUF_Q4_0 || type == GGUF_Q4_K; }
+
+carina_status gguf_unpack_row(const gguf_quants *out, uint32_t type, const void *row, uint64_t length,
+                              carina_error *error) {
+    const type_facts *facts = facts_of(type);
+    if (!gguf_type_has_quants(type))
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "type %s (%u) is not taken apart: Q8_0, Q4_0 and Q4_K are",
+                         facts->name ? facts->name : "unknown", type);
+    if (length % facts->length != 0)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "a row of %llu elements is no whole number of %s blocks of %u",
+                         (unsigned long long)length, facts->name, facts->length);
+    if (type == GGUF_Q4_K)
+        unpack_q4_k(out, row, length / facts->length);
+    else
+        unpack_small(out, type, row, length / facts->length);
+    return CARINA_OK;
+}

@@ -39,4 +39,18 @@ bool gguf_row_bytes(uint32_t type, uint64_t length, uint64_t *out);
  * is not decoded, CARINA_ERROR_ARGUMENT a length that is no whole number of blocks. NaN in, NaN out. */
 carina_status gguf_decode_row(float *out, uint32_t type, const void *row, uint64_t length, carina_error *error);
 
+/* A row taken apart without loss: scales (f16) and small integers, where a type has those for every 32 elements.
+ *   Q8_0  scales [groups], quants -128 .. 127           value = scale q
+ *   Q4_0  scales [groups], quants 0 .. 15               value = scale (q - 8)
+ *   Q4_K  scales, minima [groups / 8], factors [groups] value = scale factor q - minimum factor, quants 0 .. 15 */
+typedef struct gguf_quants {
+    uint16_t *scales, *minima;                /* minima and factors: of Q4_K only */
+    uint8_t *scale_factors, *minimum_factors; /* [length / 32] */
+    int8_t *quants;                           /* [length] */
+} gguf_quants;
+bool gguf_type_has_quants(uint32_t type); /* Q8_0, Q4_0, Q4_K */
+/* CARINA_ERROR_UNSUPPORTED for other types, CARINA_ERROR_ARGUMENT for a length that is no whole number of blocks. */
+carina_status gguf_unpack_row(const gguf_quants *out, uint32_t type, const void *row, uint64_t length,
+                              carina_error *error);
+
 #endif

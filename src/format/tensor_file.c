@@ -106,6 +106,23 @@ static float element_as_f32(const uint8_t *bytes, tensor_dtype dtype) {
     return NAN;
 }
 
+void named_tensor_part_to_f32(const named_tensor *tensor, uint64_t first, uint64_t count, float *out) {
+    uint64_t size = tensor_dtype_size(tensor->dtype);
+    const uint8_t *bytes = (const uint8_t *)tensor->data + first * size;
+    if (count == 0) return;
+    if (tensor->dtype == DTYPE_F32) {
+        memcpy(out, bytes, (size_t)(count * size));
+    } else if (tensor->dtype == DTYPE_BF16) { /* what models are stored in: starting the program waits for this */
+        for (uint64_t i = 0; i < count; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, sizeof half);
+            out[i] = bf16_to_f32(half);
+        }
+    } else {
+        for (uint64_t i = 0; i < count; i++) out[i] = element_as_f32(bytes + i * size, tensor->dtype);
+    }
+}
+
 carina_status named_tensor_to_f32(const named_tensor *tensor, float *out, uint64_t element_count, carina_error *error) {
     if (named_tensor_elements(tensor) != element_count) {
         char shape[128];
@@ -114,21 +131,7 @@ carina_status named_tensor_to_f32(const named_tensor *tensor, float *out, uint64
                          tensor_shape_text(shape, sizeof shape, tensor->shape, tensor->rank),
                          (unsigned long long)named_tensor_elements(tensor), (unsigned long long)element_count);
     }
-    const uint8_t *bytes = tensor->data;
-    uint64_t size = tensor_dtype_size(tensor->dtype);
-    if (tensor->dtype == DTYPE_F32) {
-        if (tensor->byte_count) memcpy(out, bytes, (size_t)tensor->byte_count);
-        return CARINA_OK;
-    }
-    if (tensor->dtype == DTYPE_BF16) { /* what models are stored in: starting the program waits for this */
-        for (uint64_t i = 0; i < element_count; i++) {
-            uint16_t half;
-            memcpy(&half, bytes + 2 * i, sizeof half);
-            out[i] = bf16_to_f32(half);
-        }
-        return CARINA_OK;
-    }
-    for (uint64_t i = 0; i < element_count; i++) out[i] = element_as_f32(bytes + i * size, tensor->dtype);
+    named_tensor_part_to_f32(tensor, 0, element_count, out);
     return CARINA_OK;
 }
 

@@ -71,6 +71,9 @@ char *tensor_shape_text(char *text, uint64_t size, const uint64_t *shape, int ra
  * (CARINA_ERROR_MISMATCH otherwise). */
 carina_status named_tensor_to_f32(const named_tensor *tensor, float *out, uint64_t element_count, carina_error *error);
 
+/* Elements first .. first + count - 1 as f32; they must be within the tensor. */
+void named_tensor_part_to_f32(const named_tensor *tensor, uint64_t first, uint64_t count, float *out);
+
 /* CARINA_ERROR_MISMATCH "PATH: tensor NAME is i64 [3], WANTER wants float [2,5]" unless it is of floats and that shape.
  */
 carina_status named_tensor_check_shape(const named_tensor *tensor, const char *path, int rank, const uint64_t *shape,

@@ -23,6 +23,43 @@ static void same_bits(float actual, float expected, int index) {
         fail_msg("element %d: %.9g, expected %.9g", index, (double)actual, (double)expected);
 }
 
+/* Put together again by the values' own formulas, a row is what decoding gives, bit for bit. */
+static void rows_taken_apart(void **state) {
+    (void)state;
+    static const uint32_t kinds[] = {GGUF_Q8_0, GGUF_Q4_0, GGUF_Q4_K};
+    enum { LENGTH = 512, GROUPS = LENGTH / 32 };
+    for (int k = 0; k < 3; k++) {
+        uint8_t row[1024];
+        uint64_t bytes;
+        uint32_t noise = 12345;
+        assert_true(gguf_row_bytes(kinds[k], LENGTH, &bytes) && bytes <= sizeof row);
+        for (uint64_t i = 0; i < bytes; i++) row[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+        for (uint64_t i = 0; i < bytes; i += gguf_block_bytes(kinds[k])) { /* scales that are numbers */
+            row[i + 1] &= 0x3b;
+            if (kinds[k] == GGUF_Q4_K) row[i + 3] &= 0x3b;
+        }
+        float decoded[LENGTH];
+        uint16_t scales[GROUPS], minima[GROUPS];
+        uint8_t factors[2][GROUPS];
+        int8_t quants[LENGTH];
+        const gguf_quants out = {scales, minima, factors[0], factors[1], quants};
+        decode(decoded, kinds[k], row, LENGTH);
+        assert_int_equal(gguf_unpack_row(&out, kinds[k], row, LENGTH, NULL), CARINA_OK);
+        for (int i = 0; i < LENGTH; i++) {
+            float value = f16_to_f32(scales[i / 32]) * (float)(quants[i] - (kinds[k] == GGUF_Q4_0 ? 8 : 0));
+            if (kinds[k] == GGUF_Q4_K) {
+                float step = f16_to_f32(scales[i / 256]) * (float)factors[0][i / 32];
+                float least = f16_to_f32(minima[i / 256]) * (float)factors[1][i / 32], product = step * (float)quants[i];
+                value = product - least;
+            }
+            same_bits(decoded[i], value, i);
+        }
+    }
+    carina_error error;
+    assert_int_equal(gguf_unpack_row(&(gguf_quants){0}, GGUF_Q6_K, NULL, 256, &error), CARINA_ERROR_UNSUPPORTED);
+    assert_int_equal(gguf_unpack_row(&(gguf_quants){0}, GGUF_Q4_K, NULL, 32, &error), CARINA_ERROR_ARGUMENT);
+}
+
 static void names_and_sizes(void **state) {
     (void)state;
     static const struct {
@@ -232,7 +269,7 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_sizes),
+        cmocka_unit_test(names_and_sizes), cmocka_unit_test(rows_taken_apart),
         cmocka_unit_test(plain_numbers),
         cmocka_unit_test(q8_0),
         cmocka_unit_test(q4_0),
