@@ -176,12 +176,16 @@ static carina_status find(const named_tensor **out, const tensor_file *file, con
     return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor %s", path, name);
 }
 
+carina_status gemma3_find_tensor(const named_tensor **out, const tensor_file *file, const char *path, const char *name,
+                                 int rank, const uint64_t *shape, carina_error *error) {
+    TRY(find(out, file, path, name, error));
+    return named_tensor_check_shape(*out, path, rank, shape, "the configuration", error);
+}
+
 static carina_status check_matrix(const tensor_file *file, const char *path, const char *name, int64_t rows,
                                   int64_t columns, carina_error *error) {
     const named_tensor *t;
-    TRY(find(&t, file, path, name, error));
-    return named_tensor_check_shape(t, path, 2, (uint64_t[]){(uint64_t)rows, (uint64_t)columns}, "the configuration",
-                                    error);
+    return gemma3_find_tensor(&t, file, path, name, 2, (uint64_t[]){(uint64_t)rows, (uint64_t)columns}, error);
 }
 
 /* The matrices that set every size: once they are there, the parameters take no more memory than the file does. */
@@ -198,13 +202,20 @@ static carina_status check_sizes(const gemma3_config *c, const tensor_file *file
     return CARINA_OK;
 }
 
-static carina_status refuse_strangers(const gemma3 *m, const tensor_file *file, const char *path, carina_error *error) {
+static bool is_slot(gemma3 *m, const char *name) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(m, slots);
+    for (int i = 0; i < count; i++)
+        if (strcmp(slots[i].name, name) == 0) return true;
+    /* A tied model may be saved with its table twice. */
+    return m->config.tied && strcmp(name, "lm_head.weight") == 0;
+}
+
+carina_status gemma3_refuse_strangers(gemma3 *m, const tensor_file *file, const char *path, carina_error *error) {
     char buffer[160];
     for (uint64_t i = 0; i < file->count; i++) {
         const char *name = plain_name(file->tensors[i].name, buffer);
-        /* A tied model may be saved with its table twice. */
-        if (!name || parameters_find(m->parameters, name) || (m->config.tied && strcmp(name, "lm_head.weight") == 0))
-            continue;
+        if (!name || parameters_find(m->parameters, name) || is_slot(m, name)) continue;
         return error_set(error, CARINA_ERROR_MISMATCH,
                          "%s: tensor %s is not of the model that the configuration describes (%d layers)", path,
                          file->tensors[i].name, m->config.layers);
@@ -212,12 +223,11 @@ static carina_status refuse_strangers(const gemma3 *m, const tensor_file *file, 
     return CARINA_OK;
 }
 
-static carina_status copy_parameter(parameter *p, const tensor_file *file, const char *path, carina_error *error) {
+carina_status gemma3_copy_parameter(parameter *p, const tensor_file *file, const char *path, carina_error *error) {
     const named_tensor *t;
     uint64_t shape[TENSOR_MAX_RANK];
     for (int i = 0; i < p->rank; i++) shape[i] = (uint64_t)p->size[i];
-    TRY(find(&t, file, path, p->name, error));
-    TRY(named_tensor_check_shape(t, path, p->rank, shape, "the configuration", error));
+    TRY(gemma3_find_tensor(&t, file, path, p->name, p->rank, shape, error));
     carina_status status = named_tensor_check_finite(t, error);
     if (status == CARINA_OK) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
     return status == CARINA_OK ? status : error_prefix(error, "%s", path);
@@ -228,9 +238,9 @@ carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, con
     *out = NULL;
     TRY(check_sizes(config, weights, path, error));
     TRY(gemma3_create_empty(out, config, error));
-    carina_status status = refuse_strangers(*out, weights, path, error);
+    carina_status status = gemma3_refuse_strangers(*out, weights, path, error);
     for (int i = 0; i < (*out)->parameters->count && status == CARINA_OK; i++)
-        status = copy_parameter((*out)->parameters->items[i], weights, path, error);
+        status = gemma3_copy_parameter((*out)->parameters->items[i], weights, path, error);
     if (status == CARINA_OK) {
         parameters_changed((*out)->parameters);
         return CARINA_OK;
@@ -240,7 +250,7 @@ carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, con
     return status;
 }
 
-static carina_status read_config(gemma3_config *out, const char *folder, carina_error *error) {
+carina_status gemma3_config_read(gemma3_config *out, const char *folder, carina_error *error) {
     uint8_t *data;
     uint64_t size;
     char *path = path_join(folder, "config.json");
@@ -258,7 +268,7 @@ carina_status gemma3_load(gemma3 **out, const char *folder, carina_error *error)
     gemma3_config config;
     tensor_file weights;
     *out = NULL;
-    TRY(read_config(&config, folder, error));
+    TRY(gemma3_config_read(&config, folder, error));
     TRY(safetensors_folder_read(&weights, folder, error));
     carina_status status = gemma3_from_tensors(out, &config, &weights, folder, error);
     tensor_file_free(&weights);

@@ -17,6 +17,19 @@
 carina_status gemma3_config_parse(gemma3_config *out, const char *name, const void *data, uint64_t size,
                                   carina_error *error);
 
+/* FOLDER/config.json. */
+carina_status gemma3_config_read(gemma3_config *out, const char *folder, carina_error *error);
+
+/* The tensor that the model calls `name`, of that shape; the matrices that set every size must be there. */
+carina_status gemma3_find_tensor(const named_tensor **out, const tensor_file *file, const char *path, const char *name,
+                                 int rank, const uint64_t *shape, carina_error *error);
+
+/* What is neither of the model nor of the vision part, named. */
+carina_status gemma3_refuse_strangers(gemma3 *model, const tensor_file *file, const char *path, carina_error *error);
+
+/* A parameter from its tensor, checked. */
+carina_status gemma3_copy_parameter(parameter *p, const tensor_file *file, const char *path, carina_error *error);
+
 /* In f32, for training and for small models. No memory is taken for parameters that the weights do not have. */
 carina_status gemma3_load(gemma3 **out, const char *folder, carina_error *error);
 carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, const tensor_file *weights,

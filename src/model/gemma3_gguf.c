@@ -1,0 +1,233 @@
+/* Gemma 3 from a GGUF file; see gemma3_packed.h. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/gemma3_packed.h"
+#include "model/gemma3_rows.h"
+
+/* ---- the configuration ---- */
+
+static carina_status get_size(const gguf_metadata *m, const char *key, int *out, carina_error *error) {
+    uint32_t value;
+    TRY(gguf_get_u32(&value, m, key, error));
+    if (value < 1 || value > 1u << 24)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %" PRIu32 " is no size", m->name, key, value);
+    *out = (int)value;
+    return CARINA_OK;
+}
+
+/* Optional; *out keeps its value. */
+static carina_status get_real(const gguf_metadata *m, const char *key, double *out, carina_error *error) {
+    float value;
+    if (!gguf_find(m, key)) return CARINA_OK;
+    TRY(gguf_get_f32(&value, m, key, error));
+    *out = (double)value;
+    return CARINA_OK;
+}
+
+static carina_status check_architecture(const gguf_metadata *m, carina_error *error) {
+    gguf_text text;
+    TRY(gguf_get_text(&text, m, "general.architecture", error));
+    if (gguf_text_is(text, "gemma3")) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: general.architecture: \"%.*s\", known here is gemma3", m->name,
+                     (int)(text.size < 60 ? text.size : 60), text.data);
+}
+
+static carina_status take_rotary(gemma3_config *c, const gguf_metadata *m, carina_error *error) {
+    gguf_text type;
+    TRY(get_real(m, "gemma3.rope.freq_base", &c->global_base, error));
+    TRY(get_real(m, "gemma3.rope.freq_base_swa", &c->local_base, error));
+    c->global_scale = 1;
+    if (!gguf_find(m, "gemma3.rope.scaling.type")) return CARINA_OK;
+    TRY(gguf_get_text(&type, m, "gemma3.rope.scaling.type", error));
+    if (gguf_text_is(type, "none")) return CARINA_OK;
+    if (!gguf_text_is(type, "linear"))
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: gemma3.rope.scaling.type: known here is linear", m->name);
+    return get_real(m, "gemma3.rope.scaling.factor", &c->global_scale, error);
+}
+
+/* The file does not say what queries are divided by: heads' width, but in 27B (62 layers) the width a head would have. */
+static double query_scalar(const gemma3_config *c) { return c->layers == 62 ? (double)c->width / c->heads : c->head_width; }
+
+static carina_status take_config(gemma3_config *c, const gguf_file *file, carina_error *error) {
+    const gguf_metadata *m = &file->metadata;
+    const gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
+    double epsilon = 1e-6;
+    int value_width;
+    *c = gemma3_config_4b();
+    TRY(check_architecture(m, error));
+    const struct {
+        const char *key;
+        int *value;
+    } sizes[] = {{"gemma3.embedding_length", &c->width},
+                 {"gemma3.block_count", &c->layers},
+                 {"gemma3.feed_forward_length", &c->ffn_width},
+                 {"gemma3.attention.head_count", &c->heads},
+                 {"gemma3.attention.head_count_kv", &c->key_heads},
+                 {"gemma3.attention.key_length", &c->head_width},
+                 {"gemma3.attention.value_length", &value_width},
+                 {"gemma3.attention.sliding_window", &c->window}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(m, sizes[i].key, sizes[i].value, error));
+    if (value_width != c->head_width)
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: values of %d beside keys of %d", m->name, value_width,
+                         c->head_width);
+    TRY(get_real(m, "gemma3.attention.layer_norm_rms_epsilon", &epsilon, error));
+    TRY(take_rotary(c, m, error));
+    if (!table || table->rank != 2 || table->shape[0] < 1 || table->shape[0] > 1u << 20)
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: no table token_embd.weight [vocabulary,width]", m->name);
+    c->vocabulary = (int)table->shape[0];
+    c->epsilon = (float)epsilon;
+    c->query_scalar = query_scalar(c);
+    c->tied = !gguf_find_tensor(file, "output.weight");
+    carina_status status = gemma3_config_check(c, error);
+    return status == CARINA_OK ? status : error_prefix(error, "%s", m->name);
+}
+
+/* ---- names ---- */
+
+/* "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight" */
+static void file_name(char out[GGUF_MAX_NAME + 1], const char *name) {
+    static const char *const parts[][2] = {
+        {"self_attn.q_proj", "attn_q"},
+        {"self_attn.k_proj", "attn_k"},
+        {"self_attn.v_proj", "attn_v"},
+        {"self_attn.o_proj", "attn_output"},
+        {"self_attn.q_norm", "attn_q_norm"},
+        {"self_attn.k_norm", "attn_k_norm"},
+        {"mlp.gate_proj", "ffn_gate"},
+        {"mlp.up_proj", "ffn_up"},
+        {"mlp.down_proj", "ffn_down"},
+        {"input_layernorm", "attn_norm"},
+        {"post_attention_layernorm", "post_attention_norm"},
+        {"pre_feedforward_layernorm", "ffn_norm"},
+        {"post_feedforward_layernorm", "post_ffw_norm"},
+    };
+    int layer, length = 0;
+    const char *whole = strcmp(name, "model.embed_tokens.weight") == 0 ? "token_embd.weight"
+                        : strcmp(name, "model.norm.weight") == 0       ? "output_norm.weight"
+                                                                       : "output.weight";
+    if (sscanf(name, "model.layers.%d.%n", &layer, &length) == 1 && length)
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (strncmp(name + length, parts[i][0], strlen(parts[i][0])) == 0 &&
+                strcmp(name + length + strlen(parts[i][0]), ".weight") == 0) {
+                snprintf(out, GGUF_MAX_NAME + 1, "blk.%d.%s.weight", layer, parts[i][1]);
+                return;
+            }
+    snprintf(out, GGUF_MAX_NAME + 1, "%s", whole);
+}
+
+static carina_status find(const gguf_tensor **out, const gguf_file *file, const char *name, int rank,
+                          const uint64_t *shape, carina_error *error) {
+    char own[GGUF_MAX_NAME + 1];
+    file_name(own, name);
+    const gguf_tensor *t = *out = gguf_find_tensor(file, own);
+    if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor %s", file->name, own);
+    bool same = t->rank == rank;
+    for (int i = 0; same && i < rank; i++) same = t->shape[i] == shape[i];
+    if (!same)
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s has another shape than the metadata wants",
+                         file->name, own);
+    if (gguf_type_is_decoded(t->type)) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_UNSUPPORTED,
+                     "%s: tensor %s is %s; F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K can be read", file->name, own,
+                     gguf_type_name(t->type));
+}
+
+/* ---- matrices ---- */
+
+static quantized_kind kind_of(uint32_t type) {
+    switch (type) {
+        case GGUF_Q8_0:
+        case GGUF_Q6_K: return QUANTIZED_Q8;
+        case GGUF_Q4_0: return QUANTIZED_Q4;
+        case GGUF_Q4_K: return QUANTIZED_Q4M;
+        default: return QUANTIZED_BF16;
+    }
+}
+
+typedef struct gguf_rows {
+    const gguf_file *file;
+    const gguf_tensor *tensor;
+} gguf_rows;
+
+/* scratch holds `inputs` floats: room for the quants (a byte each) and for scales and factors behind them (at most 6
+ * bytes a group of 32). */
+static carina_status set_row(void *context, quantized_matrix *m, int64_t row, float *scratch, carina_error *error) {
+    const gguf_rows *rows = context;
+    const gguf_tensor *t = rows->tensor;
+    if (!gguf_type_has_quants(t->type)) {
+        TRY(gguf_decode_rows(scratch, rows->file, t, (uint64_t)row, 1, error));
+        return quantized_set_row(m, row, scratch, error);
+    }
+    uint64_t groups = t->row_length / 32;
+    uint16_t *scales = (uint16_t *)scratch, *minima = scales + groups;
+    uint8_t *factors = (uint8_t *)(minima + groups);
+    const gguf_quants quants = {scales, minima, factors, factors + groups, (int8_t *)(factors + 2 * groups)};
+    TRY(gguf_unpack_row(&quants, t->type, t->data + (uint64_t)row * t->row_bytes, t->row_length, error));
+    const quantized_row taken = {quants.scales, quants.minima, quants.scale_factors, quants.minimum_factors,
+                                 quants.quants};
+    return quantized_set_quants(m, row, &taken, error);
+}
+
+static carina_status check_slots(gemma3 *m, const gguf_file *file, carina_error *error) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(m, slots);
+    uint64_t total = 0;
+    for (int i = 0; i < count; i++) {
+        const gguf_tensor *t;
+        uint64_t bytes, shape[2] = {(uint64_t)slots[i].outputs, (uint64_t)slots[i].inputs};
+        TRY(find(&t, file, slots[i].name, 2, shape, error));
+        if (quantized_bytes(&bytes, kind_of(t->type), slots[i].outputs, slots[i].inputs, error) != CARINA_OK)
+            return error_prefix(error, "%s: %s", file->name, t->name);
+        total += bytes;
+    }
+    return gemma3_check_memory(file->name, total, error);
+}
+
+static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *pool, carina_error *error) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(m, slots);
+    for (int i = 0; i < count; i++) {
+        gguf_rows rows = {.file = file};
+        uint64_t shape[2] = {(uint64_t)slots[i].outputs, (uint64_t)slots[i].inputs};
+        TRY(find(&rows.tensor, file, slots[i].name, 2, shape, error));
+        if (gemma3_fill_slot(&slots[i], kind_of(rows.tensor->type), set_row, &rows, pool, error) != CARINA_OK)
+            return error_prefix(error, "%s", file->name);
+    }
+    return CARINA_OK;
+}
+
+static carina_status copy_norm(parameter *p, const gguf_file *file, carina_error *error) {
+    const gguf_tensor *t;
+    uint64_t shape = (uint64_t)p->count;
+    TRY(find(&t, file, p->name, 1, &shape, error));
+    TRY(gguf_decode_rows(p->value, file, t, 0, 1, error));
+    for (int64_t i = 0; i < p->count; i++) {
+        if (!isfinite(p->value[i]))
+            return error_set(error, CARINA_ERROR_FORMAT, "%s: tensor %s: value %" PRId64 " is not a finite number",
+                             file->name, t->name, i);
+        p->value[i] -= 1; /* the file has what is multiplied with */
+    }
+    return CARINA_OK;
+}
+
+carina_status gemma3_from_gguf(gemma3 **out, const gguf_file *file, thread_pool *pool, carina_error *error) {
+    gemma3_config config;
+    *out = NULL;
+    TRY(take_config(&config, file, error));
+    gemma3 shape = {.config = config};
+    TRY(check_slots(&shape, file, error));
+    TRY(gemma3_create_packed(out, &config, error));
+    carina_status status = fill_slots(*out, file, pool, error);
+    for (int i = 0; i < (*out)->parameters->count && status == CARINA_OK; i++)
+        status = copy_norm((*out)->parameters->items[i], file, error);
+    if (status == CARINA_OK) {
+        parameters_changed((*out)->parameters);
+        return CARINA_OK;
+    }
+    gemma3_free(*out);
+    *out = NULL;
+    return status;
+}
