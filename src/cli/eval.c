@@ -10,8 +10,7 @@
 #include "cli/output.h"
 #include "data/dataset.h"
 #include "eval/report.h"
-#include "image/letterbox.h"
-#include "model/model_file.h"
+#include "pipeline/locate.h"
 #include "pipeline/model_path.h"
 
 typedef struct eval_values {
@@ -50,53 +49,13 @@ static const option options[] = {
     {0},
 };
 
-/* ---- the model as a locator ---- */
-
-typedef struct predictor {
-    thread_pool *pool;
-    model_file file;
-    graph *graph;
-    tensor *films, *boxes;
-    int batch, size;
-} predictor;
-
-static carina_status predictor_open(predictor *p, const eval_values *v, carina_error *error) {
-    char *path;
-    TRY(model_path_find(&path, v->model, error));
-    carina_status status = model_file_load(&p->file, path, error);
-    free(path);
-    TRY(status);
-    const apm_config *c = &p->file.model->config;
-    p->batch = (int)v->batch;
-    p->size = c->image_height;
-    if (c->image_width != c->image_height)
-        return error_set(error, CARINA_ERROR_UNSUPPORTED, "the model's picture is not square");
-    TRY(thread_pool_create(&p->pool, (int)v->threads, error));
-    graph_options o = {.pool = p->pool, .type = v->dtype ? TENSOR_BF16 : TENSOR_F32};
-    TRY(graph_create(&p->graph, &o, error));
-    p->films = graph_input(p->graph, "films", 4, (int64_t[]){p->batch, p->size, p->size, 1});
-    p->boxes = apm_record(p->graph, p->file.model, p->films).boxes;
-    graph_output(p->graph, p->boxes);
-    return graph_plan(p->graph, error);
-}
-
-static void predictor_close(predictor *p) {
-    graph_free(p->graph);
-    thread_pool_free(p->pool);
-    model_file_free(&p->file);
-}
-
+/* What is measured is what `carina locate` gives. The model gives every box, so `found` stays as it is. */
 static carina_status predict(void *context, const image *films, int count, float *boxes, bool *found,
                              carina_error *error) {
-    (void)found; /* the model gives every box */
-    predictor *p = context;
-    int64_t pixels = (int64_t)p->size * p->size;
-    float *input = tensor_data(p->films);
-    for (int i = 0; i < count; i++) TRY(letterbox_apply(input + i * pixels, p->size, &films[i], error));
-    memset(input + count * pixels, 0, (size_t)((p->batch - count) * pixels) * sizeof *input);
-    graph_forward(p->graph);
-    memcpy(boxes, tensor_data(p->boxes), (size_t)count * (size_t)p->file.regions->region_count * 4 * sizeof *boxes);
-    return CARINA_OK;
+    const image *pictures[LOCATOR_MOST_FILMS];
+    (void)found;
+    for (int i = 0; i < count; i++) pictures[i] = &films[i];
+    return locator_boxes(context, pictures, count, boxes, error);
 }
 
 /* ---- one set ---- */
@@ -131,7 +90,7 @@ static carina_status fit_constant(eval_constant *out, const eval_values *v, cons
     return status;
 }
 
-static carina_status evaluate(predictor *p, const char *word, const eval_values *v, json_writer *json,
+static carina_status evaluate(locator *l, const char *word, const eval_values *v, json_writer *json,
                               carina_error *error) {
     dataset_config config;
     char *type = NULL;
@@ -141,16 +100,16 @@ static carina_status evaluate(predictor *p, const char *word, const eval_values 
     eval_report *report = NULL;
     carina_status status = constant ? CARINA_OK : error_memory(error, word, sizeof *constant);
     if (status == CARINA_OK) status = set_of_word(&config, &type, word, v, error);
-    if (status == CARINA_OK) status = dataset_open(&set, &config, p->file.regions, error);
-    if (status == CARINA_OK) status = fit_constant(constant, v, set, p->file.regions, error);
+    if (status == CARINA_OK) status = dataset_open(&set, &config, locator_regions(l), error);
+    if (status == CARINA_OK) status = fit_constant(constant, v, set, locator_regions(l), error);
     for (int i = 0; i < (v->mirrored ? 2 : 1) && status == CARINA_OK; i++) {
         eval_run_options o = {.mirrored = i == 1,
-                              .batch = p->batch,
+                              .batch = locator_batch(l),
                               .constant = constant,
                               .progress = v->quiet ? NULL
                                           : i      ? "mirrored"
                                                    : "locating"};
-        status = eval_run_locate(&runs[i], set, predict, p, &o, error);
+        status = eval_run_locate(&runs[i], set, predict, l, &o, error);
     }
     eval_report_options o = {.set = word,
                              .constant_from = v->constant ? v->constant : "the evaluated set itself",
@@ -200,11 +159,12 @@ static carina_status check_output(const eval_values *v, int count, char *const *
 }
 
 static carina_status run_all(const eval_values *v, int count, char *const *words, carina_error *error) {
-    predictor p = {0};
+    locator *l = NULL;
+    const locator_options how = {.threads = (int)v->threads, .bf16 = v->dtype == 1, .batch = (int)v->batch};
     file_writer *file = NULL;
     json_writer json;
     carina_status status = check_output(v, count, words, error);
-    if (status == CARINA_OK) status = predictor_open(&p, v, error);
+    if (status == CARINA_OK) status = locator_open(&l, v->model, &how, error);
     if (status == CARINA_OK && v->json) status = file_writer_open(&file, v->json, error);
     if (status == CARINA_OK && file) {
         json = json_writer_make(file_writer_stream(file), JSON_PRETTY);
@@ -215,7 +175,7 @@ static carina_status run_all(const eval_values *v, int count, char *const *words
     }
     for (int i = 0; i < count && status == CARINA_OK; i++) {
         if (i) putchar('\n');
-        status = evaluate(&p, words[i], v, file ? &json : NULL, error);
+        status = evaluate(l, words[i], v, file ? &json : NULL, error);
     }
     if (status == CARINA_OK && file) {
         json_end(&json);
@@ -224,7 +184,7 @@ static carina_status run_all(const eval_values *v, int count, char *const *words
     } else {
         file_writer_abort(file);
     }
-    predictor_close(&p);
+    locator_close(l);
     return status;
 }
 

@@ -104,7 +104,8 @@ static carina_status warm_up(bench_run *r, carina_error *error) {
     gemma3_row rows[CHUNK];
     const float *logits;
     int64_t count = r->v->prompt < CHUNK ? r->v->prompt : CHUNK, rest = r->v->prompt % CHUNK;
-    for (int64_t i = 0; i < count; i++) rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1};
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1};
     TRY(gemma3_runner_step(r->runner, rows, count, &logits, error));
     gemma3_session_rewind(r->session, 0);
     if (rest && r->v->prompt > CHUNK) {
@@ -125,8 +126,8 @@ static carina_status measure(bench_run *r, carina_error *error) {
     for (int64_t done = 0; done < r->v->prompt && status == CARINA_OK;) {
         int64_t count = r->v->prompt - done < CHUNK ? r->v->prompt - done : CHUNK;
         for (int64_t i = 0; i < count; i++)
-            rows[i] = (gemma3_row){r->session, (done + i) * 7919 % r->config.vocabulary, NULL,
-                                   done + i == r->v->prompt - 1};
+            rows[i] =
+                (gemma3_row){r->session, (done + i) * 7919 % r->config.vocabulary, NULL, done + i == r->v->prompt - 1};
         status = gemma3_runner_step(r->runner, rows, count, &logits, error);
         progress_update(line, (uint64_t)(done += count), NULL);
         if (progress_interrupted()) status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
@@ -210,11 +211,13 @@ const command command_lm_bench = {
     .summary = "measure the language model's engine with random weights",
     .arguments = "",
     .description =
-        "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then tokens one by\n"
+        "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then tokens one "
+        "by\n"
         "one, and prints tokens a second. Every token reads all weights once: weights_gb_per_s stands beside\n"
         "memory_gb_per_s, what this machine reads in the same run.\n",
-    .examples = "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
-                "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
+    .examples =
+        "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
+        "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
     .options = options,
     .defaults = &defaults,
     .values_size = sizeof defaults,

@@ -54,8 +54,9 @@ static void print_info(const char *path, const model_file *m, const calibration 
            version ? version : "?", commit ? commit : "?");
     printf("model\n");
     print_indented(model ? model : "");
-    static const char *const shown[] = {"training_step", "validation_iou", "data_fingerprint",
-                                        "text_encoder_fingerprint", "imported_from"};
+    static const char *const shown[] = {"training_step",        "validation_iou",
+                                        "data_fingerprint",     "text_encoder_fingerprint",
+                                        MODEL_FILE_MIRROR_MEAN, "imported_from"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (model_file_note_text(m, shown[i])) {
             printf("%s  ", shown[i]);
@@ -130,6 +131,7 @@ typedef struct import_values {
     const char *out, *atlas, *card;
     int64_t image_size, heads, feature_heads;
     int dtype;
+    bool mirror_mean;
 } import_values;
 
 static const import_values import_defaults = {0}; /* 0: not given */
@@ -146,6 +148,8 @@ static const option import_options[] = {
      0, 0},
     {"card", 0, OPTION_FILE, "FILE", "text to keep in the file as the model's card", offsetof(import_values, card), 0,
      0},
+    {"mirror-mean", 0, OPTION_FLAG, NULL, "have films read together with their mirror images, at twice the time",
+     offsetof(import_values, mirror_mean), 0, 0},
     {"atlas", 0, OPTION_TEXT, "NAME|FILE", "region set of a foreign checkpoint", offsetof(import_values, atlas), 0, 0},
     {"image-size", 0, OPTION_INTEGER, "PIXELS", "of a foreign checkpoint", offsetof(import_values, image_size), 32,
      4096},
@@ -211,19 +215,21 @@ static carina_status load_foreign(model_file *out, const char *path, const impor
     return status;
 }
 
-/* Notes of the source go along, but not those that every model file writes anew, nor a card that is replaced. */
-static int collect_notes(model_file_note *notes, const model_file *m, const char *source, const char *card) {
-    static const char *const written[] = {"format",  "carina_version",           "commit", "model",
-                                          "regions", "text_encoder_fingerprint", "card"};
+/* Notes of the source go along, but not those that every model file writes anew, nor those that are replaced. */
+static int collect_notes(model_file_note *notes, const model_file *m, const char *source, const char *card,
+                         bool mirror_mean) {
+    static const char *const written[] = {"format", "carina_version", "commit",
+                                          "model",  "regions",        "text_encoder_fingerprint"};
     int count = 0;
     for (uint64_t i = 0; i < m->note_count; i++) {
-        bool skip = false;
-        for (size_t k = 0; k < sizeof written / sizeof written[0]; k++)
-            if (strcmp(m->notes[i].key, written[k]) == 0 && (k < 6 || card)) skip = true;
-        if (!skip) notes[count++] = (model_file_note){m->notes[i].key, m->notes[i].value};
+        const char *key = m->notes[i].key;
+        bool skip = (card && strcmp(key, "card") == 0) || (mirror_mean && strcmp(key, MODEL_FILE_MIRROR_MEAN) == 0);
+        for (size_t k = 0; k < sizeof written / sizeof written[0]; k++) skip |= strcmp(key, written[k]) == 0;
+        if (!skip) notes[count++] = (model_file_note){key, m->notes[i].value};
     }
     if (!m->note_count) notes[count++] = (model_file_note){"imported_from", source};
     if (card) notes[count++] = (model_file_note){"card", card};
+    if (mirror_mean) notes[count++] = (model_file_note){MODEL_FILE_MIRROR_MEAN, "true"};
     return count;
 }
 
@@ -234,10 +240,10 @@ static carina_status import(const char *path, const import_values *v, carina_err
     carina_status status = v->card ? file_read(v->card, 1 << 20, &card, &size, error) : CARINA_OK;
     if (status == CARINA_OK)
         status = is_carina_model(path) ? load_own(&m, path, v, error) : load_foreign(&m, path, v, error);
-    model_file_note *notes = calloc((size_t)m.note_count + 2, sizeof *notes);
+    model_file_note *notes = calloc((size_t)m.note_count + 3, sizeof *notes);
     if (status == CARINA_OK && !notes) status = error_memory(error, path, m.note_count * sizeof *notes);
     if (status == CARINA_OK) {
-        int count = collect_notes(notes, &m, path_name(path), (const char *)card);
+        int count = collect_notes(notes, &m, path_name(path), (const char *)card, v->mirror_mean);
         status = model_file_save(v->out, m.model, m.projector, m.regions, v->dtype ? MODEL_FILE_BF16 : MODEL_FILE_F32,
                                  notes, count, error);
     }

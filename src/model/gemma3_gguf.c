@@ -31,8 +31,8 @@ static carina_status check_architecture(const gguf_metadata *m, carina_error *er
     gguf_text text;
     TRY(gguf_get_text(&text, m, "general.architecture", error));
     if (gguf_text_is(text, "gemma3")) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: general.architecture: \"%.*s\", known here is gemma3", m->name,
-                     (int)(text.size < 60 ? text.size : 60), text.data);
+    return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: general.architecture: \"%.*s\", known here is gemma3",
+                     m->name, (int)(text.size < 60 ? text.size : 60), text.data);
 }
 
 static carina_status take_rotary(gemma3_config *c, const gguf_metadata *m, carina_error *error) {
@@ -44,12 +44,16 @@ static carina_status take_rotary(gemma3_config *c, const gguf_metadata *m, carin
     TRY(gguf_get_text(&type, m, "gemma3.rope.scaling.type", error));
     if (gguf_text_is(type, "none")) return CARINA_OK;
     if (!gguf_text_is(type, "linear"))
-        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: gemma3.rope.scaling.type: known here is linear", m->name);
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: gemma3.rope.scaling.type: known here is linear",
+                         m->name);
     return get_real(m, "gemma3.rope.scaling.factor", &c->global_scale, error);
 }
 
-/* The file does not say what queries are divided by: heads' width, but in 27B (62 layers) the width a head would have. */
-static double query_scalar(const gemma3_config *c) { return c->layers == 62 ? (double)c->width / c->heads : c->head_width; }
+/* The file does not say what queries are divided by: heads' width, but in 27B (62 layers) the width a head would have.
+ */
+static double query_scalar(const gemma3_config *c) {
+    return c->layers == 62 ? (double)c->width / c->heads : c->head_width;
+}
 
 static carina_status take_config(gemma3_config *c, const gguf_file *file, carina_error *error) {
     const gguf_metadata *m = &file->metadata;

@@ -1,5 +1,5 @@
-/* Gemma 3 with packed weights (tensor/quantized.h), for running: from a Hugging Face folder, quantised while it is read, or
- * from a GGUF file, whose blocks of 8 and 4 bits are taken over without loss.
+/* Gemma 3 with packed weights (tensor/quantized.h), for running: from a Hugging Face folder, quantised while it is
+ * read, or from a GGUF file, whose blocks of 8 and 4 bits are taken over without loss.
  *
  * Weights are read through a mapping, a row at a time, so memory is that of the packed matrices; what a machine cannot
  * hold is said before anything is read.

@@ -30,7 +30,8 @@ static carina_status fill(quantized_matrix *m, random_state *random, float *row,
         TRY(quantized_set_row(m, i, row, error));
     }
     for (int64_t b = own; b < m->blocks; b++)
-        memcpy(m->owned + (uint64_t)b * m->block_bytes, m->owned + (uint64_t)(b % own) * m->block_bytes, m->block_bytes);
+        memcpy(m->owned + (uint64_t)b * m->block_bytes, m->owned + (uint64_t)(b % own) * m->block_bytes,
+               m->block_bytes);
     return CARINA_OK;
 }
 

@@ -24,7 +24,8 @@ static void fill_shard(void *context, int shard, int worker) {
         job->status[shard] = error_memory(&job->errors[shard], "a row", (uint64_t)m->inputs * sizeof *scratch);
         return;
     }
-    int64_t first = (int64_t)shard * SHARD_ROWS, end = first + SHARD_ROWS < m->outputs ? first + SHARD_ROWS : m->outputs;
+    int64_t first = (int64_t)shard * SHARD_ROWS,
+            end = first + SHARD_ROWS < m->outputs ? first + SHARD_ROWS : m->outputs;
     for (int64_t row = first; row < end && job->status[shard] == CARINA_OK; row++)
         job->status[shard] = job->set_row(job->context, m, row, scratch, &job->errors[shard]);
     free(scratch);
@@ -33,8 +34,7 @@ static void fill_shard(void *context, int shard, int worker) {
 carina_status gemma3_fill_slot(const gemma3_slot *slot, quantized_kind kind, gemma3_set_row *set_row, void *context,
                                thread_pool *pool, carina_error *error) {
     int shards = (int)((slot->outputs + SHARD_ROWS - 1) / SHARD_ROWS);
-    carina_status status =
-        quantized_matrix_create(&slot->matrix->packed, kind, slot->outputs, slot->inputs, error);
+    carina_status status = quantized_matrix_create(&slot->matrix->packed, kind, slot->outputs, slot->inputs, error);
     if (status != CARINA_OK) return error_prefix(error, "%s", slot->name);
     fill_job job = {.matrix = slot->matrix->packed, .set_row = set_row, .context = context};
     job.status = calloc((size_t)shards, sizeof *job.status);
@@ -57,6 +57,6 @@ carina_status gemma3_check_memory(const char *path, uint64_t bytes, carina_error
     uint64_t available = memory_available(), wanted = bytes + (1ull << 30);
     if (!available || wanted <= available) return CARINA_OK;
     return error_set(error, CARINA_ERROR_MEMORY,
-                     "%s: %.1f GB are wanted for its weights, %.1f GB are available; choose weights of fewer bits", path,
-                     1e-9 * (double)wanted, 1e-9 * (double)available);
+                     "%s: %.1f GB are wanted for its weights, %.1f GB are available; choose weights of fewer bits",
+                     path, 1e-9 * (double)wanted, 1e-9 * (double)available);
 }

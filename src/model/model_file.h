@@ -27,6 +27,10 @@ carina_status model_file_save(const char *path, const apm *model, const text_pro
  * metadata is as it was. path may be the source itself. Not a model file: CARINA_ERROR_FORMAT. */
 carina_status model_file_annotate(const char *path, const char *source, model_file_note note, carina_error *error);
 
+/* The note that says how films are read: "true", each together with its mirror image, whose mean counts
+ * (pipeline/locate.c). */
+#define MODEL_FILE_MIRROR_MEAN "mirror_mean"
+
 /* A loaded model. Everything belongs to it. */
 typedef struct model_file {
     apm *model;

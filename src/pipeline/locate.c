@@ -12,13 +12,13 @@
 #include "pipeline/model_path.h"
 
 #define BATCH_PIXELS (2 << 20) /* of the network's squares: bounds the memory of a batch */
-#define BATCH_MOST   8
+#define BATCH_USUAL  8
 
-/* A graph recorded for `films` films at a time. */
+/* A graph recorded for `films` films at a time. With both sides their mirror images stand behind them. */
 typedef struct recording {
     graph *g;
     int films;
-    tensor *input; /* [films, size, size, 1] */
+    tensor *input; /* [films, size, size, 1], or twice as many with both sides */
     apm_outputs outputs;
 } recording;
 
@@ -29,6 +29,7 @@ struct locator {
     tensor_type type;
     int size, batch;
     bool attention;
+    bool both_sides;        /* what the network says of a film and of its mirror image counts by halves */
     recording single, many; /* recorded at first use */
 };
 
@@ -60,8 +61,10 @@ static carina_status check_model(locator *l, const char *path, carina_error *err
         return error_set(error, CARINA_ERROR_MISMATCH, "%s: the model has %d regions, its region set %d", path,
                          c->region_count, l->file.regions->region_count);
     l->size = c->image_width;
-    int64_t fit = (int64_t)BATCH_PIXELS / ((int64_t)l->size * l->size);
-    l->batch = fit < 1 ? 1 : fit > BATCH_MOST ? BATCH_MOST : (int)fit;
+    const char *both = model_file_note_text(&l->file, MODEL_FILE_MIRROR_MEAN);
+    l->both_sides = both && strcmp(both, "true") == 0;
+    int64_t fit = (int64_t)BATCH_PIXELS / ((int64_t)l->size * l->size * (l->both_sides ? 2 : 1));
+    if (l->batch == 0) l->batch = fit < 1 ? 1 : fit > BATCH_USUAL ? BATCH_USUAL : (int)fit;
     return CARINA_OK;
 }
 
@@ -75,6 +78,7 @@ carina_status locator_open(locator **out, const char *name, const locator_option
     if (status == CARINA_OK) {
         l->type = options->bf16 ? TENSOR_BF16 : TENSOR_F32;
         l->attention = options->attention;
+        l->batch = options->batch;
         l->name = name_of(path);
         l->path = path;
         status = l->name ? model_file_load(&l->file, path, error) : error_memory(error, "a model's name", strlen(path));
@@ -105,7 +109,8 @@ static carina_status record(const locator *l, recording *r, int films, carina_er
     graph_options options = {.pool = l->pool, .type = l->type};
     TRY(graph_create(&r->g, &options, error));
     r->films = films;
-    r->input = graph_input(r->g, "films", 4, (int64_t[]){films, l->size, l->size, 1});
+    int64_t squares = l->both_sides ? 2 * films : films;
+    r->input = graph_input(r->g, "films", 4, (int64_t[]){squares, l->size, l->size, 1});
     r->outputs = apm_record(r->g, l->file.model, r->input);
     graph_output(r->g, r->outputs.boxes);
     graph_output(r->g, r->outputs.region_features);
@@ -159,18 +164,42 @@ static carina_status make_location(carina_location *out, const locator *l, const
 
 typedef struct fill_job {
     const locator *l;
-    const study *const *studies;
+    int films; /* of the recording: the mirror image of film i is square films + i */
+    const image *const *pictures;
     float *squares;
-    carina_status status[BATCH_MOST];
-    carina_error errors[BATCH_MOST];
+    carina_status status[LOCATOR_MOST_FILMS];
+    carina_error errors[LOCATOR_MOST_FILMS];
 } fill_job;
+
+static void mirror(float *to, const float *from, int size) {
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++) to[y * size + x] = from[y * size + size - 1 - x];
+}
 
 static void fill_square(void *context, int shard, int worker) {
     (void)worker;
     fill_job *job = context;
     size_t square = (size_t)job->l->size * (size_t)job->l->size;
-    job->status[shard] = letterbox_apply(job->squares + square * (size_t)shard, job->l->size,
-                                         &job->studies[shard]->film.picture, &job->errors[shard]);
+    float *pixels = job->squares + square * (size_t)shard;
+    job->status[shard] = letterbox_apply(pixels, job->l->size, job->pictures[shard], &job->errors[shard]);
+    if (job->l->both_sides) mirror(pixels + square * (size_t)job->films, pixels, job->l->size);
+}
+
+/* Row `row` of a value [squares, ...] becomes the mean with the row that stands `films` behind it. */
+static void take_mean(tensor *values, int row, int films) {
+    size_t count = (size_t)(tensor_count(values) / tensor_size(values, 0));
+    float *own = tensor_data(values) + count * (size_t)row, *other = own + count * (size_t)films;
+    for (size_t i = 0; i < count; i++) own[i] = (own[i] + other[i]) / 2;
+}
+
+/* A mirror image's boxes lie mirrored in it; box i is organ i on either side. */
+static void join_sides(const recording *r, int row) {
+    int64_t boxes = tensor_size(r->outputs.boxes, 1);
+    float *mirrored = tensor_data(r->outputs.boxes) + (row + r->films) * boxes * 4;
+    for (int64_t i = 0; i < boxes; i++) mirrored[4 * i] = 1 - mirrored[4 * i];
+    take_mean(r->outputs.boxes, row, r->films);
+    take_mean(r->outputs.region_features, row, r->films);
+    take_mean(r->outputs.image_logits, row, r->films);
 }
 
 static carina_status check_finite(const locator *l, tensor *values, const char *what, carina_error *error) {
@@ -213,21 +242,36 @@ static carina_status make_reading(locator_reading *out, const locator *l, const 
                          tensor_data(o->patch_features) + row * patches * width, patches, error);
 }
 
-/* At most r->films films; squares that are left over are black. */
-static carina_status run_batch(locator *l, recording *r, const study *const *studies, int count, carina_location *out,
-                               locator_reading *readings, int *made, carina_error *error) {
+/* The network over at most r->films films; squares that are left over are black. */
+static carina_status run_network(locator *l, recording *r, const image *const *pictures, int count,
+                                 carina_error *error) {
     TRY(record(l, r, r == &l->many ? l->batch : 1, error));
     size_t square = (size_t)l->size * (size_t)l->size;
-    fill_job job = {.l = l, .studies = studies, .squares = tensor_data(r->input)};
+    fill_job job = {.l = l, .films = r->films, .pictures = pictures, .squares = tensor_data(r->input)};
     thread_pool_run(l->pool, count, fill_square, &job);
     for (int i = 0; i < count; i++) {
         if (job.status[i] == CARINA_OK) continue;
         if (error) *error = job.errors[i];
         return job.status[i];
     }
-    memset(job.squares + square * (size_t)count, 0, square * (size_t)(r->films - count) * sizeof(float));
+    for (int side = 0; side <= l->both_sides; side++)
+        memset(job.squares + square * (size_t)(side * r->films + count), 0,
+               square * (size_t)(r->films - count) * sizeof(float));
     graph_forward(r->g);
-    TRY(check_finite(l, r->outputs.boxes, "boxes", error));
+    for (int i = 0; i < count && l->both_sides; i++) join_sides(r, i);
+    return check_finite(l, r->outputs.boxes, "boxes", error);
+}
+
+static recording *recording_for(locator *l, int left, int *films) {
+    *films = left < l->batch ? left : l->batch;
+    return *films == 1 ? &l->single : &l->many;
+}
+
+static carina_status run_batch(locator *l, recording *r, const study *const *studies, int count, carina_location *out,
+                               locator_reading *readings, int *made, carina_error *error) {
+    const image *pictures[LOCATOR_MOST_FILMS];
+    for (int i = 0; i < count; i++) pictures[i] = &studies[i]->film.picture;
+    TRY(run_network(l, r, pictures, count, error));
     if (readings) {
         TRY(check_finite(l, r->outputs.region_features, "region features", error));
         TRY(check_finite(l, r->outputs.image_logits, "image findings", error));
@@ -248,8 +292,8 @@ carina_status locator_read(locator *l, const study *const *studies, int count, c
     int made = 0;
     carina_status status = CARINA_OK;
     while (status == CARINA_OK && made < count) {
-        int films = count - made < l->batch ? count - made : l->batch;
-        recording *r = films == 1 ? &l->single : &l->many;
+        int films;
+        recording *r = recording_for(l, count - made, &films);
         status = run_batch(l, r, studies + made, films, out + made, readings ? readings + made : NULL, &made, error);
     }
     if (status != CARINA_OK) {
@@ -259,6 +303,16 @@ carina_status locator_read(locator *l, const study *const *studies, int count, c
         }
     }
     return status;
+}
+
+carina_status locator_boxes(locator *l, const image *const *pictures, int count, float *boxes, carina_error *error) {
+    size_t values = 4 * (size_t)l->file.regions->region_count;
+    for (int done = 0, films; done < count; done += films) {
+        recording *r = recording_for(l, count - done, &films);
+        TRY(run_network(l, r, pictures + done, films, error));
+        memcpy(boxes + values * (size_t)done, tensor_data(r->outputs.boxes), values * (size_t)films * sizeof *boxes);
+    }
+    return CARINA_OK;
 }
 
 carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,

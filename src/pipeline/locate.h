@@ -2,7 +2,8 @@
  *
  * A locator is a loaded model (const), the graphs recorded for it (one for single films, one for batches) and the
  * threads they run on. One call at a time. A film's boxes do not depend on the films beside it or on the number of
- * threads.
+ * threads. A model file may say that each film is read together with its mirror image (MODEL_FILE_MIRROR_MEAN): then
+ * boxes, region features and image logits are the means of both, at twice the time, and attention is the film's own.
  */
 #ifndef PIPELINE_LOCATE_H
 #define PIPELINE_LOCATE_H
@@ -12,15 +13,19 @@
 #include "atlas/atlas.h"
 #include "base/threads.h"
 #include "carina/locate.h"
+#include "image/image.h"
 #include "model/model_file.h"
 #include "pipeline/study.h"
 
 typedef struct locator locator;
 
+#define LOCATOR_MOST_FILMS 256
+
 typedef struct locator_options {
     int threads;    /* 0: all processors this process may use */
     bool bf16;      /* products in bf16 */
     bool attention; /* locator_read gives the attention of the feature extraction module too */
+    int batch;      /* films in one run of the network, at most LOCATOR_MOST_FILMS; 0: what memory suggests */
 } locator_options;
 
 /* name as in model_path.h; NULL: the default model. options may be NULL. */
@@ -38,6 +43,10 @@ int locator_batch(const locator *l);      /* how many films one run of the netwo
 /* out[0 .. count - 1] are made (carina_location_free) for studies[0 .. count - 1], in batches. On error none is. */
 carina_status locator_run(locator *l, const study *const *studies, int count, carina_location *out,
                           carina_error *error);
+
+/* The network's boxes alone, for pictures that no file stands behind: boxes [count, N, 4], (cx, cy, w, h) of the
+ * letterboxed square, in [0, 1]. */
+carina_status locator_boxes(locator *l, const image *const *pictures, int count, float *boxes, carina_error *error);
 
 /* What the network says beside the boxes of one film. */
 typedef struct locator_reading {

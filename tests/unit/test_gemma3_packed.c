@@ -1,5 +1,5 @@
-/* Gemma 3 with packed weights: loaded from a folder and from GGUF, held against the same model in f32; sessions that do not
- * notice who else is in the batch; files that do not fit. */
+/* Gemma 3 with packed weights: loaded from a folder and from GGUF, held against the same model in f32; sessions that do
+ * not notice who else is in the batch; files that do not fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,10 +34,10 @@ static gemma3_config small_config(void) {
     c.query_scalar = 64;
     return c;
 }
-#define SMALL_JSON                                                                                                    \
-    "{\"model_type\": \"gemma3_text\", \"vocab_size\": 70, \"hidden_size\": 256, \"num_hidden_layers\": 2,"           \
-    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 64, \"intermediate_size\": 512,"           \
-    "\"sliding_window\": 4, \"sliding_window_pattern\": 2, \"query_pre_attn_scalar\": 64,"                            \
+#define SMALL_JSON                                                                                          \
+    "{\"model_type\": \"gemma3_text\", \"vocab_size\": 70, \"hidden_size\": 256, \"num_hidden_layers\": 2," \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 64, \"intermediate_size\": 512," \
+    "\"sliding_window\": 4, \"sliding_window_pattern\": 2, \"query_pre_attn_scalar\": 64,"                  \
     "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}}"
 
 static char folder[300];
@@ -115,13 +115,15 @@ static void write_folder(const gemma3 *m) {
         for (int axis = 0; axis < p->rank; axis++) tensors[i].shape[axis] = (uint64_t)p->size[axis];
         tensors[i].byte_count = (uint64_t)p->count * sizeof(float);
     }
-    assert_ok(safetensors_write(path_of("model.safetensors"), tensors, (uint64_t)m->parameters->count, NULL, 0, &error));
+    assert_ok(
+        safetensors_write(path_of("model.safetensors"), tensors, (uint64_t)m->parameters->count, NULL, 0, &error));
     assert_ok(file_write(path_of("config.json"), SMALL_JSON, strlen(SMALL_JSON), &error));
 }
 
 static void folders_are_packed(void **state) {
     (void)state;
-    static const double bounds[] = {[QUANTIZED_Q8] = 0.02, [QUANTIZED_Q4] = 0.3, [QUANTIZED_Q4M] = 0.3, [QUANTIZED_BF16] = 1e-5};
+    static const double bounds[] = {
+        [QUANTIZED_Q8] = 0.02, [QUANTIZED_Q4] = 0.3, [QUANTIZED_Q4M] = 0.3, [QUANTIZED_BF16] = 1e-5};
     thread_pool *pool;
     assert_ok(thread_pool_create(&pool, 3, &error));
     gemma3 *model = make_model();
@@ -200,12 +202,19 @@ static void pad(bytes *b) {
 
 /* "model.layers.1.mlp.up_proj.weight" -> "blk.1.ffn_up.weight", written out once more */
 static void gguf_name(char out[65], const char *name) {
-    static const char *const ends[][2] = {
-        {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"}, {"self_attn.v_proj", "attn_v"},
-        {"self_attn.o_proj", "attn_output"}, {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
-        {"mlp.gate_proj", "ffn_gate"}, {"mlp.up_proj", "ffn_up"}, {"mlp.down_proj", "ffn_down"},
-        {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "post_attention_norm"},
-        {"pre_feedforward_layernorm", "ffn_norm"}, {"post_feedforward_layernorm", "post_ffw_norm"}};
+    static const char *const ends[][2] = {{"self_attn.q_proj", "attn_q"},
+                                          {"self_attn.k_proj", "attn_k"},
+                                          {"self_attn.v_proj", "attn_v"},
+                                          {"self_attn.o_proj", "attn_output"},
+                                          {"self_attn.q_norm", "attn_q_norm"},
+                                          {"self_attn.k_norm", "attn_k_norm"},
+                                          {"mlp.gate_proj", "ffn_gate"},
+                                          {"mlp.up_proj", "ffn_up"},
+                                          {"mlp.down_proj", "ffn_down"},
+                                          {"input_layernorm", "attn_norm"},
+                                          {"post_attention_layernorm", "post_attention_norm"},
+                                          {"pre_feedforward_layernorm", "ffn_norm"},
+                                          {"post_feedforward_layernorm", "post_ffw_norm"}};
     strcpy(out, strstr(name, "embed") ? "token_embd.weight" : "output_norm.weight");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char end[64];

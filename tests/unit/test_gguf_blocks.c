@@ -49,7 +49,8 @@ static void rows_taken_apart(void **state) {
             float value = f16_to_f32(scales[i / 32]) * (float)(quants[i] - (kinds[k] == GGUF_Q4_0 ? 8 : 0));
             if (kinds[k] == GGUF_Q4_K) {
                 float step = f16_to_f32(scales[i / 256]) * (float)factors[0][i / 32];
-                float least = f16_to_f32(minima[i / 256]) * (float)factors[1][i / 32], product = step * (float)quants[i];
+                float least = f16_to_f32(minima[i / 256]) * (float)factors[1][i / 32],
+                      product = step * (float)quants[i];
                 value = product - least;
             }
             same_bits(decoded[i], value, i);
@@ -269,7 +270,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_sizes), cmocka_unit_test(rows_taken_apart),
+        cmocka_unit_test(names_and_sizes),
+        cmocka_unit_test(rows_taken_apart),
         cmocka_unit_test(plain_numbers),
         cmocka_unit_test(q8_0),
         cmocka_unit_test(q4_0),

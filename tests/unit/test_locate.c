@@ -139,6 +139,74 @@ static void test_batches_and_threads(void **state) {
     locator_close(two);
 }
 
+#define BOTH TEST_TMP "/test-locate-both.safetensors"
+
+static void make_mirrored(study *s, uint64_t index) {
+    make_study(s, index);
+    for (int y = 0; y < HEIGHT; y++)
+        for (int x = 0; x < WIDTH / 2; x++) {
+            float *a = &s->film.picture.value[y * WIDTH + x], *b = &s->film.picture.value[y * WIDTH + WIDTH - 1 - x];
+            float held = *a;
+            *a = *b;
+            *b = held;
+        }
+}
+
+/* A model that reads both sides gives the mean of what a plain one says of the film and of its mirror image, so
+ * mirroring a film mirrors its boxes. */
+static void test_both_sides(void **state) {
+    (void)state;
+    carina_error error;
+    locator *plain, *both;
+    study films[3], mirrored[3];
+    const study *list[3], *other[3];
+    carina_location one[3], two[3], mean[3], again[3];
+    locator_reading readings[2][3], joint[3];
+    assert_int_equal(model_file_annotate(BOTH, MODEL, (model_file_note){MODEL_FILE_MIRROR_MEAN, "true"}, &error),
+                     CARINA_OK);
+    assert_int_equal(locator_open(&plain, MODEL, NULL, &error), CARINA_OK);
+    assert_int_equal(locator_open(&both, BOTH, NULL, &error), CARINA_OK);
+    for (uint64_t i = 0; i < 3; i++) {
+        make_study(&films[i], i);
+        make_mirrored(&mirrored[i], i);
+        list[i] = &films[i];
+        other[i] = &mirrored[i];
+    }
+    assert_int_equal(locator_read(plain, list, 3, one, readings[0], &error), CARINA_OK);
+    assert_int_equal(locator_read(plain, other, 3, two, readings[1], &error), CARINA_OK);
+    assert_int_equal(locator_read(both, list, 3, mean, joint, &error), CARINA_OK);
+    assert_int_equal(locator_run(both, other, 1, again, &error), CARINA_OK);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 36; k++) {
+            const carina_region *a = &one[i].regions[k], *b = &two[i].regions[k], *m = &mean[i].regions[k];
+            assert_true(fabsf(m->x1 - (a->x1 + WIDTH - b->x2) / 2) < 0.01f &&
+                        fabsf(m->y1 - (a->y1 + b->y1) / 2) < 0.01f);
+            assert_true(fabsf(m->x2 - (a->x2 + WIDTH - b->x1) / 2) < 0.01f &&
+                        fabsf(m->y2 - (a->y2 + b->y2) / 2) < 0.01f);
+            if (i == 0) assert_true(fabsf(m->x1 - (WIDTH - again[0].regions[k].x2)) < 0.01f);
+        }
+        for (int k = 0; k < 14; k++)
+            assert_true(fabsf(joint[i].image_logits[k] -
+                              (readings[0][i].image_logits[k] + readings[1][i].image_logits[k]) / 2) < 1e-4f);
+        assert_true(fabsf(joint[i].features[5] - (readings[0][i].features[5] + readings[1][i].features[5]) / 2) <
+                    1e-4f);
+    }
+    carina_location_free(&again[0]);
+    for (int i = 0; i < 3; i++) {
+        carina_location_free(&one[i]);
+        carina_location_free(&two[i]);
+        carina_location_free(&mean[i]);
+        locator_reading_free(&readings[0][i]);
+        locator_reading_free(&readings[1][i]);
+        locator_reading_free(&joint[i]);
+        image_free(&films[i].film.picture);
+        image_free(&mirrored[i].film.picture);
+    }
+    locator_close(plain);
+    locator_close(both);
+    unlink(BOTH);
+}
+
 static void test_public(void **state) {
     (void)state;
     carina_error error;
@@ -211,6 +279,7 @@ static void test_models_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_and_threads),
+        cmocka_unit_test(test_both_sides),
         cmocka_unit_test(test_public),
         cmocka_unit_test(test_models_refused),
     };
