@@ -1,10 +1,13 @@
-/* JSON reader over any bytes; what it accepts is walked and written out again, and must then be accepted once more. */
+/* JSON reader over any bytes; what it accepts is walked and written out again, and must then be accepted once more. The
+ * reader in one pass (json_scan) must accept it too. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "format/json.h"
+#include "format/json_scan.h"
 #include "format/json_writer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,9 +40,18 @@ static void copy(json_writer *w, const json_value *value) {
     }
 }
 
+static bool scan(const void *data, size_t size) {
+    carina_error error;
+    json_scan s = json_scan_make("fuzz", data, size);
+    bool whole = json_scan_skip(&s, NULL, NULL, &error) == CARINA_OK && json_scan_end(&s, &error) == CARINA_OK;
+    json_scan_free(&s);
+    return whole;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     json_document *document;
     carina_error error;
+    bool scanned = scan(data, size);
     json_options options = {.repair_utf8 = size % 2 == 0};
     if (json_parse(&document, "fuzz", data, size, &options, &error) != CARINA_OK) return 0;
     char *text = NULL;
@@ -51,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fclose(stream);
         json_document *again;
         if (json_parse(&again, "again", text, length, NULL, &error) != CARINA_OK) abort();
+        if (!scan(text, length) || (!options.repair_utf8 && !scanned)) abort();
         json_free(again);
         free(text);
     }
