@@ -5,94 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cursor.h"
+#include "text/text_table.h"
 #include "text/unicode.h"
-
-/* ---- growing arrays ---- */
-
-typedef struct list {
-    void *items;
-    uint64_t count, room;
-} list;
-
-/* Room for one more at the end; NULL when out of memory. */
-static void *list_add(list *l, size_t item_bytes) {
-    if (l->count == l->room) {
-        uint64_t room = l->room ? 2 * l->room : 16, bytes;
-        void *items = size_multiply(room, item_bytes, &bytes) ? realloc(l->items, (size_t)bytes) : NULL;
-        if (!items) return NULL;
-        l->items = items;
-        l->room = room;
-    }
-    return (uint8_t *)l->items + item_bytes * l->count++;
-}
-
-/* ---- texts by number: words, and tokens ---- */
-
-typedef struct entry {
-    char *text; /* owned, NUL-terminated */
-    int64_t count;
-} entry;
-
-typedef struct text_table {
-    list entries;    /* of entry */
-    uint32_t *slots; /* index + 1; 0 empty */
-    uint64_t slot_count;
-} text_table;
-
-static entry *entry_at(const text_table *t, uint64_t index) { return (entry *)t->entries.items + index; }
-
-static uint64_t hash_bytes(const void *data, uint64_t size) {
-    const uint8_t *bytes = data;
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (uint64_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t text_slot(const text_table *t, const char *text, uint64_t size) {
-    uint64_t slot = hash_bytes(text, size) & (t->slot_count - 1);
-    for (; t->slots[slot]; slot = (slot + 1) & (t->slot_count - 1)) {
-        const char *held = entry_at(t, t->slots[slot] - 1)->text;
-        if (strncmp(held, text, (size_t)size) == 0 && held[size] == 0) break;
-    }
-    return slot;
-}
-
-static bool text_table_grow(text_table *t) {
-    uint64_t count = t->slot_count ? 2 * t->slot_count : 1024;
-    uint32_t *slots = calloc((size_t)count, sizeof *slots);
-    if (!slots) return false;
-    free(t->slots);
-    t->slots = slots;
-    t->slot_count = count;
-    for (uint64_t i = 0; i < t->entries.count; i++) {
-        const char *text = entry_at(t, i)->text;
-        slots[text_slot(t, text, strlen(text))] = (uint32_t)i + 1;
-    }
-    return true;
-}
-
-/* Its number, new or known; -1 when out of memory. No NUL inside. */
-static int64_t text_table_add(text_table *t, const char *text, uint64_t size) {
-    if (2 * t->entries.count >= t->slot_count && !text_table_grow(t)) return -1;
-    uint64_t slot = text_slot(t, text, size);
-    if (t->slots[slot]) return (int64_t)t->slots[slot] - 1;
-    char *copy = strndup(text, (size_t)size);
-    entry *e = copy ? list_add(&t->entries, sizeof *e) : NULL;
-    if (!e) {
-        free(copy);
-        return -1;
-    }
-    *e = (entry){.text = copy};
-    t->slots[slot] = (uint32_t)t->entries.count;
-    return (int64_t)t->entries.count - 1;
-}
-
-static void text_table_free(text_table *t) {
-    for (uint64_t i = 0; i < t->entries.count; i++) free(entry_at(t, i)->text);
-    free(t->entries.items);
-    free(t->slots);
-}
 
 /* ---- the trainer ---- */
 
@@ -155,13 +69,13 @@ static bool count_word(void *context, const char *word, int size) {
     if (index < 0)
         t->out_of_memory = true;
     else
-        entry_at(&t->words, (uint64_t)index)->count++;
+        text_table_at(&t->words, (uint64_t)index)->count++;
     return index >= 0 && t->words.entries.count <= WORDPIECE_TRAIN_MAX_WORDS;
 }
 
 carina_status wordpiece_trainer_add(wordpiece_trainer *t, const char *text, uint64_t size, carina_error *error) {
     if (wordpiece_split(&t->options.text, text, size, count_word, t)) return CARINA_OK;
-    if (t->out_of_memory) return error_memory(error, "words", t->words.entries.count * sizeof(entry));
+    if (t->out_of_memory) return error_memory(error, "words", t->words.entries.count * sizeof(text_entry));
     return error_set(error, CARINA_ERROR_LIMIT, "more than %d distinct words", WORDPIECE_TRAIN_MAX_WORDS);
 }
 
@@ -180,9 +94,6 @@ static int frequent_first(const void *left, const void *right) {
 static int by_code(const void *left, const void *right) {
     const letter *a = left, *b = right;
     return (a->code > b->code) - (a->code < b->code);
-}
-static int by_text(const void *left, const void *right) {
-    return strcmp(((const entry *)left)->text, ((const entry *)right)->text);
 }
 
 /* Punctuation and single ideographs are words of their own: they never go on. */
@@ -215,7 +126,7 @@ static bool find_alphabet(wordpiece_trainer *t) {
     list letters = {0};
     bool done = counts != NULL;
     for (uint64_t i = 0; done && i < t->words.entries.count; i++) {
-        const entry *word = entry_at(&t->words, i);
+        const text_entry *word = text_table_at(&t->words, i);
         uint64_t size = strlen(word->text);
         for (uint64_t at = 0; at < size;) {
             uint32_t code;
@@ -277,7 +188,7 @@ static pair *pair_of(wordpiece_trainer *t, int32_t left, int32_t right) {
 static bool count_spelling(wordpiece_trainer *t, uint32_t index, int sign, int32_t joined) {
     const spelling *s = (const spelling *)t->spellings.items + index;
     for (int i = 0; i < s->length; i++) {
-        entry_at(&t->tokens, (uint64_t)s->tokens[i])->count += sign * s->count;
+        text_table_at(&t->tokens, (uint64_t)s->tokens[i])->count += sign * s->count;
         if (i + 1 == s->length) break;
         pair *p = pair_of(t, s->tokens[i], s->tokens[i + 1]);
         if (!p) return false;
@@ -291,7 +202,7 @@ static bool count_spelling(wordpiece_trainer *t, uint32_t index, int sign, int32
 }
 
 /* The word as characters; false when out of memory. Words with a character outside the alphabet are left out. */
-static bool spell(wordpiece_trainer *t, const entry *word) {
+static bool spell(wordpiece_trainer *t, const text_entry *word) {
     spelling s = {.count = word->count};
     uint64_t size = strlen(word->text);
     for (uint64_t at = 0; at < size;) {
@@ -299,9 +210,9 @@ static bool spell(wordpiece_trainer *t, const entry *word) {
         uint32_t code;
         int begin = at ? 2 : 0, length = unicode_decode(word->text + at, size - at, &code);
         memcpy(text + begin, word->text + at, (size_t)length);
-        uint32_t slot = t->tokens.slots[text_slot(&t->tokens, text, (uint64_t)(begin + length))];
-        if (!slot) return true;
-        s.tokens[s.length++] = (int32_t)slot - 1;
+        int64_t token = text_table_find(&t->tokens, text, (uint64_t)(begin + length));
+        if (token < 0) return true;
+        s.tokens[s.length++] = (int32_t)token;
         at += (uint64_t)length;
     }
     spelling *kept = list_add(&t->spellings, sizeof *kept);
@@ -319,8 +230,8 @@ static pair *best_pair(const wordpiece_trainer *t) {
     for (uint64_t i = 0; i < t->pairs.count; i++) {
         pair *p = pair_at(t, i);
         if (p->count < t->options.min_frequency) continue;
-        double score = (double)p->count / ((double)entry_at(&t->tokens, (uint64_t)p->left)->count *
-                                           (double)entry_at(&t->tokens, (uint64_t)p->right)->count);
+        double score = (double)p->count / ((double)text_table_at(&t->tokens, (uint64_t)p->left)->count *
+                                           (double)text_table_at(&t->tokens, (uint64_t)p->right)->count);
         bool better = !best || score > best_score;
         if (!better && !(score < best_score))
             better = p->count != best->count
@@ -334,8 +245,8 @@ static pair *best_pair(const wordpiece_trainer *t) {
 static bool join(wordpiece_trainer *t, const pair *chosen) {
     char text[2 * VOCABULARY_MAX_TOKEN];
     int32_t left = chosen->left, right = chosen->right;
-    int size = snprintf(text, sizeof text, "%s%s", entry_at(&t->tokens, (uint64_t)left)->text,
-                        entry_at(&t->tokens, (uint64_t)right)->text + 2); /* without its ## */
+    int size = snprintf(text, sizeof text, "%s%s", text_table_at(&t->tokens, (uint64_t)left)->text,
+                        text_table_at(&t->tokens, (uint64_t)right)->text + 2); /* without its ## */
     int64_t joined = text_table_add(&t->tokens, text, (uint64_t)size);
     if (joined < 0) return false;
     uint64_t index = (uint64_t)(chosen - (const pair *)t->pairs.items);
@@ -359,7 +270,7 @@ static bool join(wordpiece_trainer *t, const pair *chosen) {
 }
 
 static carina_status build(wordpiece_trainer *t, carina_error *error) {
-    if (t->words.entries.count) qsort(t->words.entries.items, (size_t)t->words.entries.count, sizeof(entry), by_text);
+    text_table_sort(&t->words);
     if (!find_alphabet(t)) return error_memory(error, "alphabet", 0x110000 * sizeof(int64_t));
     uint64_t wanted = (uint64_t)t->options.vocabulary_size - VOCABULARY_SPECIAL_COUNT;
     if (t->tokens.entries.count > wanted)
@@ -368,7 +279,7 @@ static carina_status build(wordpiece_trainer *t, carina_error *error) {
                          t->options.vocabulary_size,
                          (unsigned long long)t->tokens.entries.count + VOCABULARY_SPECIAL_COUNT);
     bool done = true;
-    for (uint64_t i = 0; done && i < t->words.entries.count; i++) done = spell(t, entry_at(&t->words, i));
+    for (uint64_t i = 0; done && i < t->words.entries.count; i++) done = spell(t, text_table_at(&t->words, i));
     for (pair *p; done && t->tokens.entries.count < wanted && (p = best_pair(t));) done = join(t, p);
     return done ? CARINA_OK : error_memory(error, "pairs of tokens", t->pairs.count * sizeof(pair));
 }
@@ -382,7 +293,7 @@ carina_status wordpiece_trainer_finish(wordpiece_trainer *t, vocabulary *out, ca
     if (!stream) return error_memory(error, "vocabulary", 4096);
     for (int i = 0; i < VOCABULARY_SPECIAL_COUNT; i++)
         fprintf(stream, "%s\n", vocabulary_special_text((vocabulary_special)i));
-    for (uint64_t i = 0; i < t->tokens.entries.count; i++) fprintf(stream, "%s\n", entry_at(&t->tokens, i)->text);
+    for (uint64_t i = 0; i < t->tokens.entries.count; i++) fprintf(stream, "%s\n", text_table_at(&t->tokens, i)->text);
     carina_status status = fclose(stream) == 0 ? CARINA_OK : error_memory(error, "vocabulary", size);
     if (status == CARINA_OK) status = vocabulary_parse(out, "new vocabulary", text, size, error);
     free(text);
