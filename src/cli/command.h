@@ -69,6 +69,9 @@ extern const command command_model_import;
 extern const command command_model_info;
 extern const command command_text_encode;
 extern const command command_text_tokenize;
+extern const command command_tokenizer_decode;
+extern const command command_tokenizer_encode;
+extern const command command_tokenizer_train;
 extern const command command_train;
 extern const command command_version;
 

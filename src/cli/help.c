@@ -28,6 +28,7 @@ static void print_list(void) {
         "Exit status: 0 all well, 1 some input failed, 2 the command line makes no sense.\n\n"
         "Environment:\n"
         "  CARINA_MODELS      folders that hold models, separated by ':'\n"
+        "  CARINA_CACHE       folder for compact forms of large tokenizers; empty: none are kept\n"
         "  CARINA_MAX_ISA     use no more than generic, avx2, avx512 or amx\n",
         stdout);
 }
@@ -85,6 +86,7 @@ static void print_man(void) {
     }
     fputs(
         ".SH ENVIRONMENT\n.TP\n.B CARINA_MODELS\nfolders that hold models, separated by colons\n"
+        ".TP\n.B CARINA_CACHE\nfolder for compact forms of large tokenizers; empty: none are kept\n"
         ".TP\n.B CARINA_MAX_ISA\nuse no more than generic, avx2, avx512 or amx\n"
         ".SH EXIT STATUS\n0 all well, 1 some input failed, 2 the command line makes no sense.\n",
         stdout);

@@ -3,10 +3,13 @@
 
 #include <stdlib.h>
 
+static const char *name_of(const text_lines *l) { return l->name ? l->name : "standard input"; }
+
 static carina_status put(text_lines *l, char byte, carina_error *error) {
-    if (l->size == TEXT_LINES_MAX)
-        return error_set(error, CARINA_ERROR_LIMIT, "standard input: line %llu has more than %u bytes",
-                         (unsigned long long)l->number, TEXT_LINES_MAX);
+    uint64_t most = l->most ? l->most : TEXT_LINES_MAX;
+    if (l->size == most)
+        return error_set(error, CARINA_ERROR_LIMIT, "%s: line %llu has more than %llu bytes", name_of(l),
+                         (unsigned long long)l->number, (unsigned long long)most);
     if (l->size == l->room) {
         uint64_t room = l->room ? 2 * l->room : 4096;
         char *line = realloc(l->line, (size_t)room);
@@ -21,10 +24,10 @@ static carina_status put(text_lines *l, char byte, carina_error *error) {
 carina_status text_lines_next(text_lines *l, bool *more, carina_error *error) {
     l->size = 0;
     l->number++;
-    int c = getc(l->stream);
+    int c = getc_unlocked(l->stream);
     *more = c != EOF;
-    for (; c != EOF && c != '\n'; c = getc(l->stream)) TRY(put(l, (char)c, error));
-    if (ferror(l->stream)) return error_errno(error, "standard input: line %llu", (unsigned long long)l->number);
+    for (; c != EOF && c != '\n'; c = getc_unlocked(l->stream)) TRY(put(l, (char)c, error));
+    if (ferror(l->stream)) return error_errno(error, "%s: line %llu", name_of(l), (unsigned long long)l->number);
     if (c == '\n' && l->size && l->line[l->size - 1] == '\r') l->size--;
     return CARINA_OK;
 }

@@ -1,4 +1,4 @@
-/* Standard input as lines, with a bound: what `carina text` reads. */
+/* Standard input, or a file, as lines with a bound: what `carina text` and `carina tokenizer` read. */
 #ifndef CLI_TEXT_LINES_H
 #define CLI_TEXT_LINES_H
 
@@ -8,11 +8,13 @@
 
 #include "base/error.h"
 
-#define TEXT_LINES_MAX (1u << 20) /* bytes of one line */
+#define TEXT_LINES_MAX (1u << 20) /* bytes of one line, unless told otherwise */
 
 typedef struct text_lines {
-    FILE *stream; /* borrowed */
-    char *line;   /* the current one, without its line break; any bytes */
+    FILE *stream;     /* borrowed */
+    const char *name; /* borrowed, for messages; NULL: standard input */
+    uint64_t most;    /* 0: TEXT_LINES_MAX */
+    char *line;       /* the current one, without its line break; any bytes */
     uint64_t size, room, number;
 } text_lines;
 
