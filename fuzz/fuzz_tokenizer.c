@@ -51,8 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     encode(b, (const char *)text, text_size);
     decode(b, text, text_size);
-    int id;
-    if (bpe_add(b, "<new>", true, &id, &error) == CARINA_OK) assert(bpe_find(b, "<new>", 5) == id);
+    int32_t id;
+    const char *new_token = "<new>";
+    if (bpe_add(b, &new_token, 1, true, &id, &error) == CARINA_OK) assert(bpe_find(b, "<new>", 5) == id);
     encode(b, (const char *)text, text_size);
     bpe_free(b);
     return 0;

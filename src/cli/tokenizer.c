@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/number.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -30,20 +31,22 @@ static const tokenizer_values defaults = {.vocabulary_size = 8000, .min_frequenc
 
 /* ---- what all share ---- */
 
+#define ADD_BYTES (16u << 20) /* of a file of tokens to add */
+
+/* The file's bytes become the texts: each line ends with a NUL. */
 static carina_status add_tokens(bpe *tokenizer, const char *path, carina_error *error) {
-    FILE *stream = fopen(path, "r");
-    if (!stream) return error_errno(error, "%s: cannot open", path);
-    text_lines lines = {.stream = stream, .name = path, .most = BPE_MAX_TOKEN};
-    carina_status status = CARINA_OK;
-    for (bool more = true; status == CARINA_OK;) {
-        status = text_lines_next(&lines, &more, error);
-        if (status != CARINA_OK || !more) break;
-        char *text = strndup(lines.line ? lines.line : "", (size_t)lines.size);
-        status = text ? bpe_add(tokenizer, text, false, NULL, error) : error_memory(error, path, lines.size);
-        free(text);
-    }
-    text_lines_free(&lines);
-    fclose(stream);
+    uint8_t *data;
+    uint64_t size;
+    int count = 0;
+    TRY(file_read(path, ADD_BYTES, &data, &size, error));
+    const char **texts = calloc((size_t)size + 1, sizeof *texts);
+    carina_status status = texts ? CARINA_OK : error_memory(error, path, size * sizeof *texts);
+    char *rest = (char *)data;
+    for (char *line; status == CARINA_OK && (line = strsep(&rest, "\r\n"));)
+        if (*line) texts[count++] = line;
+    if (status == CARINA_OK) status = bpe_add(tokenizer, texts, count, false, NULL, error);
+    free(texts);
+    free(data);
     return status;
 }
 

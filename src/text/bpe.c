@@ -276,17 +276,24 @@ carina_status bpe_finish(bpe *b, carina_error *error) {
     return bpe_build_matchers(b, error);
 }
 
-carina_status bpe_add(bpe *b, const char *text, bool special, int *id, carina_error *error) {
+static carina_status add_one(bpe *b, const char *text, unsigned flags, int32_t *id, carina_error *error) {
     uint64_t size = strlen(text);
-    unsigned flags = BPE_ADDED | (special ? BPE_SPECIAL : 0u);
     if (size == 0) return error_set(error, CARINA_ERROR_ARGUMENT, "%s: a token without text cannot be added", b->name);
-    int found = bpe_find(b, text, size);
+    int32_t found = bpe_find(b, text, size);
     if (found < 0) {
-        found = (int)b->count;
+        found = (int32_t)b->count;
         carina_status status = bpe_put_token(b, found, text, size, flags, error);
         if (status != CARINA_OK) return error_prefix(error, "%s", b->name), status;
     }
     b->tokens[found].flags |= (uint8_t)flags;
     if (id) *id = found;
-    return bpe_build_matchers(b, error);
+    return CARINA_OK;
+}
+
+carina_status bpe_add(bpe *b, const char *const *texts, int count, bool special, int32_t *ids, carina_error *error) {
+    carina_status status = CARINA_OK;
+    for (int i = 0; status == CARINA_OK && i < count; i++)
+        status = add_one(b, texts[i], BPE_ADDED | (special ? BPE_SPECIAL : 0u), ids ? ids + i : NULL, error);
+    carina_status built = bpe_build_matchers(b, error); /* those before a refused one have been added */
+    return status != CARINA_OK ? status : built;
 }

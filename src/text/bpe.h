@@ -26,7 +26,7 @@
 #define BPE_MAX_MERGES (1 << 22)
 #define BPE_MAX_TOKEN  4096         /* bytes of one token */
 #define BPE_MAX_FILE   (256u << 20) /* bytes of a tokenizer.json */
-#define BPE_MAX_TEXT   (64u << 20)  /* bytes of one text, before and after normalisation: at worst 2 GiB of memory */
+#define BPE_MAX_TEXT   (64u << 20)  /* bytes of one text, also repaired or normalised: at worst 3 GiB of memory */
 
 typedef struct bpe bpe;
 
@@ -47,10 +47,10 @@ const char *bpe_token(const bpe *b, int id, uint64_t *size);
 int bpe_find(const bpe *b, const char *text, uint64_t size); /* id or -1 */
 bool bpe_is_special(const bpe *b, int id);
 
-/* Makes `text` an added token, found before anything else is done with a text: the token of that name when there is
- * one, else a new one behind the last id. special: left out when decoding skips special tokens. *id may be NULL.
- * Encoders made before do not know it. */
-carina_status bpe_add(bpe *b, const char *text, bool special, int *id, carina_error *error);
+/* Makes each text an added token, found before anything else is done with a text: the token of that name when there is
+ * one, else a new one behind the last id. special: left out when decoding skips special tokens. ids[count] may be NULL.
+ * Encoders made before do not know them. */
+carina_status bpe_add(bpe *b, const char *const *texts, int count, bool special, int32_t *ids, carina_error *error);
 
 /* ---- encoding ---- */
 

@@ -52,6 +52,12 @@ static uint64_t bad_run(const char *text, uint64_t size) {
     return good;
 }
 
+static carina_status check_size(uint64_t size, carina_error *error) {
+    if (size <= BPE_MAX_TEXT) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_LIMIT, "a text of %llu bytes, at most %u are encoded at once",
+                     (unsigned long long)size, BPE_MAX_TEXT);
+}
+
 /* Every bad run becomes U+FFFD; *text is the encoder's copy then. */
 static carina_status repair(bpe_encoder *e, const char **text, uint64_t *size, carina_error *error) {
     if (utf8_valid(*text, *size)) return CARINA_OK;
@@ -68,7 +74,7 @@ static carina_status repair(bpe_encoder *e, const char **text, uint64_t *size, c
     }
     *text = out->text;
     *size = out->size;
-    return CARINA_OK;
+    return check_size(*size, error);
 }
 
 /* ---- rules ---- */
@@ -174,9 +180,7 @@ carina_status bpe_encode(bpe_encoder *e, const char *text, uint64_t size, bool a
     *ids = NULL;
     *count = 0;
     e->ids.count = 0;
-    if (size > BPE_MAX_TEXT)
-        return error_set(error, CARINA_ERROR_LIMIT, "a text of %llu bytes, at most %u are encoded at once",
-                         (unsigned long long)size, BPE_MAX_TEXT);
+    TRY(check_size(size, error));
     TRY(repair(e, &text, &size, error));
     for (int i = 0; add_special && i < s->before_count; i++) TRY(add_id(e, s->before[i], error));
     TRY(encode_raw(e, text, size, error));

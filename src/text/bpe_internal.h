@@ -7,6 +7,8 @@
 #ifndef TEXT_BPE_INTERNAL_H
 #define TEXT_BPE_INTERNAL_H
 
+#include <stddef.h>
+
 #include "text/bpe.h"
 #include "text/bpe_settings.h"
 

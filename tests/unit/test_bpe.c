@@ -238,24 +238,27 @@ static void tokens_are_added_at_the_end(void **state) {
     static const char *const names[] = {"<image>", "<image_start>", "<image_end>", "<box>", "</box>",
                                         "<emb>",   "</emb>",        "<ref>",       "</ref>"};
     char text[64];
-    int id, next = bpe_count(b);
-    for (int i = 0; i < 9; i++) {
-        assert_ok(bpe_add(b, names[i], false, &id, &error));
-        assert_int_equal(id, next++);
-    }
+    int next = bpe_count(b);
+    int32_t ids_added[9], id;
+    assert_ok(bpe_add(b, names, 9, false, ids_added, &error));
+    for (int i = 0; i < 9; i++) assert_int_equal(ids_added[i], next++);
+    const char *one = text;
     for (int i = 0; i < 36; i++) {
         snprintf(text, sizeof text, "<obj_%d>", i);
-        assert_ok(bpe_add(b, text, false, &id, &error));
+        assert_ok(bpe_add(b, &one, 1, false, &id, &error));
         assert_int_equal(id, next++);
     }
     assert_int_equal(bpe_count(b), 945);
-    assert_ok(bpe_add(b, "<box>", false, &id, &error)); /* once more */
+    one = "<box>";
+    assert_ok(bpe_add(b, &one, 1, false, &id, &error)); /* once more */
     assert_int_equal(id, 903);
     int known = bpe_find(b, "\xe2\x96\x81normal", 9);
-    assert_ok(bpe_add(b, "\xe2\x96\x81normal", true, &id, &error)); /* of the vocabulary */
+    one = "\xe2\x96\x81normal";
+    assert_ok(bpe_add(b, &one, 1, true, &id, &error)); /* of the vocabulary */
     assert_int_equal(id, known);
     assert_int_equal(bpe_count(b), 945);
-    assert_int_equal(bpe_add(b, "", false, &id, &error), CARINA_ERROR_ARGUMENT);
+    one = "";
+    assert_int_equal(bpe_add(b, &one, 1, false, &id, &error), CARINA_ERROR_ARGUMENT);
 
     bpe_encoder *e;
     const int32_t *ids;
@@ -282,7 +285,8 @@ static void tokens_are_added_at_the_end(void **state) {
 static void what_is_written_reads_back(void **state) {
     (void)state;
     bpe *b = load("llama"), *again;
-    assert_ok(bpe_add(b, "<box>", true, NULL, &error));
+    const char *box = "<box>";
+    assert_ok(bpe_add(b, &box, 1, true, NULL, &error));
     assert_ok(bpe_write(b, "written.json", &error));
     assert_ok(bpe_read(&again, "written.json", NULL, &error));
     assert_int_equal(bpe_count(again), bpe_count(b));
