@@ -74,6 +74,10 @@ function makeStrings(tokenizer, count) {
   const added = tokenizer.added_tokens.map((t) => t.content);
   const list = [""];
   for (const token of added) list.push(token, pick(["", " ", "x"]) + token + pick(["", " ", "x", "\n", pick(added)]) + word());
+  const near = [...whites, "", "x", ".", "é"];
+  for (const t of tokenizer.added_tokens)
+    for (let i = 0; (t.lstrip || t.rstrip || t.single_word || t.normalized) && i < 12; i++)
+      list.push(pick(["a", "", " "]) + pick(near) + t.content + pick(near) + pick(near) + pick([t.content, "b", ""]));
   for (let i = 0; i < count; i++) {
     const kind = random(kinds.length + 4);
     if (kind < kinds.length) list.push(kinds[kind]());

@@ -151,11 +151,23 @@ static bool is_white(uint32_t code) {
            code == 0x3000;
 }
 
-/* Letters, digits and '_'; of what is not ASCII all but white space, punctuation and control characters. */
+/* The large blocks of symbols; those scattered elsewhere count as letters here. */
+static bool is_symbol(uint32_t code) {
+    static const uint32_t blocks[][2] = {{0x80, 0xa9},     {0xab, 0xb4},     {0xb6, 0xb9},       {0xbb, 0xbf},
+                                         {0xd7, 0xd7},     {0xf7, 0xf7},     {0x2070, 0x2070},   {0x2074, 0x207e},
+                                         {0x2080, 0x208e}, {0x20a0, 0x20cf}, {0x2150, 0x215f},   {0x2190, 0x24b5},
+                                         {0x24ea, 0x2bff}, {0xfffc, 0xfffd}, {0x1f000, 0x1f12f}, {0x1f18a, 0x1faff}};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (code >= blocks[i][0] && code <= blocks[i][1]) return true;
+    return false;
+}
+
+/* Letters, digits and '_'; of what is not ASCII all but white space, punctuation, symbols and control characters. */
 static bool is_word(uint32_t code) {
     if (code < 0x80) return code == '_' || (code - '0') < 10 || ((code | 32) - 'a') < 26;
     unicode_kind kind = unicode_kind_of(code);
-    return !is_white(code) && kind != UNICODE_PUNCTUATION && kind != UNICODE_CONTROL && kind != UNICODE_SPACE;
+    return !is_white(code) && !is_symbol(code) && kind != UNICODE_PUNCTUATION && kind != UNICODE_CONTROL &&
+           kind != UNICODE_SPACE;
 }
 
 /* The character that ends at `at` > 0; returns its bytes. */
