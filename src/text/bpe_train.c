@@ -369,7 +369,6 @@ static bool join(bpe_trainer *t, uint32_t chosen) {
 }
 
 static carina_status join_all(bpe_trainer *t, carina_error *error) {
-    text_table_sort(&t->words);
     if (!find_alphabet(t)) return error_memory(error, "an alphabet", 0x110000 * sizeof(int64_t));
     uint64_t wanted = (uint64_t)t->options.vocabulary_size - FIXED_TOKENS;
     if (t->tokens.entries.count > wanted)

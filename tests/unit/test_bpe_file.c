@@ -73,6 +73,12 @@ static void forms_of_merges(void **state) {
     assert_ok(parse(&b, &p));
     expect_ids(b, "abbab<s>aa?", "4 3 0 1 1"); /* what is no token, and has no bytes, is left out */
     bpe_free(b);
+    static const int32_t unsound[][3] = {{1, 1, 3}, {2, 2, 3}, {1, 2, 4}, {1, 9, 3}, {-1, 2, 3}, {1, 2, 99}};
+    assert_ok(parse(&b, &p));
+    assert_ok(bpe_put_merge(b, 1, 2, 3, &error));
+    for (size_t i = 0; i < sizeof unsound / sizeof *unsound; i++)
+        assert_int_equal(bpe_put_merge(b, unsound[i][0], unsound[i][1], unsound[i][2], &error), CARINA_ERROR_FORMAT);
+    bpe_free(b);
     p.merges = "[\"a b\",\"ab b\"]";
     assert_ok(parse(&b, &p));
     expect_ids(b, "abb", "4");
@@ -135,6 +141,14 @@ static void settings_change_ids(void **state) {
     assert_ok(parse(&b, &p));
     expect_ids(b, "a\xc3\xa9?a?", "1 2 2 1 2");
     bpe_free(b);
+    for (int ignore = 0; ignore < 2; ignore++) { /* a whole piece that no merge makes */
+        p = good;
+        p.vocab = "{\"<s>\":0,\"a\":1,\"b\":2,\"ab\":3,\"abb\":4,\"aba\":5}";
+        p.model = ignore ? "\"ignore_merges\":true" : "\"ignore_merges\":false";
+        assert_ok(parse(&b, &p));
+        expect_ids(b, "aba<s>abaa", ignore ? "5 0 3 1 1" : "3 1 0 3 1 1");
+        bpe_free(b);
+    }
 }
 
 /* ---- errors ---- */
@@ -339,6 +353,17 @@ static void caches_are_made_and_used(void **state) {
     rmdir("bpe-caches");
 }
 
+static void check_merges(const bpe *b) {
+    for (uint32_t i = 0; i < b->merge_count; i++) {
+        const bpe_merge *m = &b->merges[i];
+        assert_true((uint32_t)m->left < b->count && (uint32_t)m->right < b->count && (uint32_t)m->result < b->count);
+        uint16_t left = b->tokens[m->left].size, right = b->tokens[m->right].size;
+        assert_int_equal(b->tokens[m->result].size, left + right);
+        assert_memory_equal(bpe_text_of(b, m->result), bpe_text_of(b, m->left), left);
+        assert_memory_equal(bpe_text_of(b, m->result) + left, bpe_text_of(b, m->right), right);
+    }
+}
+
 /* Every byte changed in turn, every length, and content that is wrong although its fingerprint holds. */
 static void damaged_caches_are_made_anew(void **state) {
     (void)state;
@@ -374,7 +399,7 @@ static void damaged_caches_are_made_anew(void **state) {
         cache[i] ^= 0xff;
         bpe_cache c = bpe_cache_of(folder, source, source_size);
         if (bpe_cache_load(&c, &b, "cached")) { /* another tokenizer, but a sound one */
-            for (uint32_t m = 0; m < b->merge_count; m++) assert_true((uint32_t)b->merges[m].result < b->count);
+            check_merges(b);
             bpe_free(b);
         }
         bpe_cache_free(&c);

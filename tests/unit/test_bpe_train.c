@@ -78,6 +78,19 @@ static void a_case_by_hand(void **state) {
     assert_int_equal(train(&b, &options, lines, NULL, 5), CARINA_ERROR_ARGUMENT);
 }
 
+/* a b stands 7 times, b c 9 times; once b c is joined, a b is left 3 times, which is still enough later. */
+static void counts_sink(void **state) {
+    (void)state;
+    static const char *const lines[] = {"ab\tab\tab", "abc\tabc\tabc\tabc", "bc\tbc\tbc\tbc\tbc"};
+    bpe_train_options options = bpe_train_defaults();
+    bpe *b;
+    char text[256];
+    assert_ok(train(&b, &options, lines, NULL, 3));
+    tokens_text(b, text, sizeof text);
+    assert_string_equal(text, "\t \n a b c \xe2\x96\x81 bc abc ab");
+    bpe_free(b);
+}
+
 /* Letters, digits and punctuation stay apart; of several blanks the last belongs to the word. */
 static void words_are_cut(void **state) {
     (void)state;
@@ -168,6 +181,7 @@ static void order_of_lines_does_not_matter(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_case_by_hand),
+        cmocka_unit_test(counts_sink),
         cmocka_unit_test(words_are_cut),
         cmocka_unit_test(an_alphabet_that_is_too_small),
         cmocka_unit_test(order_of_lines_does_not_matter),
