@@ -19,7 +19,7 @@ void bpe_settings_free(bpe_settings *s) {
     *s = (bpe_settings){0};
 }
 
-/* ---- helpers ---- */
+/* ---- values ---- */
 
 static carina_status unknown_kind(const json_document *d, const json_value *part, const char *type, const char *known,
                                   carina_error *error) {
