@@ -274,8 +274,8 @@ static carina_status choose(int *token, sampler *s, const float *logits, const u
         return error_set(error, CARINA_ERROR_ARGUMENT, "no token is left: the mask allows none of probability above 0");
     *token = best.token;
     if (o->temperature == 0) return CARINA_OK;
-    weigh(s, count, best.weight);
     if (o->top_k > 0 && o->top_k < count) count = keep_largest(s->candidates, count, true, o->top_k);
+    weigh(s, count, best.weight);
     if (o->top_p < 1)
         count = keep_largest(s->candidates, count, false, (double)o->top_p * sum_of(s->candidates, count));
     if (o->min_p > 0) count = keep_above(s->candidates, count, (double)o->min_p);
