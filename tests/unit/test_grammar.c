@@ -409,16 +409,41 @@ static void bad_vocabularies_are_errors(void **state) {
     token_trie_free(NULL);
 }
 
-static void ambiguity_without_end_is_an_error(void **state) {
-    (void)state;
-    /* each byte may close any number of open rules: the ways grow with the square of the text */
-    grammar *g = parse("root ::= \"x\" a{1000}\na ::= b{0,100} \"a\"?\nb ::= [a]{0,1000}");
+static void check_ambiguous(const char *text) {
+    grammar *g = parse(text);
     grammar_matcher *m = match(g);
     const uint64_t *mask;
     expect_error(grammar_matcher_mask(m, &mask, &error), CARINA_ERROR_LIMIT, "g: too ambiguous");
     expect_error(grammar_matcher_accept_text(m, "x", 1, &error), CARINA_ERROR_LIMIT, "g: too ambiguous");
     grammar_matcher_free(m);
     grammar_free(g);
+}
+
+static void ambiguity_without_end_is_an_error(void **state) {
+    (void)state;
+    /* too many returns, and too many places within the few that there are */
+    check_ambiguous("root ::= \"x\" a{1000}\na ::= b{0,100} \"a\"?\nb ::= [a]{0,1000}");
+    check_ambiguous("root ::= \"x\" a{50}\na ::= (\"a\"?){1000}");
+}
+
+/* The last of one kind of tokens and the first of the next begin alike, but are of different trees. */
+static void kinds_of_tokens_share_nothing(void **state) {
+    (void)state;
+    const token_text few[4] = {
+        {NULL, 0}, {(const uint8_t *)"ab", 2}, {(const uint8_t *)"a\xc3\xa9", 3}, {(const uint8_t *)"a-", 2}};
+    const token_table small = {few, 4, ends, 1};
+    token_trie t;
+    assert_ok(token_trie_make(&t, &small, &error));
+    assert_int_equal(t.node_count, 7);
+    grammar *g = parse("root ::= [a-zA-Z0-9 ]* \"é\"");
+    grammar_matcher *m;
+    const uint64_t *mask;
+    assert_ok(grammar_matcher_make(&m, g, &t, &error));
+    assert_ok(grammar_matcher_mask(m, &mask, &error));
+    assert_int_equal(mask[0], 1 << 1 | 1 << 2);
+    grammar_matcher_free(m);
+    grammar_free(g);
+    token_trie_free(&t);
 }
 
 /* ---- what is no grammar ---- */
@@ -519,6 +544,7 @@ int main(void) {
         cmocka_unit_test(a_place_without_a_token_is_an_error),
         cmocka_unit_test(bad_vocabularies_are_errors),
         cmocka_unit_test(ambiguity_without_end_is_an_error),
+        cmocka_unit_test(kinds_of_tokens_share_nothing),
         cmocka_unit_test(bad_grammars_are_errors),
         cmocka_unit_test(large_grammars_are_errors),
     };
