@@ -116,9 +116,10 @@ static carina_status compile_class(compiler *c, const grammar_node *node, uint32
 static carina_status compile_node(compiler *c, uint32_t index, uint32_t next, uint32_t *out);
 
 static carina_status compile_literal(compiler *c, const grammar_node *node, uint32_t next, uint32_t *out) {
-    const uint8_t *bytes = c->tree->bytes + node->first;
-    for (uint32_t i = node->count; i > 0; i--)
-        TRY(add_bytes(c, &(grammar_edge){bytes[i - 1], bytes[i - 1], next}, 1, &next));
+    for (uint32_t i = node->first + node->count; i > node->first; i--) {
+        uint8_t byte = c->tree->bytes[i - 1];
+        TRY(add_bytes(c, &(grammar_edge){byte, byte, next}, 1, &next));
+    }
     *out = next;
     return CARINA_OK;
 }
