@@ -136,7 +136,6 @@ static uint64_t longest_found(const stop_text *s) {
 
 carina_status stop_text_push(stop_text *s, const void *bytes, uint64_t size, carina_error *error) {
     const uint8_t *text = bytes;
-    if (s->cancelled) return emit(s, 0, false, error);
     for (uint64_t i = 0; i < size && s->which < 0; i++) {
         s->held[s->held_size++] = text[i];
         s->which = advance(s, text[i]);

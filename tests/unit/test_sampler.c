@@ -326,10 +326,15 @@ static void extremes_are_survived(void **state) {
     sampler *s = make(4, o);
     const int all[3] = {0, 1, 2};
     assert_ok(sampler_accept_prompt(s, all, 3, &error));
-    sampler_draw out;
-    assert_ok(sampler_next(&out, s, logits, NULL, &error));
-    assert_true(out.token == 1 || out.token == 2);
-    assert_true(isfinite(out.log_probability));
+    unsigned drawn = 0;
+    for (int i = 0; i < 30; i++) {
+        sampler_draw out;
+        assert_ok(sampler_next(&out, s, logits, NULL, &error));
+        assert_true(isfinite(out.log_probability));
+        drawn |= 1u << out.token;
+        assert_ok(sampler_accept(s, 1 + i % 2, &error));
+    }
+    assert_int_equal(drawn, 1 << 1 | 1 << 2);
     sampler_free(s);
 }
 
