@@ -281,6 +281,13 @@ static void values_on_the_grid_stay(void **state) {
 /* Zeros, one value alone, tiny and huge ones, and what cannot be quantised. */
 static void extreme_rows(void **state) {
     (void)state;
+    int8_t q[32];
+    float nothing[32] = {0};
+    nothing[7] = 1e-42f; /* as good as nothing: no scale reaches it */
+    assert_int_equal(quantize_q8(q, nothing), 0);
+    for (int i = 0; i < 32; i++) assert_true(q[i] == 0);
+    assert_int_equal(quantize_q4(q, nothing), 0);
+    for (int i = 0; i < 32; i++) assert_true(q[i] == 8);
     for (int kind = 0; kind < QUANTIZED_KINDS; kind++) {
         quantized_matrix *m;
         float x[64] = {0}, y[64];
