@@ -1,6 +1,9 @@
 /* Quantised products on AMX tiles: 16 tokens times 16 outputs, 32 inputs per instruction, for full panels of tokens;
  * others go the way of AVX-512 VNNI, whose results are the same bits. As in tiles.c, whose registers are for bf16, this
- * is compiled for processors that have tiles and run only where quantized_kernels_all() found them. */
+ * is compiled for processors that have tiles and run only where quantized_kernels_all() found them.
+ *
+ * Not measured yet: held against plain C bit for bit with its tile instructions emulated, on a machine without tiles.
+ */
 #include "tensor/quantized_kernels.h"
 
 #ifdef __AMX_INT8__
