@@ -5,7 +5,7 @@
  *     million   one query on 1,000,000 sentences of width 16 in one region, and the time of only reading those bytes
  *               with the same threads, alternating in the same run ("read_seconds_min", "ratio" of the minima)
  *     load      opening a file of 1,000,000 sentences in 36 regions (in the page cache), checks included
- *     keys: threads=2 runs=... k=1 file=build/bench.sentences (load)
+ *     keys: threads=2 runs=... k=1 weight=0 (of the log priors, regions and million) file=build/bench.sentences (load)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,17 +66,17 @@ static float queries[36 * WIDTH];
 static similarity_hit hits[36 * SENTENCE_INDEX_MAX_K];
 static int counts[36];
 
-static double search_regions(const sentence_index *index, thread_pool *pool, int k) {
+static double search_regions(const sentence_index *index, thread_pool *pool, float weight, int k) {
     carina_error error;
     double start = clock_seconds();
-    check(sentence_index_search_all(index, pool, queries, k, hits, counts, &error), &error);
+    check(sentence_index_search_all(index, pool, queries, weight, k, hits, counts, &error), &error);
     return clock_seconds() - start;
 }
 
-static double search_one(const sentence_index *index, thread_pool *pool, int k) {
+static double search_one(const sentence_index *index, thread_pool *pool, float weight, int k) {
     carina_error error;
     double start = clock_seconds();
-    check(sentence_index_search(index, pool, 0, queries, k, hits, counts, &error), &error);
+    check(sentence_index_search(index, pool, 0, queries, weight, k, hits, counts, &error), &error);
     return clock_seconds() - start;
 }
 
@@ -123,10 +123,11 @@ int main(int count, char **arguments) {
     bool load = strcmp(mode, "load") == 0;
     int runs = atoi(option(count, arguments, "runs", regions ? "2000" : load ? "5" : "60"));
     int k = atoi(option(count, arguments, "k", "1"));
+    float weight = (float)atof(option(count, arguments, "weight", "0"));
     carina_error error;
     thread_pool *pool;
     if ((!regions && !million && !load) || runs < 1 || k < 1 || k > SENTENCE_INDEX_MAX_K) {
-        fputs("usage: bench_index regions|million|load [threads=2] [runs=N] [k=1] [file=PATH]\n", stderr);
+        fputs("usage: bench_index regions|million|load [threads=2] [runs=N] [k=1] [weight=0] [file=PATH]\n", stderr);
         return 2;
     }
     double *seconds = calloc((size_t)runs, sizeof *seconds), *reads = calloc((size_t)runs, sizeof *reads);
@@ -150,7 +151,7 @@ int main(int count, char **arguments) {
         char more[128] = "";
         sentence_index *index = regions ? make(36 * 2000, 36) : make(1000000, 1);
         for (int i = 0; i < runs; i++) {
-            seconds[i] = regions ? search_regions(index, pool, k) : search_one(index, pool, k);
+            seconds[i] = regions ? search_regions(index, pool, weight, k) : search_one(index, pool, weight, k);
             if (million) reads[i] = read_all(index, pool);
         }
         if (million) {

@@ -19,8 +19,10 @@ static void check_region(const sentence_index *index, int number) {
         for (int d = 0; d < sentence_index_width(index); d++) length += (double)vector[d] * (double)vector[d];
         if (fabs(length - 1) > 1e-4) abort();
         if (sentence_index_find(index, number, region->entries[row].text) != (int64_t)row) abort();
-        if (sentence_index_search(index, NULL, number, vector, 1, &hit, &found, &error) != CARINA_OK) abort();
-        if (found != 1 || hit.row >= region->count) abort();
+        if (!(region->log_priors[row] <= 0 && isfinite(region->log_priors[row]))) abort();
+        float weight = row % 2 ? 0.01f : 0;
+        if (sentence_index_search(index, NULL, number, vector, weight, 1, &hit, &found, &error) != CARINA_OK) abort();
+        if (found != 1 || hit.row >= region->count || !isfinite(hit.score)) abort();
     }
 }
 

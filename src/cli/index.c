@@ -260,8 +260,8 @@ static carina_status answer(const sentence_index *index, const float *vectors, i
     if (v->json) json_begin_array(&w);
     for (int64_t i = 0; i < count && status == CARINA_OK; i++) {
         int region = first_region >= 0 ? first_region : (int)i, found;
-        status = sentence_index_search(index, NULL, region, vectors + i * sentence_index_width(index), (int)v->k, hits,
-                                       &found, error);
+        status = sentence_index_search(index, NULL, region, vectors + i * sentence_index_width(index), 0, (int)v->k,
+                                       hits, &found, error);
         if (status != CARINA_OK) continue;
         if (v->json)
             put_hits(&w, index, region, hits, found);

@@ -208,19 +208,31 @@ static carina_status sort_rows(const index_region *r, sort_item **out, carina_er
     return CARINA_OK;
 }
 
+static double times_seen(const sentence_entry *e) { return e->seen ? (double)e->seen : 1; }
+
+/* log(seen / all seen of the region) */
+static void fill_log_priors(float *out, const sentence_entry *entries, uint64_t count) {
+    double total = 0;
+    for (uint64_t i = 0; i < count; i++) total += times_seen(&entries[i]);
+    for (uint64_t i = 0; i < count; i++) out[i] = (float)log(times_seen(&entries[i]) / total);
+}
+
 static carina_status finish_region(sentence_index *index, index_region *r, carina_error *error) {
     uint64_t count = r->shown.count, width = (uint64_t)index->width;
     uint64_t blocks = (count + SIMILARITY_BLOCK - 1) / SIMILARITY_BLOCK;
     uint64_t bytes = blocks * SIMILARITY_BLOCK * width * sizeof(float);
     sort_item *items = NULL;
     TRY(sort_rows(r, &items, error));
+    uint64_t prior_bytes = blocks * SIMILARITY_BLOCK * sizeof(float);
     sentence_entry *entries = malloc((size_t)(count + 1) * sizeof *entries);
     float *matrix = bytes ? aligned_alloc(64, (size_t)bytes) : NULL;
-    if (!entries || (bytes && !matrix)) {
+    float *log_priors = bytes ? aligned_alloc(64, (size_t)prior_bytes) : NULL;
+    if (!entries || (bytes && (!matrix || !log_priors))) {
         free(items);
         free(entries);
         free(matrix);
-        return error_memory(error, "sentence database", bytes);
+        free(log_priors);
+        return error_memory(error, "sentence database", bytes + prior_bytes);
     }
     if (count % SIMILARITY_BLOCK) { /* the rows that fill up the last block */
         uint64_t last = SIMILARITY_BLOCK * width;
@@ -235,11 +247,14 @@ static carina_status finish_region(sentence_index *index, index_region *r, carin
     free(items);
     free(r->rows);
     free(r->entries);
+    if (count) fill_log_priors(log_priors, entries, count);
     r->rows = NULL;
     r->entries = entries;
     r->matrix = matrix;
+    r->log_priors = log_priors;
     r->shown.entries = entries;
     r->shown.blocks = matrix;
+    r->shown.log_priors = log_priors;
     return CARINA_OK;
 }
 
@@ -254,6 +269,7 @@ void sentence_index_free(sentence_index *index) {
         free(index->regions[r].entries);
         free(index->regions[r].rows);
         free(index->regions[r].matrix);
+        free(index->regions[r].log_priors);
     }
     for (struct arena_block *block = index->arena, *next; block; block = next) {
         next = block->next;

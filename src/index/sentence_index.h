@@ -2,7 +2,9 @@
  * in the space of the region features (arXiv 2601.03191, "Sentence database"), and exact search among them.
  *
  * Built once (create, add ..., finish), then const: any number of threads may search. Rows of a region lie in the order
- * of their sentences' bytes; embeddings are of length 1, so a similarity is a cosine. On disk: index/index_file.h.
+ * of their sentences' bytes; embeddings are of length 1, so a similarity is a cosine. A search ranks by the cosine, or
+ * by cosine + weight * log prior: how often the region's sentence is said (docs/sentence-database.md, "The ranking").
+ * On disk: index/index_file.h.
  */
 #ifndef INDEX_SENTENCE_INDEX_H
 #define INDEX_SENTENCE_INDEX_H
@@ -41,6 +43,7 @@ typedef struct sentence_region {
     uint64_t count;
     const sentence_entry *entries; /* [count] */
     const float *blocks; /* [count / 16 rounded up][width][16], see similarity.h; 64-byte aligned, NULL when empty */
+    const float *log_priors; /* [count] log of the share of the region's films that say it; NULL when empty */
 } sentence_region;
 
 typedef struct sentence_index sentence_index;
@@ -54,7 +57,8 @@ carina_status sentence_index_create(sentence_index **out, const atlas *regions, 
  * one, numbers that are not finite, a zero vector. */
 carina_status sentence_index_add(sentence_index *index, int region, const sentence_entry *entry, const float *embedding,
                                  carina_error *error);
-/* Sorts, and makes the matrices. A sentence given twice for a region is CARINA_ERROR_MISMATCH. */
+/* Sorts, and makes the matrices and priors (a count of 0 is taken for 1). A sentence given twice for a region is
+ * CARINA_ERROR_MISMATCH. */
 carina_status sentence_index_finish(sentence_index *index, carina_error *error);
 void sentence_index_free(sentence_index *index); /* accepts NULL */
 
@@ -87,19 +91,22 @@ carina_status sentence_index_check(const sentence_index *index, const char *name
 
 /* ---- searching ---- */
 
-/* The k rows of a region most similar to query [width] (of any length above 0) into hits [k], *count of them: k, or all
- * rows when there are fewer. Falling similarity; equal ones by row. k is 1 .. SENTENCE_INDEX_MAX_K. pool may be NULL.
- */
+/* The k rows of a region with the highest score, similarity to query [width] (of any length above 0) + weight * log
+ * prior, into hits [k], *count of them: k, or all rows when there are fewer. Falling score; equal ones by row. weight:
+ * 0 or more; with 0 the score is the similarity. k is 1 .. SENTENCE_INDEX_MAX_K. pool may be NULL. */
 carina_status sentence_index_search(const sentence_index *index, thread_pool *pool, int region, const float *query,
-                                    int k, similarity_hit *hits, int *count, carina_error *error);
+                                    float weight, int k, similarity_hit *hits, int *count, carina_error *error);
 
 /* The same for one query per region: queries [regions, width] -> hits [regions, k], counts [regions]. */
-carina_status sentence_index_search_all(const sentence_index *index, thread_pool *pool, const float *queries, int k,
-                                        similarity_hit *hits, int *counts, carina_error *error);
+carina_status sentence_index_search_all(const sentence_index *index, thread_pool *pool, const float *queries,
+                                        float weight, int k, similarity_hit *hits, int *counts, carina_error *error);
 
 /* The similarities of all rows of a region, out [count of rows]. */
 carina_status sentence_index_similarities(const sentence_index *index, int region, const float *query, float *out,
                                           carina_error *error);
+/* The scores that a search ranks by, of similarities [count of rows]; out may be the same array. */
+void sentence_index_scores(const sentence_index *index, int region, const float *similarities, float weight,
+                           float *out);
 
 /* ---- where embeddings come from ---- */
 

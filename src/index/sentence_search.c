@@ -21,6 +21,7 @@ typedef struct search_work {
     const similarity_kernels *kernels;
     const float *queries; /* of length 1, [width] for each region in turn from first_region */
     int first_region;
+    float weight; /* of the log priors */
     search_shard *shards;
 } search_work;
 
@@ -30,8 +31,14 @@ static void run_shard(void *context, int number, int worker) {
     search_shard *s = &work->shards[number];
     int width = work->index->width;
     const float *query = work->queries + (int64_t)(s->region - work->first_region) * width;
-    work->kernels->search(&s->top, work->index->regions[s->region].matrix + s->first_row * width, s->first_row,
-                          s->row_count, query, width);
+    const index_region *region = &work->index->regions[s->region];
+    const similarity_rows rows = {.blocks = region->matrix + s->first_row * width,
+                                  .first_row = s->first_row,
+                                  .row_count = s->row_count,
+                                  .width = width,
+                                  .log_priors = work->weight > 0 ? region->log_priors + s->first_row : NULL,
+                                  .weight = work->weight};
+    work->kernels->search(&s->top, &rows, query);
 }
 
 static int64_t shard_rows(const sentence_index *index) {
@@ -48,8 +55,7 @@ static int shards_of(const sentence_index *index, int region) {
 static int merge(const search_shard *shards, int count, int k, similarity_hit *hits) {
     similarity_top top = {.wanted = k, .hits = hits};
     for (int i = 0; i < count; i++)
-        for (int h = 0; h < shards[i].top.count; h++)
-            similarity_offer(&top, shards[i].top.hits[h].row, shards[i].top.hits[h].similarity);
+        for (int h = 0; h < shards[i].top.count; h++) similarity_offer(&top, shards[i].top.hits[h]);
     return top.count;
 }
 
@@ -71,12 +77,16 @@ static int make_shards(const search_work *work, int regions, int k, similarity_h
 
 /* Regions first .. first + regions - 1, a query each. */
 static carina_status search(const sentence_index *index, thread_pool *pool, int first, int regions,
-                            const float *queries, int k, similarity_hit *hits, int *counts, carina_error *error) {
+                            const float *queries, float weight, int k, similarity_hit *hits, int *counts,
+                            carina_error *error) {
     int width = index->width, shard_count = 0;
     bool parted = false;
     uint64_t bytes = 0;
     if (k < 1 || k > SENTENCE_INDEX_MAX_K)
         return error_set(error, CARINA_ERROR_ARGUMENT, "%d results: 1 to %d are possible", k, SENTENCE_INDEX_MAX_K);
+    if (!(weight >= 0 && isfinite(weight)))
+        return error_set(error, CARINA_ERROR_ARGUMENT, "weight %g of the log priors: 0 or more is possible",
+                         (double)weight);
     for (int i = 0; i < regions; i++) {
         int parts = shards_of(index, first + i);
         parted |= parts > 1;
@@ -96,7 +106,7 @@ static carina_status search(const sentence_index *index, thread_pool *pool, int 
         return error_set(error, CARINA_ERROR_ARGUMENT, "the query for %s is zero or not finite",
                          index->regions[first + i].shown.name);
     }
-    search_work work = {index, similarity_kernels_best(), units, first, shards};
+    search_work work = {index, similarity_kernels_best(), units, first, weight, shards};
     make_shards(&work, regions, k, hits, spare, shards);
     unsigned denormals = cpu_flush_denormals(); /* as the pool's threads do */
     thread_pool_run(bytes > ALONE_BYTES ? pool : NULL, shard_count, run_shard, &work);
@@ -112,15 +122,15 @@ static carina_status search(const sentence_index *index, thread_pool *pool, int 
 }
 
 carina_status sentence_index_search(const sentence_index *index, thread_pool *pool, int region, const float *query,
-                                    int k, similarity_hit *hits, int *count, carina_error *error) {
+                                    float weight, int k, similarity_hit *hits, int *count, carina_error *error) {
     if (region < 0 || region >= index->region_count)
         return error_set(error, CARINA_ERROR_ARGUMENT, "region %d of %d", region, index->region_count);
-    return search(index, pool, region, 1, query, k, hits, count, error);
+    return search(index, pool, region, 1, query, weight, k, hits, count, error);
 }
 
-carina_status sentence_index_search_all(const sentence_index *index, thread_pool *pool, const float *queries, int k,
-                                        similarity_hit *hits, int *counts, carina_error *error) {
-    return search(index, pool, 0, index->region_count, queries, k, hits, counts, error);
+carina_status sentence_index_search_all(const sentence_index *index, thread_pool *pool, const float *queries,
+                                        float weight, int k, similarity_hit *hits, int *counts, carina_error *error) {
+    return search(index, pool, 0, index->region_count, queries, weight, k, hits, counts, error);
 }
 
 carina_status sentence_index_similarities(const sentence_index *index, int region, const float *query, float *out,
@@ -139,4 +149,13 @@ carina_status sentence_index_similarities(const sentence_index *index, int regio
     cpu_restore_denormals(denormals);
     free(unit);
     return CARINA_OK;
+}
+
+void sentence_index_scores(const sentence_index *index, int region, const float *similarities, float weight,
+                           float *out) {
+    const index_region *r = &index->regions[region];
+    if (weight > 0)
+        similarity_kernels_best()->weigh(out, similarities, r->log_priors, weight, (int64_t)r->shown.count);
+    else if (out != similarities && r->shown.count)
+        memcpy(out, similarities, (size_t)r->shown.count * sizeof *out);
 }

@@ -46,37 +46,53 @@ static inline bool any_above(const lanes s[BLOCKS], float bound) {
     return any;
 }
 
-static void offer_group(similarity_top *top, const float *values, int rows, int64_t first_row) {
-    for (int i = 0; i < rows; i++) similarity_offer(top, (uint32_t)(first_row + i), values[i]);
+static void offer_group(similarity_top *top, const float *values, const float *scores, int rows, int64_t first_row) {
+    for (int i = 0; i < rows; i++)
+        similarity_offer(top, (similarity_hit){(uint32_t)(first_row + i), values[i], scores[i]});
 }
 
-static inline __attribute__((always_inline)) void search_width(similarity_top *top, const float *blocks,
-                                                               int64_t first_row, int64_t row_count, const float *query,
-                                                               int width) {
+static inline float bound_of(const similarity_top *top) {
+    return top->count == top->wanted ? top->hits[top->count - 1].score : -INFINITY;
+}
+
+static void weigh(float *out, const float *similarities, const float *log_priors, float weight, int64_t row_count) {
+    for (int64_t i = 0; i < row_count; i++) out[i] = similarities[i] + weight * log_priors[i];
+}
+
+/* Inlined with constant width and weighted. */
+static inline __attribute__((always_inline)) void search_width(similarity_top *top, const similarity_rows *r,
+                                                               const float *query, int width, bool weighted) {
     int64_t row = 0;
-    float bound = top->count == top->wanted ? top->hits[top->count - 1].similarity : -INFINITY;
-    for (; row + SIMILARITY_GROUP <= row_count; row += SIMILARITY_GROUP) {
-        lanes s[BLOCKS];
-        group_similarities(s, blocks + row * width, query, width);
-        if (!any_above(s, bound)) continue; /* nearly always, once the best are found */
-        float values[SIMILARITY_GROUP];
+    float bound = bound_of(top);
+    for (; row + SIMILARITY_GROUP <= r->row_count; row += SIMILARITY_GROUP) {
+        lanes s[BLOCKS], scores[BLOCKS];
+        group_similarities(s, r->blocks + row * width, query, width);
+        for (int b = 0; b < BLOCKS; b++)
+            scores[b] = weighted ? s[b] + r->weight * ((const lanes *)(r->log_priors + row))[b] : s[b];
+        if (!any_above(scores, bound)) continue; /* nearly always, once the best are found */
+        float values[SIMILARITY_GROUP], ranked[SIMILARITY_GROUP];
         memcpy(values, s, sizeof values);
-        offer_group(top, values, SIMILARITY_GROUP, first_row + row);
-        if (top->count == top->wanted) bound = top->hits[top->count - 1].similarity;
+        memcpy(ranked, scores, sizeof ranked);
+        offer_group(top, values, ranked, SIMILARITY_GROUP, r->first_row + row);
+        bound = bound_of(top);
     }
-    if (row < row_count) {
-        float values[SIMILARITY_GROUP];
-        part_similarities(values, blocks + row * width, (int)(row_count - row), query, width);
-        offer_group(top, values, (int)(row_count - row), first_row + row);
+    if (row < r->row_count) {
+        float values[SIMILARITY_GROUP], ranked[SIMILARITY_GROUP];
+        int left = (int)(r->row_count - row);
+        part_similarities(values, r->blocks + row * width, left, query, width);
+        if (weighted) weigh(ranked, values, r->log_priors + row, r->weight, left);
+        offer_group(top, values, weighted ? ranked : values, left, r->first_row + row);
     }
 }
 
-static void search(similarity_top *top, const float *blocks, int64_t first_row, int64_t row_count, const float *query,
-                   int width) {
-    if (width == 16) /* AnatomiX's */
-        search_width(top, blocks, first_row, row_count, query, 16);
+static void search(similarity_top *top, const similarity_rows *rows, const float *query) {
+    bool usual = rows->width == 16; /* AnatomiX's */
+    if (usual && rows->log_priors)
+        search_width(top, rows, query, 16, true);
+    else if (usual)
+        search_width(top, rows, query, 16, false);
     else
-        search_width(top, blocks, first_row, row_count, query, width);
+        search_width(top, rows, query, rows->width, rows->log_priors != NULL);
 }
 
 static void all(float *out, const float *blocks, int64_t row_count, const float *query, int width) {
@@ -89,4 +105,4 @@ static void all(float *out, const float *blocks, int64_t row_count, const float 
     if (row < row_count) part_similarities(out + row, blocks + row * width, (int)(row_count - row), query, width);
 }
 
-const similarity_kernels SIMILARITY_TABLE = {SIMILARITY_NAME, search, all};
+const similarity_kernels SIMILARITY_TABLE = {SIMILARITY_NAME, search, all, weigh};

@@ -103,8 +103,8 @@ static carina_status retrieve(const interpreter *i, interpretation *out, carina_
     carina_status status =
         found && counts && out->hits ? CARINA_OK : error_memory(error, "sentences", places * sizeof *out->hits);
     if (status == CARINA_OK)
-        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features, i->top, found,
-                                           counts, error);
+        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features, 0, i->top,
+                                           found, counts, error);
     for (int r = 0; status == CARINA_OK && r < regions->region_count; r++) {
         const sentence_entry *entries = sentence_index_region(i->index, r)->entries;
         region_sentence_hit *hits = out->hits + (size_t)r * (size_t)i->top;

@@ -77,37 +77,47 @@ static sentence_index *random_index(const int *counts, int width, uint64_t seed)
 
 /* ---- searching ---- */
 
-static void expect_best(const sentence_index *index, thread_pool *pool, int region, const float *query, int k) {
+static void expect_best(const sentence_index *index, thread_pool *pool, int region, const float *query, float weight,
+                        int k) {
     int width = sentence_index_width(index), count = -1;
     uint64_t rows = sentence_index_region(index, region)->count;
     similarity_hit *hits = calloc((size_t)k, sizeof *hits);
     float *all = calloc((size_t)rows + 1, sizeof *all), *vector = calloc((size_t)width, sizeof *vector);
+    float *scores = calloc((size_t)rows + 1, sizeof *scores);
+    const sentence_region *shown = sentence_index_region(index, region);
     bool *taken = calloc((size_t)rows + 1, sizeof *taken);
     carina_error error;
-    double length = 0;
-    assert_true(hits && all && vector && taken);
+    double length = 0, seen = 0;
+    assert_true(hits && all && vector && taken && scores);
     for (int d = 0; d < width; d++) length += (double)query[d] * (double)query[d];
-    assert_int_equal(sentence_index_search(index, pool, region, query, k, hits, &count, &error), CARINA_OK);
+    assert_int_equal(sentence_index_search(index, pool, region, query, weight, k, hits, &count, &error), CARINA_OK);
     assert_int_equal(sentence_index_similarities(index, region, query, all, &error), CARINA_OK);
+    sentence_index_scores(index, region, all, weight, scores);
     assert_int_equal(count, rows < (uint64_t)k ? (int)rows : k);
+    for (uint64_t i = 0; i < rows; i++) seen += (double)shown->entries[i].seen;
     for (uint64_t i = 0; i < rows; i++) {
-        double sum = 0;
+        double sum = 0, prior = log((double)shown->entries[i].seen / seen);
         sentence_index_vector(index, region, i, vector);
         for (int d = 0; d < width; d++) sum += (double)query[d] / sqrt(length) * (double)vector[d];
         if (fabs(sum - (double)all[i]) > 1e-5) fail_msg("row %d: %g, not %g", (int)i, (double)all[i], sum);
+        sum += (double)weight * prior;
+        if (fabs(sum - (double)scores[i]) > 1e-5) fail_msg("row %d: score %g, not %g", (int)i, (double)scores[i], sum);
+        assert_true(weight > 0 || memcmp(&all[i], &scores[i], sizeof *all) == 0);
     }
     for (int h = 0; h < count; h++) { /* the first of the largest that are left */
         uint64_t best = rows;
         for (uint64_t i = 0; i < rows; i++)
-            if (!taken[i] && (best == rows || all[i] > all[best])) best = i;
+            if (!taken[i] && (best == rows || scores[i] > scores[best])) best = i;
         taken[best] = true;
         assert_int_equal(hits[h].row, best);
         assert_true(hits[h].similarity == all[best]);
+        assert_true(hits[h].score == scores[best]);
     }
     free(hits);
     free(all);
     free(vector);
     free(taken);
+    free(scores);
 }
 
 static void finds_the_most_similar(void **state) {
@@ -123,9 +133,12 @@ static void finds_the_most_similar(void **state) {
         for (int r = 0; r < 11; r++) {
             float query[40];
             for (int d = 0; d < 40; d++) query[d] = 3 * (float)random_normal(&random);
-            expect_best(index, pool, r, query, 1);
-            expect_best(index, NULL, r, query, 10);
-            expect_best(index, pool, r, query, 200);
+            expect_best(index, pool, r, query, 0, 1);
+            expect_best(index, NULL, r, query, 0, 10);
+            expect_best(index, pool, r, query, 0, 200);
+            expect_best(index, pool, r, query, 0.01f, 1);
+            expect_best(index, NULL, r, query, 0.1f, 10);
+            expect_best(index, pool, r, query, 3, 200);
         }
         sentence_index_free(index);
     }
@@ -145,16 +158,23 @@ static void is_the_same_for_any_threads(void **state) {
     assert_int_equal(thread_pool_create(&pool, 2, &error), CARINA_OK);
     random_state random = random_seed(2);
     for (int i = 0; i < 36 * 16; i++) queries[i] = (float)random_normal(&random);
-    assert_int_equal(sentence_index_search_all(index, NULL, queries, 5, alone, alone_count, &error), CARINA_OK);
-    assert_int_equal(sentence_index_search_all(index, pool, queries, 5, shared, shared_count, &error), CARINA_OK);
+    assert_int_equal(sentence_index_search_all(index, NULL, queries, 0, 5, alone, alone_count, &error), CARINA_OK);
+    assert_int_equal(sentence_index_search_all(index, pool, queries, 0, 5, shared, shared_count, &error), CARINA_OK);
     assert_memory_equal(alone_count, shared_count, sizeof alone_count);
     for (int r = 0; r < 36; r++) {
         assert_int_equal(alone_count[r], counts[r] < 5 ? counts[r] : 5);
         assert_memory_equal(alone + 5 * r, shared + 5 * r, (size_t)alone_count[r] * sizeof *alone);
-        assert_int_equal(sentence_index_search(index, pool, r, queries + 16 * r, 5, single, &count, &error), CARINA_OK);
+        assert_int_equal(sentence_index_search(index, pool, r, queries + 16 * r, 0, 5, single, &count, &error),
+                         CARINA_OK);
         assert_memory_equal(single, alone + 5 * r, (size_t)count * sizeof *alone);
     }
-    expect_best(index, pool, 3, queries, 3);
+    expect_best(index, pool, 3, queries, 0, 3);
+    expect_best(index, pool, 3, queries, 0.05f, 30);
+    assert_int_equal(sentence_index_search_all(index, NULL, queries, 0.05f, 5, alone, alone_count, &error), CARINA_OK);
+    assert_int_equal(sentence_index_search_all(index, pool, queries, 0.05f, 5, shared, shared_count, &error),
+                     CARINA_OK);
+    for (int r = 0; r < 36; r++)
+        assert_memory_equal(alone + 5 * r, shared + 5 * r, (size_t)alone_count[r] * sizeof *alone);
     thread_pool_free(pool);
     sentence_index_free(index);
 }
@@ -172,7 +192,7 @@ static void breaks_ties_by_row(void **state) {
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
     similarity_hit hits[4];
     int count;
-    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){0, 0.1f}, 4, hits, &count, &error), CARINA_OK);
+    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){0, 0.1f}, 0, 4, hits, &count, &error), CARINA_OK);
     const uint32_t rows[4] = {1, 2, 4, 5};
     for (int i = 0; i < 4; i++) {
         assert_int_equal(hits[i].row, rows[i]);
@@ -182,6 +202,32 @@ static void breaks_ties_by_row(void **state) {
     assert_int_equal(sentence_index_find(index, 0, "s199"), 199);
     assert_int_equal(sentence_index_find(index, 0, "s200"), -1);
     assert_int_equal(sentence_index_find(index, 1, "s000"), -1);
+    sentence_index_free(index);
+}
+
+/* What is said on most films comes before what is a little nearer; a count of 0 is one film. */
+static void ranks_by_the_prior(void **state) {
+    (void)state;
+    sentence_index *index;
+    carina_error error;
+    similarity_hit hits[3];
+    int count;
+    assert_int_equal(sentence_index_create(&index, atlas_anatomix36(), NULL, 2, &error), CARINA_OK);
+    add(index, 0, "rare", (float[]){1, 0}, 1);
+    add(index, 0, "usual", (float[]){0.995f, 0.0998749f}, 98);
+    add(index, 0, "never", (float[]){0, 1}, 0);
+    add(index, 1, "alone", (float[]){0, 1}, 7);
+    assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
+    const float query[2] = {1, 0}, *priors = sentence_index_region(index, 0)->log_priors; /* never, rare, usual */
+    assert_true(priors[0] == (float)log(0.01) && priors[1] == priors[0] && priors[2] == (float)log(0.98));
+    assert_true(sentence_index_region(index, 1)->log_priors[0] == 0);
+    assert_int_equal(sentence_index_search(index, NULL, 0, query, 0.001f, 3, hits, &count, &error), CARINA_OK);
+    assert_int_equal(hits[0].row, 1); /* 0.005 nearer; the prior is worth 0.0046 */
+    assert_int_equal(sentence_index_search(index, NULL, 0, query, 0.0012f, 3, hits, &count, &error), CARINA_OK);
+    assert_int_equal(count, 3);
+    const uint32_t rows[3] = {2, 1, 0};
+    for (int i = 0; i < 3; i++) assert_int_equal(hits[i].row, rows[i]);
+    assert_true(hits[0].similarity < hits[1].similarity && hits[0].score > hits[1].score);
     sentence_index_free(index);
 }
 
@@ -197,9 +243,20 @@ static void kernels_agree(void **state) {
     random_state random = random_seed(4);
     for (int d = 0; d < 16; d++) query[d] = (float)random_normal(&random);
     tables[0]->all(expected, blocks, 1003, query, 16);
+    const similarity_rows rows = {blocks, 0, 1003, 16, sentence_index_region(index, 7)->log_priors, 0.1f};
+    similarity_hit best[9], others[9];
+    similarity_top first = {.wanted = 9, .hits = best};
+    tables[0]->search(&first, &rows, query);
     for (int t = 1; t < count; t++) {
+        similarity_top top = {.wanted = 9, .hits = others};
         tables[t]->all(got, blocks, 1003, query, 16);
         assert_memory_equal(got, expected, sizeof got);
+        tables[t]->search(&top, &rows, query);
+        assert_memory_equal(others, best, sizeof best);
+    }
+    for (int t = 0; t < count; t++) {
+        tables[t]->weigh(got, expected, rows.log_priors, 0.1f, 1003);
+        for (int h = 0; h < 9; h++) assert_true(got[best[h].row] == best[h].score);
     }
     sentence_index_free(index);
 }
@@ -231,12 +288,17 @@ static void refuses_what_makes_no_sense(void **state) {
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
     assert_int_equal(sentence_index_total(index), 1 + 223);
     const float good[2] = {1, 0};
-    assert_int_equal(sentence_index_search(index, NULL, 0, good, 0, hits, &count, &error), CARINA_ERROR_ARGUMENT);
-    assert_int_equal(sentence_index_search(index, NULL, -1, good, 1, hits, &count, &error), CARINA_ERROR_ARGUMENT);
-    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){0, 0}, 1, hits, &count, &error),
+    assert_int_equal(sentence_index_search(index, NULL, 0, good, 0, 0, hits, &count, &error), CARINA_ERROR_ARGUMENT);
+    assert_int_equal(sentence_index_search(index, NULL, -1, good, 0, 1, hits, &count, &error), CARINA_ERROR_ARGUMENT);
+    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){0, 0}, 0, 1, hits, &count, &error),
                      CARINA_ERROR_ARGUMENT);
-    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){INFINITY, 0}, 1, hits, &count, &error),
+    assert_int_equal(sentence_index_search(index, NULL, 0, (float[]){INFINITY, 0}, 0, 1, hits, &count, &error),
                      CARINA_ERROR_ARGUMENT);
+    for (int w = 0; w < 3; w++) {
+        const float weights[3] = {-0.1f, NAN, INFINITY};
+        assert_int_equal(sentence_index_search(index, NULL, 0, good, weights[w], 1, hits, &count, &error),
+                         CARINA_ERROR_ARGUMENT);
+    }
     sentence_index_free(index);
     assert_int_equal(sentence_index_create(&index, atlas_anatomix36(), NULL, 2, &error), CARINA_OK);
     add(index, 2, "said twice", good, 1);
@@ -473,7 +535,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_makes_no_sense), cmocka_unit_test(comes_back_from_disk),
         cmocka_unit_test(tells_what_it_was_made_with), cmocka_unit_test(refuses_other_versions_and_damage),
         cmocka_unit_test(notices_flipped_bytes),       cmocka_unit_test(says_when_it_is_locked),
-        cmocka_unit_test(has_a_fingerprint),
+        cmocka_unit_test(has_a_fingerprint),           cmocka_unit_test(ranks_by_the_prior),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
