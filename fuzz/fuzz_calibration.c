@@ -31,6 +31,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             if (read_text(&second, written) != CARINA_OK || first.fitted != second.fitted) abort();
             if (memcmp(first.temperature, second.temperature, sizeof first.temperature) != 0) abort();
             if (memcmp(first.threshold, second.threshold, sizeof first.threshold) != 0) abort();
+            const sentence_calibration *a = &first.sentences, *b = &second.sentences;
+            if (a->fitted != b->fitted) abort();
+            if (a->fitted && (!(a->temperature > 0 && a->prior_exponent >= 0) || a->temperature != b->temperature ||
+                              a->prior_exponent != b->prior_exponent))
+                abort();
             free(written);
         }
     }

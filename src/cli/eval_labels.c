@@ -1,5 +1,6 @@
 /* `carina eval labels` and `carina eval calibrate`: how well a model tells the image labels of a set, and fitting the
- * temperatures and thresholds that turn its logits into probabilities and yes or no. */
+ * temperatures and thresholds that turn its logits into probabilities and yes or no, and its cosines into probabilities
+ * of sentences. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -16,9 +17,10 @@
 #include "eval/label_run.h"
 #include "model/model_file.h"
 #include "model/model_fingerprint.h"
+#include "pipeline/interpret.h"
 
 typedef struct label_values {
-    const char *model, *out, *images, *split, *allow_split, *json, *predictions, *from;
+    const char *model, *database, *out, *images, *split, *allow_split, *json, *predictions, *from;
     int64_t limit, least, threads, resamples, seed;
     int dtype, uncertain, not_mentioned;
     bool own_split_only, quiet;
@@ -35,13 +37,42 @@ typedef struct measured {
     char print[FINGERPRINT_TEXT];
     calibration calibration; /* the model's own, or what is fitted */
     label_table table;
+    interpreter *interpreter; /* of the database; NULL: none was given */
+    sentence_cases cases;
+    sentence_fit sentences;
 } measured;
 
 static carina_status open_model(measured *m, const label_values *v, carina_error *error) {
     const locator_options o = {.threads = (int)v->threads, .bf16 = v->dtype == 1};
     TRY(locator_open(&m->locator, v->model, &o, error));
     fingerprint_text(m->print, model_fingerprint(locator_model(m->locator)->model->parameters));
-    return calibration_read(&m->calibration, locator_model(m->locator), locator_path(m->locator), error);
+    TRY(calibration_read(&m->calibration, locator_model(m->locator), locator_path(m->locator), error));
+    if (!v->database) return CARINA_OK;
+    const interpreter_options with = {.database = v->database, .top = 1};
+    TRY(interpreter_open(&m->interpreter, m->locator, &with, error));
+    m->cases.index = interpreter_database(m->interpreter);
+    m->cases.regions = locator_regions(m->locator);
+    return CARINA_OK;
+}
+
+static void close_measured(measured *m) {
+    label_table_free(&m->table);
+    sentence_cases_free(&m->cases);
+    interpreter_close(m->interpreter);
+    locator_close(m->locator);
+    free(m);
+}
+
+static carina_status keep_sentences(void *context, uint64_t index, const sample *s, const locator_reading *reading,
+                                    carina_error *error) {
+    sentence_cases *cases = context;
+    int width = sentence_index_width(cases->index);
+    (void)index;
+    for (int r = 0; r < cases->regions->region_count; r++)
+        if (s->sentences[r] &&
+            sentence_cases_add(cases, r, reading->features + r * width, s->sentences[r], error) != CARINA_OK)
+            return error_prefix(error, "%s", s->id);
+    return CARINA_OK;
 }
 
 static carina_status run_set(measured *m, const char *word, const label_values *v, FILE *predictions,
@@ -56,10 +87,13 @@ static carina_status run_set(measured *m, const char *word, const label_values *
     config.split = v->split;
     config.limit = (uint64_t)v->limit;
     config.own_split_only = v->own_split_only;
+    config.sentences = m->interpreter != NULL;
     const label_run_options o = {.uncertain = uncertain[v->uncertain],
                                  .not_mentioned = not_mentioned[v->not_mentioned],
                                  .progress = v->quiet ? NULL : "reading",
-                                 .predictions = predictions};
+                                 .predictions = predictions,
+                                 .also = m->interpreter ? keep_sentences : NULL,
+                                 .also_context = &m->cases};
     carina_status status = dataset_open(&set, &config, locator_regions(m->locator), error);
     if (status == CARINA_OK) status = label_run(&m->table, m->locator, set, &o, error);
     dataset_free(set);
@@ -74,7 +108,8 @@ static carina_status report(const measured *m, const char *word, const label_val
                                     .model_fingerprint = m->print,
                                     .resamples = (int)v->resamples,
                                     .seed = (uint64_t)v->seed,
-                                    .outcomes = outcomes};
+                                    .outcomes = outcomes,
+                                    .sentences = m->interpreter ? &m->sentences : NULL};
     label_report *r;
     TRY(label_report_create(&r, &m->table, &m->calibration, &o, error));
     label_report_print(r, stdout);
@@ -115,8 +150,8 @@ static carina_status check_outputs(const label_values *v, int count, char *const
         {.option = "--predictions", .path = v->predictions, .kind = OUTPUT_JSON},
         {.option = "--json", .path = v->json, .kind = OUTPUT_JSON},
     };
-    const output_reading reading = {.paths = (const char *const[]){v->images, v->from},
-                                    .path_count = 2,
+    const output_reading reading = {.paths = (const char *const[]){v->images, v->from, v->database},
+                                    .path_count = 3,
                                     .words = words,
                                     .word_count = count,
                                     .with_model = !v->from,
@@ -137,8 +172,7 @@ static carina_status run_sets(const label_values *v, int count, char *const *wor
         if (status == CARINA_OK) status = report(m, words[i], v, NULL, json, error);
         label_table_free(&m->table);
     }
-    locator_close(m->locator);
-    free(m);
+    close_measured(m);
     return status;
 }
 
@@ -206,8 +240,15 @@ static int run_labels(const void *values, int count, char *const *words) {
 static carina_status fit(measured *m, calibrate_outcome *outcomes, const char *word, const label_values *v,
                          carina_error *error) {
     calibration *c = &m->calibration;
+    const sentence_calibration before = c->sentences;
     calibration_clear(c, m->table.label_count);
     snprintf(c->fitted_on, sizeof c->fitted_on, "%s %s, %" PRIu64 " films", word, v->split, m->table.film_count);
+    c->sentences = before; /* without a database the model keeps what it has */
+    if (m->interpreter) {
+        TRY(sentence_fit_make(&m->sentences, &m->cases, locator_threads(m->locator), (uint64_t)v->least, error));
+        c->sentences = m->sentences.fitted;
+        memcpy(c->sentences.fitted_on, c->fitted_on, sizeof c->fitted_on);
+    }
     for (int k = 0; k < m->table.label_count; k++) {
         label_column column;
         TRY(label_column_create(&column, &m->table, k, error));
@@ -218,10 +259,10 @@ static carina_status fit(measured *m, calibrate_outcome *outcomes, const char *w
 }
 
 static carina_status write_model(const measured *m, const label_values *v, carina_error *error) {
-    if (!m->calibration.fitted)
+    if (!m->calibration.fitted && !m->sentences.fitted.fitted)
         return error_set(error, CARINA_ERROR_MISMATCH,
-                         "no label could be fitted on these films: %s is not written; --least N asks for fewer films",
-                         v->out);
+                         "no label %scould be fitted on these films: %s is not written; --least N asks for fewer films",
+                         m->interpreter ? "and no sentence " : "", v->out);
     char *text;
     TRY(calibration_text(&text, &m->calibration, error));
     const model_file_note note = {CALIBRATION_KEY, text};
@@ -254,10 +295,17 @@ static carina_status calibrate(const label_values *v, char *const *words, carina
     if (status == CARINA_OK) status = fit(m, outcomes, words[0], v, error);
     if (status == CARINA_OK) status = write_json(m, words[0], v, outcomes, error);
     if (status == CARINA_OK) status = write_model(m, v, error);
-    label_table_free(&m->table);
-    locator_close(m->locator);
-    free(m);
+    close_measured(m);
     return status;
+}
+
+/* With a database, films must say something of their regions. */
+static int check_sentences(const label_values *v, const char *word) {
+    char type[64];
+    snprintf(type, sizeof type, "%.*s", (int)strcspn(word, "="), word);
+    if (!v->database || dataset_has_sentences(type)) return COMMAND_OK;
+    return command_usage("eval calibrate: --database is for films whose reports say something of their regions, not %s",
+                         type);
 }
 
 /* Weights were moved by the training films, and models are measured on the test films: neither is for fitting. */
@@ -285,6 +333,7 @@ static int run_calibrate(const void *values, int count, char *const *words) {
     const label_values *v = values;
     int usage = check_words("eval calibrate", v, count, words);
     if (usage == COMMAND_OK) usage = check_split(v, words[0]);
+    if (usage == COMMAND_OK) usage = check_sentences(v, words[0]);
     if (usage != COMMAND_OK) return usage;
     if (!v->out) return command_usage("eval calibrate: --out FILE is required");
     progress_catch_interrupts();
@@ -331,10 +380,13 @@ static const option labels_options[] = {
 
 static const option calibrate_options[] = {
     {"out", 'o', OPTION_FILE, "FILE", "model file to write (required)", offsetof(label_values, out), 0, 0},
+    {"database", 'd', OPTION_FILE, "FILE", "the model's sentence database: fit how its sentences are ranked too",
+     offsetof(label_values, database), 0, 0},
     {"split", 0, OPTION_TEXT, "NAME", "part of the set to fit on (default valid)", offsetof(label_values, split), 0, 0},
     {"allow-split", 0, OPTION_TEXT, "NAME", "fit on this part although models are trained or measured on it",
      offsetof(label_values, allow_split), 0, 0},
-    {"least", 0, OPTION_INTEGER, "N", "films with and without a label below which it stays uncalibrated",
+    {"least", 0, OPTION_INTEGER, "N",
+     "films with and without a label, or regions with findings, below which nothing is fitted",
      offsetof(label_values, least), 1, 1e9},
     LABEL_OPTIONS,
     {0},
@@ -363,17 +415,25 @@ const command command_eval_labels = {
 
 const command command_eval_calibrate = {
     .name = "eval calibrate",
-    .summary = "fit temperatures and thresholds of image labels, and keep them in the model",
+    .summary = "fit temperatures and thresholds of labels, and the sentences' ranking, and keep them in the model",
     .arguments = "TYPE=PATH",
     .description =
         "Fits on the validation films of a set, for each image label, the temperature that makes its probabilities\n"
         "most likely, and the threshold where sensitivity + specificity is greatest. Writes the model with them to\n"
         "--out; its weights stay as they are, and so does the sentence database that fits it. Labels with too few\n"
         "films stay uncalibrated, by name. The figures are those of `carina eval labels`, on the films fitted on.\n"
+        "\n"
+        "With --database it also fits the temperature and the prior's exponent that make the regions' true sentences\n"
+        "most likely; from then on `interpret`, `index query`, `eval retrieval` and `eval opacity` rank this model's\n"
+        "sentences by them. It prints how many regions are exactly right before and after, beside always saying\n"
+        "\"healthy\". Without --database the model keeps what it has of this.\n"
+        "\n"
         "Training and test films are not read unless --allow-split names them.\n",
     .examples =
         "carina eval calibrate -m best.safetensors --out calibrated.safetensors chest_imagenome=data/phantom\n"
-        "carina eval calibrate -m best.safetensors --out best.safetensors --least 20 chest_imagenome=data/phantom\n",
+        "carina eval calibrate -m best.safetensors --out best.safetensors --least 20 chest_imagenome=data/phantom\n"
+        "carina eval calibrate -m best.safetensors -d best.sentences --out best.safetensors "
+        "chest_imagenome=data/phantom\n",
     .options = calibrate_options,
     .defaults = &calibrate_defaults,
     .values_size = sizeof calibrate_defaults,

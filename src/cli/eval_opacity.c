@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/data_word.h"
 #include "cli/output.h"
+#include "cli/ranking_option.h"
 #include "eval/opacity_report.h"
 #include "eval/opacity_run.h"
 #include "pipeline/interpret.h"
@@ -17,7 +18,7 @@ typedef struct opacity_values {
     const char *model, *database, *images, *predictions, *from, *json;
     int64_t limit, threads, resamples, seed;
     int dtype;
-    bool quiet;
+    bool cosine, quiet;
 } opacity_values;
 
 static const opacity_values defaults = {.resamples = 1000, .seed = 1};
@@ -28,6 +29,7 @@ static const option options[] = {
      offsetof(opacity_values, database), 0, 0},
     {"images", 0, OPTION_FOLDER, "FOLDER", "films, when they lie elsewhere than the annotations",
      offsetof(opacity_values, images), 0, 0},
+    OPTION_COSINE(opacity_values, cosine),
     {"limit", 0, OPTION_INTEGER, "N", "only the first N films, read or not (0: all)", offsetof(opacity_values, limit),
      0, 1e9},
     {"predictions", 0, OPTION_FILE, "FILE", "keep what was retrieved for every film, one JSON object a line",
@@ -84,10 +86,13 @@ typedef struct run {
 static carina_status open_model(run *r, carina_error *error) {
     const locator_options o = {.threads = (int)r->v->threads, .bf16 = r->v->dtype == 1};
     TRY(locator_open(&r->locator, r->v->model, &o, error));
-    TRY(interpreter_open(&r->interpreter, r->locator, &(interpreter_options){r->v->database, 1}, error));
+    TRY(interpreter_open(&r->interpreter, r->locator, &(interpreter_options){r->v->database, 1, r->v->cosine}, error));
     const sentence_index *index = interpreter_database(r->interpreter);
     fingerprint_text(r->print, sentence_index_fingerprint(index));
-    return opacity_database_create(&r->database, index, locator_regions(r->locator), r->v->database, error);
+    const sentence_ranking *ranking = interpreter_ranking(r->interpreter);
+    ranking_warn(ranking);
+    return opacity_database_create(&r->database, index, ranking->weight, locator_regions(r->locator), r->v->database,
+                                   error);
 }
 
 static carina_status open_set(run *r, const char *word, carina_error *error) {
@@ -128,8 +133,12 @@ static carina_status evaluate(const opacity_values *v, const char *word, carina_
     carina_status status = open_model(&r, error);
     if (status == CARINA_OK) status = open_set(&r, word, error);
     if (status == CARINA_OK) {
-        const opacity_origin origin = {locator_name(r.locator), interpreter_fingerprint(r.interpreter), v->database,
-                                       r.print, word};
+        const opacity_origin origin = {locator_name(r.locator),
+                                       interpreter_fingerprint(r.interpreter),
+                                       v->database,
+                                       r.print,
+                                       word,
+                                       interpreter_ranking(r.interpreter)->weight};
         status = run_set(&r, &origin, error);
         if (status == CARINA_OK) status = report(v, &r.table, &origin, error);
     }
@@ -167,9 +176,10 @@ static carina_status check_word(const char *word, carina_error *error) {
 static int run_command(const void *values, int count, char *const *words) {
     const opacity_values *v = values;
     carina_error error = {0};
-    if (v->from && (count || v->database || v->predictions || v->model || v->images))
+    if (v->from && (count || v->database || v->predictions || v->model || v->images || v->cosine))
         return command_usage(
-            "eval opacity: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model or --images");
+            "eval opacity: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model, --images or "
+            "--cosine");
     if (!v->from && (count != 1 || !v->database))
         return command_usage("eval opacity: needs --database FILE and one TYPE=PATH, or --from FILE");
     if (!v->from && check_word(words[0], &error) != CARINA_OK) return command_usage("eval opacity: %s", error.message);
@@ -187,8 +197,11 @@ const command command_eval_opacity = {
         "Reads the films of a set that radiologists read for lung opacity (RSNA 2018; nih_films and nih_boxes), and\n"
         "takes for each lung and lung zone how much nearer its feature lies to a sentence that shows an opacity than\n"
         "to \"is healthy\"; the largest is the film's score. Prints its AUC, and the sensitivity and specificity of\n"
-        "what the nearest sentences say, with 95 % intervals from resampling patients, for the film and for each\n"
-        "region alone. Films that nobody read are left out, and counted. src/eval/opacity.h defines every figure.\n",
+        "what the first sentences say, with 95 % intervals from resampling patients, for the film and for each\n"
+        "region alone. Films that nobody read are left out, and counted. src/eval/opacity.h defines every figure.\n"
+        "The first sentence is that of the model's calibration (carina eval calibrate --database), the nearest where "
+        "it\n"
+        "has none or with --cosine; scores, and so the AUC, are differences of cosines always.\n",
     .examples =
         "carina eval opacity -m best.safetensors -d best.sentences nih_films=../shared/data/nih\n"
         "carina eval opacity -d phantom.sentences --predictions nih.jsonl nih_films=../shared/data/nih\n"

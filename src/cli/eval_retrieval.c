@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/data_word.h"
 #include "cli/output.h"
+#include "cli/ranking_option.h"
 #include "eval/retrieval_report.h"
 #include "image/letterbox.h"
 #include "index/index_file.h"
@@ -21,7 +22,7 @@ typedef struct retrieval_values {
     const char *model, *database, *images, *split, *predictions, *from, *json;
     int64_t limit, batch, threads, resamples, seed;
     int dtype;
-    bool own_split_only, quiet;
+    bool own_split_only, cosine, quiet;
 } retrieval_values;
 
 static const retrieval_values defaults = {.split = "test", .batch = 4, .resamples = 1000, .seed = 1};
@@ -36,6 +37,7 @@ static const option options[] = {
      offsetof(retrieval_values, images), 0, 0},
     {"own-split-only", 0, OPTION_FLAG, NULL, "do not ask that MIMIC-CXR's split agrees",
      offsetof(retrieval_values, own_split_only), 0, 0},
+    OPTION_COSINE(retrieval_values, cosine),
     {"limit", 0, OPTION_INTEGER, "N", "only the first N films (0: all)", offsetof(retrieval_values, limit), 0, 1e9},
     {"predictions", 0, OPTION_FILE, "FILE", "write what was retrieved to FILE, one JSON object a line",
      offsetof(retrieval_values, predictions), 0, 0},
@@ -58,6 +60,8 @@ typedef struct run {
     const retrieval_values *v;
     thread_pool *pool;
     model_file file;
+    sentence_calibration calibration;
+    sentence_ranking ranking;
     char print[FINGERPRINT_TEXT];
     graph *graph;
     tensor *films, *features;
@@ -76,6 +80,7 @@ static carina_status open_model(run *r, carina_error *error) {
     char *path;
     TRY(model_path_find(&path, r->v->model, error));
     carina_status status = model_file_load(&r->file, path, error);
+    if (status == CARINA_OK) status = calibration_read_sentences(&r->calibration, &r->file, path, error);
     free(path);
     TRY(status);
     const apm_config *c = &r->file.model->config;
@@ -96,7 +101,8 @@ static carina_status open_database(run *r, carina_error *error) {
     const sentence_index_use use = {
         .regions = r->file.regions, .model_fingerprint = r->print, .width = r->file.model->config.feature_size};
     TRY(index_file_read(&r->index, r->v->database, &use, error));
-    return retrieval_collector_create(&r->collector, r->index, r->file.regions, error);
+    r->ranking = sentence_ranking_choose(&r->calibration, r->index, r->v->cosine);
+    return retrieval_collector_create(&r->collector, r->index, r->ranking.weight, r->file.regions, error);
 }
 
 static carina_status open_set(run *r, const char *word, carina_error *error) {
@@ -226,11 +232,13 @@ static carina_status evaluate(const retrieval_values *v, const char *word, carin
     if (status == CARINA_OK) status = open_set(&r, word, error);
     if (status == CARINA_OK && v->predictions) status = file_writer_open(&kept, v->predictions, error);
     if (status == CARINA_OK && kept) {
-        const retrieval_origin origin = {r.file.regions->name, v->model ? v->model : MODEL_PATH_DEFAULT, r.print,
-                                         v->database, word};
+        const retrieval_origin origin = {
+            r.file.regions->name, v->model ? v->model : MODEL_PATH_DEFAULT, r.print, v->database, word,
+            r.ranking.weight};
         r.predictions = file_writer_stream(kept);
         retrieval_put_origin(r.predictions, &origin);
     }
+    if (status == CARINA_OK) ranking_warn(&r.ranking);
     if (status == CARINA_OK) status = run_films(&r, error);
     if (status == CARINA_OK && kept) {
         status = file_writer_commit(kept, error);
@@ -269,10 +277,10 @@ static int run_command(const void *values, int count, char *const *words) {
     carina_error error = {0};
     progress_catch_interrupts();
     if (v->from) {
-        if (count || v->database || v->predictions || v->model || v->images)
+        if (count || v->database || v->predictions || v->model || v->images || v->cosine)
             return command_usage(
-                "eval retrieval: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model or "
-                "--images");
+                "eval retrieval: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model, --images "
+                "or --cosine");
         carina_status status = check_outputs(v, 0, words, &error);
         if (status == CARINA_OK) status = evaluate_file(v, &error);
         return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
@@ -299,7 +307,9 @@ const command command_eval_retrieval = {
         "Retrieves a sentence for every region with a box of a data set's films, and prints Recall@1, 5 and 10,\n"
         "Precision@k and MRR (overall, by region, by sentence), how many are exactly right where a region is healthy\n"
         "and where it is not, beside what always saying \"healthy\" gets right, and the F1 of every finding, with\n"
-        "95 % intervals from resampling patients. A true sentence that the database lacks counts as missed.\n",
+        "95 % intervals from resampling patients. A true sentence that the database lacks counts as missed.\n"
+        "Sentences are ranked by the model's calibration (carina eval calibrate --database), by cosine where it has\n"
+        "none or with --cosine.\n",
     .examples =
         "carina eval retrieval -m best.safetensors -d phantom.sentences chest_imagenome=data/phantom\n"
         "carina eval retrieval -d phantom.sentences --predictions test.jsonl chest_imagenome=data/phantom\n"

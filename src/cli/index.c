@@ -9,6 +9,7 @@
 #include "base/nearest.h"
 #include "base/number.h"
 #include "cli/command.h"
+#include "cli/ranking_option.h"
 #include "format/json_writer.h"
 #include "format/npy.h"
 #include "index/index_file.h"
@@ -16,13 +17,16 @@
 #include "model/model_fingerprint.h"
 #include "pipeline/model_path.h"
 
-/* Opens a database; with a model's name it must be one made for that model. */
-static carina_status open_index(sentence_index **out, const char *path, const char *model, carina_error *error) {
+/* Opens a database; with a model's name it must be one made for that model, whose calibration of sentences goes to
+ * *found (which may be NULL). */
+static carina_status open_index(sentence_index **out, const char *path, const char *model, sentence_calibration *found,
+                                carina_error *error) {
     if (!model) return index_file_read(out, path, NULL, error);
     char *model_path, print[FINGERPRINT_TEXT];
     model_file file = {0};
     TRY(model_path_find(&model_path, model, error));
     carina_status status = model_file_load(&file, model_path, error);
+    if (status == CARINA_OK && found) status = calibration_read_sentences(found, &file, model_path, error);
     free(model_path);
     if (status == CARINA_OK) {
         const sentence_index_use use = {
@@ -110,7 +114,7 @@ static int run_info(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     sentence_index *index;
     (void)count;
-    if (open_index(&index, arguments[0], v->model, &error) != CARINA_OK) return command_fail(&error);
+    if (open_index(&index, arguments[0], v->model, NULL, &error) != CARINA_OK) return command_fail(&error);
     if (v->json)
         print_info_json(arguments[0], index);
     else
@@ -138,7 +142,7 @@ const command command_index_info = {
 typedef struct query_values {
     const char *region, *vector, *model;
     int64_t k;
-    bool json;
+    bool json, cosine;
 } query_values;
 
 static const query_values query_defaults = {.k = 5};
@@ -149,8 +153,9 @@ static const option query_options[] = {
     {"vector", 0, OPTION_FILE, "FILE.npy", "region feature to search for: [width], or [n, width] (required)",
      offsetof(query_values, vector), 0, 0},
     {"results", 'k', OPTION_INTEGER, "K", "how many sentences", offsetof(query_values, k), 1, SENTENCE_INDEX_MAX_K},
-    {"model", 'm', OPTION_TEXT, "NAME|PATH", "fail unless the database was made for this model",
-     offsetof(query_values, model), 0, 0},
+    {"model", 'm', OPTION_TEXT, "NAME|PATH",
+     "rank by this model's calibration; fail unless the database was made for it", offsetof(query_values, model), 0, 0},
+    OPTION_COSINE(query_values, cosine),
     OPTION_JSON(query_values, json),
     {0},
 };
@@ -223,26 +228,41 @@ static carina_status read_vectors(float **out, int64_t *count, const char *path,
     return status;
 }
 
-static void print_hits(const sentence_index *index, int region, const similarity_hit *hits, int count) {
-    const sentence_region *r = sentence_index_region(index, region);
+/* What was found for one vector. */
+typedef struct query_answer {
+    int region, count;
+    similarity_hit *hits;
+    float *probabilities; /* NaN when not calibrated */
+} query_answer;
+
+static void print_hits(const sentence_index *index, const query_answer *a) {
+    const sentence_region *r = sentence_index_region(index, a->region);
     printf("%s\n", r->name);
-    for (int i = 0; i < count; i++) {
-        const sentence_entry *e = &r->entries[hits[i].row];
-        printf("%4d  %8.5f  %8" PRIu64 "  %s\n", i + 1, (double)hits[i].similarity, e->seen, e->text);
+    for (int i = 0; i < a->count; i++) {
+        const sentence_entry *e = &r->entries[a->hits[i].row];
+        printf("%4d  ", i + 1);
+        if (!isnan(a->probabilities[i])) printf("%7.5f  ", (double)a->probabilities[i]);
+        printf("%8.5f  %8" PRIu64 "  %s\n", (double)a->hits[i].similarity, e->seen, e->text);
     }
 }
 
-static void put_hits(json_writer *w, const sentence_index *index, int region, const similarity_hit *hits, int count) {
-    const sentence_region *r = sentence_index_region(index, region);
+static void put_hits(json_writer *w, const sentence_index *index, const query_answer *a) {
+    const sentence_region *r = sentence_index_region(index, a->region);
     json_begin_object(w);
     json_field_text(w, "region", r->name);
     json_key(w, "sentences");
     json_begin_array(w);
-    for (int i = 0; i < count; i++) {
-        const sentence_entry *e = &r->entries[hits[i].row];
+    for (int i = 0; i < a->count; i++) {
+        const sentence_entry *e = &r->entries[a->hits[i].row];
         json_begin_inline(w, true);
         json_key(w, "similarity");
-        json_put_f32(w, hits[i].similarity);
+        json_put_f32(w, a->hits[i].similarity);
+        if (!isnan(a->probabilities[i])) {
+            json_key(w, "score");
+            json_put_f32(w, a->hits[i].score);
+            json_key(w, "probability");
+            json_put_f32(w, a->probabilities[i]);
+        }
         json_field_text(w, "sentence", e->text);
         json_field_whole(w, "films", (int64_t)e->seen);
         json_field_text(w, "first", e->place);
@@ -252,24 +272,33 @@ static void put_hits(json_writer *w, const sentence_index *index, int region, co
     json_end(w);
 }
 
-static carina_status answer(const sentence_index *index, const float *vectors, int64_t count, int first_region,
-                            const query_values *v, carina_error *error) {
-    similarity_hit *hits = malloc((size_t)v->k * sizeof *hits);
+static carina_status search(query_answer *a, const sentence_index *index, const sentence_ranking *ranking,
+                            const float *vector, int k, carina_error *error) {
+    TRY(sentence_index_search(index, NULL, a->region, vector, ranking->weight, k, a->hits, &a->count, error));
+    return sentence_ranking_probabilities(ranking, index, a->region, vector, a->hits, a->count, a->probabilities,
+                                          error);
+}
+
+static carina_status answer(const sentence_index *index, const sentence_ranking *ranking, const float *vectors,
+                            int64_t count, int first_region, const query_values *v, carina_error *error) {
+    query_answer a = {.hits = malloc((size_t)v->k * sizeof *a.hits),
+                      .probabilities = malloc((size_t)v->k * sizeof *a.probabilities)};
     json_writer w = json_writer_make(stdout, JSON_PRETTY);
-    carina_status status = hits ? CARINA_OK : error_memory(error, "results", (uint64_t)v->k * sizeof *hits);
+    carina_status status =
+        a.hits && a.probabilities ? CARINA_OK : error_memory(error, "results", (uint64_t)v->k * sizeof *a.hits);
     if (v->json) json_begin_array(&w);
     for (int64_t i = 0; i < count && status == CARINA_OK; i++) {
-        int region = first_region >= 0 ? first_region : (int)i, found;
-        status = sentence_index_search(index, NULL, region, vectors + i * sentence_index_width(index), 0, (int)v->k,
-                                       hits, &found, error);
+        a.region = first_region >= 0 ? first_region : (int)i;
+        status = search(&a, index, ranking, vectors + i * sentence_index_width(index), (int)v->k, error);
         if (status != CARINA_OK) continue;
         if (v->json)
-            put_hits(&w, index, region, hits, found);
+            put_hits(&w, index, &a);
         else
-            print_hits(index, region, hits, found);
+            print_hits(index, &a);
     }
     if (v->json) json_end(&w);
-    free(hits);
+    free(a.hits);
+    free(a.probabilities);
     return status;
 }
 
@@ -278,14 +307,17 @@ static carina_status query(const char *path, const query_values *v, carina_error
     float *vectors = NULL;
     int64_t count = 0;
     int region = -1;
-    TRY(open_index(&index, path, v->model, error));
+    sentence_calibration fitted = {0};
+    TRY(open_index(&index, path, v->model, &fitted, error));
+    sentence_ranking ranking = sentence_ranking_choose(&fitted, index, v->cosine || !v->model);
     carina_status status = v->region ? find_region(index, v->region, &region, error) : CARINA_OK;
     if (status == CARINA_OK) status = read_vectors(&vectors, &count, v->vector, sentence_index_width(index), error);
     if (status == CARINA_OK && region < 0 && count != sentence_index_regions(index))
         status =
             error_set(error, CARINA_ERROR_MISMATCH, "%s: %lld vectors for %d regions; --region searches one region",
                       v->vector, (long long)count, sentence_index_regions(index));
-    if (status == CARINA_OK) status = answer(index, vectors, count, region, v, error);
+    if (status == CARINA_OK) ranking_warn(&ranking);
+    if (status == CARINA_OK) status = answer(index, &ranking, vectors, count, region, v, error);
     free(vectors);
     sentence_index_free(index);
     return status;
@@ -301,14 +333,19 @@ static int run_query(const void *values, int count, char *const *arguments) {
 
 const command command_index_query = {
     .name = "index query",
-    .summary = "find the sentences nearest to a region feature",
+    .summary = "find the sentences that fit a region feature best",
     .arguments = "DATABASE",
     .description =
         "Prints, for each vector of FILE.npy, the K sentences of the region with the highest cosine similarity: rank,\n"
-        "similarity, how many films say it, sentence. Equal similarities keep the order of the database.\n",
+        "similarity, how many films say it, sentence. Equal similarities keep the order of the database. With a "
+        "--model\n"
+        "whose sentences are calibrated (carina eval calibrate --database) they are ranked by probability, which "
+        "stands\n"
+        "before the similarity.\n",
     .examples =
         "carina index query phantom.sentences --region \"right lung\" --vector feature.npy -k 3\n"
-        "carina index query phantom.sentences --vector all-36-features.npy --json\n",
+        "carina index query phantom.sentences --vector all-36-features.npy --json\n"
+        "carina index query best.sentences -m best.safetensors --vector all-36-features.npy\n",
     .options = query_options,
     .defaults = &query_defaults,
     .values_size = sizeof query_defaults,

@@ -5,11 +5,12 @@
 
 #include "cli/command.h"
 #include "cli/interpret_output.h"
+#include "cli/ranking_option.h"
 #include "pipeline/model_path.h"
 
 typedef struct interpret_values {
     const char *model, *database, *folders[3]; /* overlay, html, attention */
-    bool json, force;
+    bool json, force, cosine;
     int dtype; /* 0 f32, 1 bf16 */
     int64_t threads, frame, top;
 } interpret_values;
@@ -19,8 +20,9 @@ static const option interpret_options[] = {
      offsetof(interpret_values, model), 0, 0},
     {"database", 'd', OPTION_FILE, "FILE", "sentence database (default: NAME.sentences.sqlite beside the model)",
      offsetof(interpret_values, database), 0, 0},
-    {"top", 'k', OPTION_INTEGER, "K", "sentences to give for each region, the nearest first (default 1)",
+    {"top", 'k', OPTION_INTEGER, "K", "sentences to give for each region, the best first (default 1)",
      offsetof(interpret_values, top), 1, SENTENCE_INDEX_MAX_K},
+    OPTION_COSINE(interpret_values, cosine),
     OPTION_JSON(interpret_values, json),
     {"overlay", 'o', OPTION_FOLDER, "DIR", "write each film with its boxes and what they show to DIR as PNG",
      offsetof(interpret_values, folders[0]), 0, 0},
@@ -48,7 +50,7 @@ typedef struct interpret_run {
 
 static carina_status open_run(void *context, locator *l, carina_error *error) {
     interpret_run *r = context;
-    const interpreter_options options = {r->v->database, (int)r->v->top};
+    const interpreter_options options = {r->v->database, (int)r->v->top, r->v->cosine};
     TRY(interpreter_open(&r->interpreter, l, &options, error));
     if (!interpreter_database(r->interpreter))
         fputs(
@@ -132,9 +134,12 @@ const command command_interpret = {
     .arguments = "FILE...",
     .description =
         "Reads frontal chest films as `carina locate` does and gives for each region its box, the sentence of the\n"
-        "model's sentence database that it resembles most with their cosine, and for the whole film the 14 findings\n"
+        "model's sentence database that it most likely shows, and for the whole film the 14 findings\n"
         "with a probability. The database is a file NAME.sentences.sqlite beside the model NAME.safetensors, or\n"
         "--database; one that was made with another model is an error. Without any there are boxes and findings only.\n"
+        "\n"
+        "Sentences come with their cosine and, where the model's file holds a calibration of them (carina eval\n"
+        "calibrate --database), with the probability that ranks them; else they are ranked by cosine, and it says so.\n"
         "\n"
         "A picture that does not look like a frontal chest film is refused with the reason and a score (0 to 1, 0.5 "
         "is\n"
@@ -142,8 +147,9 @@ const command command_interpret = {
         "warned of. Probabilities of a model whose file holds no calibration are not calibrated, and say so.\n"
         "\n"
         "--json prints one object a film, each on a line of its own: what `carina locate --json` has, and model,\n"
-        "database, frontal_chest_film (score, reason, measures, mirrored), refused, calibrated, findings, and regions\n"
-        "with healthy, sentence, similarity, seen and runners_up. --html writes pages that need nothing beside them.\n"
+        "database, sentence_ranking, frontal_chest_film (score, reason, measures, mirrored), refused, calibrated,\n"
+        "findings, and regions with healthy, sentence, similarity, probability, seen and runners_up. --html writes "
+        "pages that need nothing beside them.\n"
         "Research software, not a medical device.\n",
     .examples =
         "carina interpret film.dcm\n"

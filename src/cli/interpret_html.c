@@ -215,6 +215,13 @@ static void put_figure(FILE *out, const interpret_view *v, const char *png, size
         out);
 }
 
+static void put_numbers(FILE *out, const region_sentence_hit *hit) {
+    if (isnan(hit->probability))
+        fprintf(out, " <small>%.3f</small>", (double)hit->similarity);
+    else
+        fprintf(out, " <small>%.1f %% (%.3f)</small>", 100 * (double)hit->probability, (double)hit->similarity);
+}
+
 static void put_region(FILE *out, const interpret_view *v, int r) {
     const carina_region *at = &v->made->location.regions[r];
     const interpreted_region *said = &v->made->regions[r];
@@ -222,7 +229,8 @@ static void put_region(FILE *out, const interpret_view *v, int r) {
     put_text(out, at->name);
     fputs("</b>", out);
     if (said->count) {
-        fprintf(out, " <small>%.3f</small><br/>", (double)said->sentences[0].similarity);
+        put_numbers(out, &said->sentences[0]);
+        fputs("<br/>", out);
         put_text(out, said->sentences[0].text);
     }
     fputs("</button>", out);
@@ -231,7 +239,8 @@ static void put_region(FILE *out, const interpret_view *v, int r) {
         for (int k = 1; k < said->count; k++) {
             fputs("<li>", out);
             put_text(out, said->sentences[k].text);
-            fprintf(out, " <small>%.3f</small></li>", (double)said->sentences[k].similarity);
+            put_numbers(out, &said->sentences[k]);
+            fputs("</li>", out);
         }
         fputs("</ol>", out);
     }
@@ -274,6 +283,28 @@ static void put_findings(FILE *out, const interpret_view *v) {
     fputs("</table>\n", out);
 }
 
+/* What the numbers behind a region are. */
+static void put_ranking(FILE *out, const interpret_view *v) {
+    const sentence_ranking *r = interpreter_ranking(v->interpreter);
+    const sentence_calibration *c = &interpreter_calibration(v->interpreter)->sentences;
+    if (r && r->calibrated) {
+        fputs("Behind a region stands how probable the sentence is among those the database has for it, calibrated",
+              out);
+        if (c->fitted_on[0]) {
+            fputs(" on ", out);
+            put_text(out, c->fitted_on);
+        }
+        fputs(", and the cosine between its feature and the sentence.", out);
+        return;
+    }
+    fputs("Numbers behind a region are cosines between its feature and the sentence", out);
+    if (r && *r->why_not) {
+        fputs("; ", out);
+        put_text(out, r->why_not);
+    }
+    fputs(".", out);
+}
+
 static void put_page(FILE *out, const interpret_view *v, const char *png, size_t size) {
     put_head(out, v);
     put_figure(out, v, png, size);
@@ -281,10 +312,9 @@ static void put_page(FILE *out, const interpret_view *v, const char *png, size_t
     put_group(out, v, "Regions that are not healthy", "ill");
     put_group(out, v, "Healthy regions", "well");
     put_group(out, v, "Regions without a sentence", "none");
-    fputs("</section>\n</main>\n<footer>" DRAW_FOOTER
-          ". Boxes and sentences are a model's guesses. Numbers behind a region "
-          "are cosines between its feature and the sentence.</footer>\n<script>\n",
-          out);
+    fputs("</section>\n</main>\n<footer>" DRAW_FOOTER ". Boxes and sentences are a model's guesses. ", out);
+    put_ranking(out, v);
+    fputs("</footer>\n<script>\n", out);
     fputs(script, out);
     fputs("</script>\n</body>\n</html>\n", out);
 }

@@ -1,4 +1,5 @@
 /* One film's interpretation as text and as JSON; see interpret_output.h. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -46,6 +47,18 @@ static void print_wrapped(const char *text, int indent, int width) {
     putchar('\n');
 }
 
+static void print_ranking(const interpret_view *v, const sentence_ranking *ranking) {
+    const sentence_calibration *c = &interpreter_calibration(v->interpreter)->sentences;
+    if (!ranking->calibrated) {
+        printf("\nsentences ranked by cosine%s%s", *ranking->why_not ? ": " : "", ranking->why_not);
+        return;
+    }
+    printf("\nsentences ranked by probability, calibrated%s", c->fitted_on[0] ? " on" : "");
+    if (!c->fitted_on[0]) return;
+    putchar('\n');
+    print_wrapped(c->fitted_on, 4, table_width());
+}
+
 static void print_head(const interpret_view *v) {
     const interpretation *m = v->made;
     film_put_name(v->job->path, stdout);
@@ -58,6 +71,8 @@ static void print_head(const interpret_view *v) {
     } else {
         fputs(", no sentence database", stdout);
     }
+    const sentence_ranking *ranking = interpreter_ranking(v->interpreter);
+    if (ranking) print_ranking(v, ranking);
     printf("\nfrontal chest film: score %.2f, least by %s", (double)m->check.score, film_measure_name(m->check.reason));
     if (m->check.refused) fputs(" (refused, but --force)", stdout);
     puts("\n");
@@ -82,14 +97,19 @@ static void print_region(const interpret_view *v, int r, bool sentences, int wid
     const carina_region *at = &v->made->location.regions[r];
     const interpreted_region *said = &v->made->regions[r];
     printf("%3d  %-26s", at->id, at->name);
-    if (said->count)
-        printf(" %7.3f", (double)said->sentences[0].similarity);
+    const sentence_ranking *ranking = interpreter_ranking(v->interpreter);
+    if (!said->count)
+        printf(ranking && ranking->calibrated ? " %5s %6s" : " %7s", "-", "-");
+    else if (ranking->calibrated)
+        printf(" %5.3f %6.3f", (double)said->sentences[0].probability, (double)said->sentences[0].similarity);
     else
-        printf(" %7s", "-");
+        printf(" %7.3f", (double)said->sentences[0].similarity);
     printf(" %8.1f %8.1f %8.1f %8.1f\n", (double)at->x1, (double)at->y1, (double)at->x2, (double)at->y2);
     if (sentences && said->count) print_wrapped(said->sentences[0].text, 5, width);
     for (int k = 1; k < said->count; k++) {
-        printf("     %2d. %.3f\n", k + 1, (double)said->sentences[k].similarity);
+        printf("     %2d. ", k + 1);
+        if (ranking->calibrated) printf("%.3f  ", (double)said->sentences[k].probability);
+        printf("%.3f\n", (double)said->sentences[k].similarity);
         print_wrapped(said->sentences[k].text, 9, width);
     }
 }
@@ -100,8 +120,9 @@ static void print_group(const interpret_view *v, const char *title, bool (*belon
     int count = 0, width = table_width();
     for (int r = 0; r < v->made->location.region_count; r++) count += belongs(&v->made->regions[r]);
     if (!count) return;
-    printf("\n%s (%d)\n%3s  %-26s %7s %8s %8s %8s %8s\n", title, count, "id", "region", "cosine", "x1", "y1", "x2",
-           "y2");
+    const sentence_ranking *ranking = interpreter_ranking(v->interpreter);
+    printf("\n%s (%d)\n%3s  %-26s %s %8s %8s %8s %8s\n", title, count, "id", "region",
+           ranking && ranking->calibrated ? "prob. cosine" : " cosine", "x1", "y1", "x2", "y2");
     for (int r = 0; r < v->made->location.region_count; r++)
         if (belongs(&v->made->regions[r])) print_region(v, r, sentences, width);
 }
@@ -145,6 +166,26 @@ static void put_versions(json_writer *w, const interpret_view *v) {
     json_field_text(w, "text_encoder_fingerprint", origin->encoder_fingerprint);
     json_field_text(w, "data_fingerprint", origin->data_fingerprint);
     json_field_text(w, "made_by", origin->made_by);
+    json_end(w);
+}
+
+static void put_ranking(json_writer *w, const interpret_view *v) {
+    const sentence_ranking *r = interpreter_ranking(v->interpreter);
+    json_key(w, "sentence_ranking");
+    if (!r) {
+        json_put_null(w);
+        return;
+    }
+    json_begin_object(w);
+    json_field_text(w, "by", r->calibrated ? "calibrated" : "cosine");
+    if (r->calibrated) {
+        json_key(w, "temperature");
+        json_put_f32(w, r->temperature);
+        json_key(w, "prior_exponent");
+        json_put_f32(w, r->prior_exponent);
+    } else if (*r->why_not) {
+        json_field_text(w, "reason", r->why_not);
+    }
     json_end(w);
 }
 
@@ -194,6 +235,10 @@ static void put_hit(json_writer *w, const region_sentence_hit *hit) {
     json_field_text(w, "sentence", hit->text);
     json_key(w, "similarity");
     json_put_fixed(w, (double)hit->similarity, 4);
+    if (!isnan(hit->probability)) {
+        json_key(w, "probability");
+        json_put_fixed(w, (double)hit->probability, 4);
+    }
     json_field_whole(w, "seen", (int64_t)hit->seen);
 }
 
@@ -231,6 +276,7 @@ void interpret_print_json(const interpret_view *v) {
     json_begin_object(&w);
     film_put_json(&w, v->job->path, &v->made->location);
     put_versions(&w, v);
+    put_ranking(&w, v);
     put_check(&w, v);
     json_field_truth(&w, "refused", v->refused);
     if (!v->refused) {

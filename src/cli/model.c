@@ -64,6 +64,12 @@ static void print_info(const char *path, const model_file *m, const calibration 
             putchar('\n');
         }
     print_calibration(c);
+    if (c->sentences.fitted) {
+        printf("sentences calibrated  temperature %.5g, prior exponent %.4g%s", (double)c->sentences.temperature,
+               (double)c->sentences.prior_exponent, *c->sentences.fitted_on ? ", on " : "");
+        put_text(c->sentences.fitted_on);
+        putchar('\n');
+    }
     if (model_file_note_text(m, "card")) {
         putchar('\n');
         put_text(model_file_note_text(m, "card"));
@@ -78,6 +84,7 @@ static void print_info_json(const char *path, const model_file *m, const calibra
     json_field_text(&w, "region_set", m->regions->name);
     json_field_whole(&w, "region_count", m->regions->region_count);
     json_field_truth(&w, "calibrated", c->fitted);
+    json_field_truth(&w, "sentences_calibrated", c->sentences.fitted);
     json_key(&w, "metadata");
     json_begin_object(&w);
     for (uint64_t i = 0; i < m->note_count; i++) json_field_text(&w, m->notes[i].key, m->notes[i].value);

@@ -59,6 +59,7 @@ carina_status label_report_create(label_report **out, const label_table *table, 
                             .resamples = options->resamples,
                             .fitted_here = options->outcomes != NULL,
                             .calibration = c,
+                            .sentences = options->sentences,
                             .line_count = table->label_count,
                             .lines = calloc(labels + 1, sizeof *r->lines)};
     }
@@ -150,6 +151,10 @@ void label_report_print(const label_report *r, FILE *out) {
     if (r->fitted_here)
         fputs("Fitted on these very films: what is calibrated looks better here than it will on others.\n", out);
     print_uncalibrated(out, r);
+    if (r->sentences) {
+        fputc('\n', out);
+        sentence_fit_print(r->sentences, out);
+    }
 }
 
 /* ---- JSON ---- */
@@ -200,5 +205,9 @@ void label_report_json(const label_report *r, json_writer *w) {
     json_field_whole(w, "macro_labels", r->macro_labels);
     figure_put(w, "macro_auc", r->macro_auc);
     figure_put_interval(w, "macro_auc_interval", r->macro_interval);
+    if (r->sentences) {
+        json_key(w, "sentences");
+        sentence_fit_json(r->sentences, w);
+    }
     json_end(w);
 }

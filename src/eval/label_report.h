@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "eval/calibrate.h"
+#include "eval/sentence_fit.h"
 #include "format/json_writer.h"
 
 typedef struct label_line {
@@ -26,6 +27,7 @@ typedef struct label_report {
     int resamples;
     bool fitted_here;               /* the calibration was fitted on these very films */
     const calibration *calibration; /* borrowed */
+    const sentence_fit *sentences;  /* borrowed; NULL: not fitted here */
     int line_count;
     label_line *lines;
     int macro_labels; /* those with an AUC */
@@ -38,9 +40,10 @@ typedef struct label_report_options {
     int resamples; /* 0: no intervals */
     uint64_t seed;
     const calibrate_outcome *outcomes; /* [labels] when c was fitted on this table; else NULL */
+    const sentence_fit *sentences;     /* what was fitted beside the labels; else NULL */
 } label_report_options;
 
-/* c must outlive the report. */
+/* c and what options point to must outlive the report. */
 carina_status label_report_create(label_report **out, const label_table *table, const calibration *c,
                                   const label_report_options *options, carina_error *error);
 void label_report_free(label_report *report); /* accepts NULL */

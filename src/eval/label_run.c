@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "data/string_index.h"
-#include "eval/film_loop.h"
 
 typedef struct runner {
     const label_run_options *options;
@@ -32,7 +31,7 @@ static carina_status keep_film(void *context, uint64_t index, const sample *s, c
     if (r->options->predictions)
         label_put_film(r->options->predictions, s->id, patient, r->table->logits + row, r->table->truths + row,
                        r->table->label_count);
-    return CARINA_OK;
+    return r->options->also ? r->options->also(r->options->also_context, index, s, reading, error) : CARINA_OK;
 }
 
 carina_status label_run(label_table *out, locator *l, const dataset *set, const label_run_options *options,

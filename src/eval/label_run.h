@@ -2,6 +2,7 @@
 #ifndef EVAL_LABEL_RUN_H
 #define EVAL_LABEL_RUN_H
 
+#include "eval/film_loop.h"
 #include "eval/label_predictions.h"
 #include "pipeline/locate.h"
 
@@ -13,6 +14,8 @@ typedef struct label_run_options {
     label_meaning not_mentioned; /* its blank */
     const char *progress;        /* title of a progress line; NULL: silent */
     FILE *predictions;           /* where each film's line goes (label_predictions.h); NULL: nowhere */
+    film_taker *also;            /* called for each film too; NULL: nothing else is wanted of them */
+    void *also_context;
 } label_run_options;
 
 /* Films come by locator_batch(); their logits are those that `interpret` has of them, whatever lies beside them. A film

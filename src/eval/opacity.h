@@ -11,9 +11,10 @@
  *
  *   AUC           the chance that a film with opacity has the higher score than one without, ties half (eval/labels.h);
  *                 0.5 is what any constant score reaches
- *   sensitivity   the share of films with opacity on which some region's nearest sentence, of all that it has, shows
- * one: what `interpret` prints specificity   the share of films without on which none does; a constant answer, or a
- * coin, makes sensitivity + specificity 1
+ *   sensitivity   the share of films with opacity on which some region's first sentence, of all that it has as they are
+ *                 ranked (by the model's calibration, where it has one), shows one: what `interpret` prints
+ *   specificity   the share of films without on which none does; a constant answer, or a coin, makes
+ *                 sensitivity + specificity 1
  *
  * and the same of each region alone, whose truth is the whole film's still. Intervals are from resampling patients, of
  * all figures together.

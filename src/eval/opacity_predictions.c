@@ -11,18 +11,19 @@
 #define FORMAT_NAME  "opacity-1"
 #define MOST_SIMILAR 1.001 /* a cosine, and what rounding adds to one */
 
-static const char *const origin_keys[] = {"model", "model_fingerprint", "database", "database_fingerprint", "set"};
-#define ORIGIN_KEYS (sizeof origin_keys / sizeof *origin_keys)
+static const char *const origin_keys[OPACITY_ORIGIN_TEXTS] = {"model", "model_fingerprint", "database",
+                                                              "database_fingerprint", "set"};
 
 /* ---- writing ---- */
 
 void opacity_put_origin(FILE *out, const opacity_origin *origin, const opacity_table *table) {
-    const char *const texts[ORIGIN_KEYS] = {origin->model, origin->model_fingerprint, origin->database,
-                                            origin->database_fingerprint, origin->set};
+    const char *const texts[OPACITY_ORIGIN_TEXTS] = {origin->model, origin->model_fingerprint, origin->database,
+                                                     origin->database_fingerprint, origin->set};
     json_writer w = json_writer_make(out, JSON_ONE_LINE);
     json_begin_object(&w);
     json_field_text(&w, "carina", FORMAT_NAME);
-    for (size_t i = 0; i < ORIGIN_KEYS; i++) json_field_text(&w, origin_keys[i], texts[i]);
+    for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) json_field_text(&w, origin_keys[i], texts[i]);
+    prediction_put_ranking(&w, origin->prior_weight);
     json_field_whole(&w, "not_read", (int64_t)table->not_read);
     json_key(&w, "regions");
     json_begin_array(&w);
@@ -90,8 +91,9 @@ static carina_status take_origin(void *context, const json_document *line, carin
     opacity_predictions *p = context;
     bool answers[OPACITY_REGIONS] = {false};
     int64_t not_read;
-    for (size_t i = 0; i < ORIGIN_KEYS; i++) TRY(prediction_text(&p->texts[i], line, origin_keys[i], error));
-    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4]};
+    for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) TRY(prediction_text(&p->texts[i], line, origin_keys[i], error));
+    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4], 0};
+    TRY(prediction_weight(&p->origin.prior_weight, line, error));
     TRY(json_get_whole(line, json_root(line), "not_read", 0, UINT32_MAX, &not_read, error));
     TRY(take_regions(answers, line, error));
     TRY(opacity_table_create(&p->table, answers, error));
@@ -149,7 +151,7 @@ carina_status opacity_predictions_read(opacity_predictions *out, const char *pat
 }
 
 void opacity_predictions_free(opacity_predictions *p) {
-    for (size_t i = 0; i < ORIGIN_KEYS; i++) free(p->texts[i]);
+    for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) free(p->texts[i]);
     opacity_table_free(&p->table);
     *p = (opacity_predictions){0};
 }

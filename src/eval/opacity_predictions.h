@@ -2,9 +2,10 @@
  * without the model, the database and the films.
  *
  * First line: {"carina": "opacity-1", "model", "model_fingerprint", "database", "database_fingerprint", "set",
- * "not_read": films left out, "regions": [names of those that have an answer]}; then one line a film: {"film",
- * "patient", "seen": 1 or 0, the reading, and, each in the order of "regions", "shown": [similarities], "healthy":
- * [similarities], "says": [1 or 0], "nearest": [sentences, for people]}. eval/opacity_sentences.h says what they mean.
+ * "ranking", "prior_weight" (eval/prediction_lines.h), "not_read": films left out, "regions": [names of those that have
+ * an answer]}; then one line a film: {"film", "patient", "seen": 1 or 0, the reading, and, each in the order of
+ * "regions", "shown": [similarities], "healthy": [similarities], "says": [1 or 0], "nearest": [sentences, for people]}.
+ * eval/opacity_sentences.h says what they mean.
  */
 #ifndef EVAL_OPACITY_PREDICTIONS_H
 #define EVAL_OPACITY_PREDICTIONS_H
@@ -15,7 +16,9 @@
 
 typedef struct opacity_origin {
     const char *model, *model_fingerprint, *database, *database_fingerprint, *set;
+    float prior_weight; /* of the log prior in the ranking */
 } opacity_origin;
+#define OPACITY_ORIGIN_TEXTS 5
 
 /* Of the table: its regions and not_read. */
 void opacity_put_origin(FILE *out, const opacity_origin *origin, const opacity_table *table);
@@ -23,7 +26,7 @@ void opacity_put_film(FILE *out, const opacity_table *table, const char *film, c
                       const opacity_answer answers[OPACITY_REGIONS]);
 
 typedef struct opacity_predictions {
-    char *texts[sizeof(opacity_origin) / sizeof(const char *)]; /* owned; what origin points to */
+    char *texts[OPACITY_ORIGIN_TEXTS]; /* owned; what origin points to */
     opacity_origin origin;
     opacity_table table;
 } opacity_predictions;

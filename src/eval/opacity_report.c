@@ -4,6 +4,8 @@
 #include <inttypes.h>
 
 #include "eval/figure.h"
+#include "eval/prediction_lines.h"
+#include "pipeline/sentence_ranking.h"
 
 static const char *const value_names[OPACITY_VALUES] = {"auc", "sensitivity", "specificity"};
 #define CONSTANT_AUC 0.5 /* of any score that is the same for all films: every pair is a tie */
@@ -37,6 +39,7 @@ static void print_left_out(const opacity_report *r, FILE *out) {
 
 void opacity_report_print(const opacity_report *r, FILE *out) {
     const opacity_figures *f = &r->figures;
+    char ranking[64];
     fprintf(out, "%s: %" PRIu64 " films of %" PRIu64 " patients that radiologists read for lung opacity\n",
             r->origin.set, r->table->count, f->patient_count);
     print_kind(out, "with opacity", f, 1);
@@ -52,9 +55,11 @@ void opacity_report_print(const opacity_report *r, FILE *out) {
     print_left_out(r, out);
     fputs(
         "\nAUC: of how much nearer the nearest sentence that shows an opacity is than \"is healthy\"; a film's is the\n"
-        "largest of its regions. sens., spec.: a film counts as opaque when a region's nearest sentence of all shows\n"
+        "largest of its regions. sens., spec.: a film counts as opaque when a region's first sentence of all shows\n"
         "an opacity; a constant guess makes sens. + spec. 1.\n",
         out);
+    fprintf(out, "Sentences are ranked by %s.\n",
+            sentence_ranking_text(ranking, sizeof ranking, r->origin.prior_weight));
     if (r->resamples) fprintf(out, "95 %%: %d bootstrap resamples of patients.\n", r->resamples);
 }
 
@@ -85,6 +90,7 @@ void opacity_report_json(const opacity_report *r, json_writer *w) {
     json_field_text(w, "model_fingerprint", r->origin.model_fingerprint);
     json_field_text(w, "database", r->origin.database);
     json_field_text(w, "database_fingerprint", r->origin.database_fingerprint);
+    prediction_put_ranking(w, r->origin.prior_weight);
     json_field_whole(w, "films", (int64_t)r->table->count);
     json_field_whole(w, "patients", (int64_t)f->patient_count);
     put_kind(w, "with_opacity", f, 1);

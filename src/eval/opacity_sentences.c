@@ -72,13 +72,14 @@ opacity_kind opacity_sentence_kind(const char *sentence, const char *object, con
 /* ---- a database ---- */
 
 typedef struct lung_region {
-    int region;          /* of the set; -1: it has none such */
-    opacity_kind *kinds; /* [rows] */
-    float *similarities; /* [rows] */
+    int region;                   /* of the set; -1: it has none such */
+    opacity_kind *kinds;          /* [rows] */
+    float *similarities, *scores; /* [rows] */
 } lung_region;
 
 struct opacity_database {
     const sentence_index *index;
+    float weight;
     lung_region regions[OPACITY_REGIONS];
     bool answers[OPACITY_REGIONS];
 };
@@ -91,7 +92,9 @@ static carina_status sort_region(opacity_database *d, int place, const atlas *re
     const sentence_region *r = sentence_index_region(d->index, lung->region);
     lung->kinds = malloc(((size_t)r->count + 1) * sizeof *lung->kinds);
     lung->similarities = malloc(((size_t)r->count + 1) * sizeof *lung->similarities);
-    if (!lung->kinds || !lung->similarities) return error_memory(error, r->name, r->count * sizeof *lung->kinds);
+    lung->scores = malloc(((size_t)r->count + 1) * sizeof *lung->scores);
+    if (!lung->kinds || !lung->similarities || !lung->scores)
+        return error_memory(error, r->name, r->count * sizeof *lung->kinds);
     for (uint64_t i = 0; i < r->count; i++) {
         lung->kinds[i] = opacity_sentence_kind(r->entries[i].text, r->display, regions);
         has[lung->kinds[i]] = true;
@@ -100,13 +103,14 @@ static carina_status sort_region(opacity_database *d, int place, const atlas *re
     return CARINA_OK;
 }
 
-carina_status opacity_database_create(opacity_database **out, const sentence_index *index, const atlas *regions,
-                                      const char *name, carina_error *error) {
+carina_status opacity_database_create(opacity_database **out, const sentence_index *index, float weight,
+                                      const atlas *regions, const char *name, carina_error *error) {
     bool any = false;
     *out = NULL;
     opacity_database *d = calloc(1, sizeof *d);
     if (!d) return error_memory(error, name, sizeof *d);
     d->index = index;
+    d->weight = weight;
     carina_status status = sentence_index_check(index, name, &(sentence_index_use){.regions = regions}, error);
     for (int i = 0; i < OPACITY_REGIONS && status == CARINA_OK; i++) {
         status = sort_region(d, i, regions, error);
@@ -128,6 +132,7 @@ void opacity_database_free(opacity_database *d) {
     for (int i = 0; i < OPACITY_REGIONS; i++) {
         free(d->regions[i].kinds);
         free(d->regions[i].similarities);
+        free(d->regions[i].scores);
     }
     free(d);
 }
@@ -142,15 +147,17 @@ carina_status opacity_database_ask(opacity_database *d, const float *features, o
         if (!d->answers[i]) continue;
         const sentence_region *r = sentence_index_region(d->index, lung->region);
         float *s = lung->similarities, best[OPACITY_SHOWN + 1] = {-INFINITY, -INFINITY, -INFINITY};
-        uint64_t nearest = 0;
+        const float *scores = lung->scores;
+        uint64_t first = 0;
         TRY(sentence_index_similarities(d->index, lung->region,
                                         features + (int64_t)lung->region * sentence_index_width(d->index), s, error));
+        sentence_index_scores(d->index, lung->region, s, d->weight, lung->scores);
         for (uint64_t row = 0; row < r->count; row++) {
-            if (s[row] > s[nearest]) nearest = row;
+            if (scores[row] > scores[first]) first = row;
             if (s[row] > best[lung->kinds[row]]) best[lung->kinds[row]] = s[row];
         }
-        out[i] = (opacity_answer){best[OPACITY_SHOWN], best[OPACITY_HEALTHY], lung->kinds[nearest] == OPACITY_SHOWN,
-                                  r->entries[nearest].text};
+        out[i] = (opacity_answer){best[OPACITY_SHOWN], best[OPACITY_HEALTHY], lung->kinds[first] == OPACITY_SHOWN,
+                                  r->entries[first].text};
     }
     return CARINA_OK;
 }

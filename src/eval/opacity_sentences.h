@@ -28,17 +28,18 @@ opacity_kind opacity_sentence_kind(const char *sentence, const char *object, con
 /* Of one region of one film. */
 typedef struct opacity_answer {
     float shown, healthy; /* the highest similarity (cosine) of a sentence that shows an opacity; that of the healthy */
-    bool says;            /* the nearest of all the region's sentences shows an opacity */
+    bool says;            /* the first of all the region's sentences, as they are ranked, shows an opacity */
     const char *nearest;  /* that sentence: the database's text */
 } opacity_answer;
 
 /* The lungs' sentences of a database, sorted into kinds once. */
 typedef struct opacity_database opacity_database;
 
-/* index and regions are borrowed. A region whose sentences are not of both kinds, healthy and showing an opacity, has
- * no answer; a database in which none has them is CARINA_ERROR_MISMATCH. name is the database's in the message. */
-carina_status opacity_database_create(opacity_database **out, const sentence_index *index, const atlas *regions,
-                                      const char *name, carina_error *error);
+/* index and regions are borrowed. weight: of the log prior in the ranking (pipeline/sentence_ranking.h). A region whose
+ * sentences are not of both kinds, healthy and showing an opacity, has no answer; a database in which none has them is
+ * CARINA_ERROR_MISMATCH. name is the database's in the message. */
+carina_status opacity_database_create(opacity_database **out, const sentence_index *index, float weight,
+                                      const atlas *regions, const char *name, carina_error *error);
 void opacity_database_free(opacity_database *database); /* accepts NULL */
 
 const bool *opacity_database_answers(const opacity_database *database); /* [OPACITY_REGIONS] which have one */

@@ -2,6 +2,7 @@
 #include "eval/prediction_lines.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,4 +52,20 @@ carina_status prediction_text(char **out, const json_document *line, const char 
     TRY(json_get_text(line, json_root(line), key, &text, error));
     *out = strdup(text);
     return *out ? CARINA_OK : error_memory(error, json_name(line), strlen(text));
+}
+
+void prediction_put_ranking(json_writer *w, float weight) {
+    json_field_text(w, "ranking", weight > 0 ? "calibrated" : "cosine");
+    json_key(w, "prior_weight");
+    json_put_f32(w, weight);
+}
+
+carina_status prediction_weight(float *out, const json_document *line, carina_error *error) {
+    double weight = 0;
+    *out = 0;
+    if (!json_has(json_root(line), "prior_weight")) return CARINA_OK;
+    TRY(json_get_number(line, json_root(line), "prior_weight", &weight, error));
+    *out = (float)weight;
+    if (weight >= 0 && isfinite(*out)) return CARINA_OK;
+    return json_fail(line, json_root(line), "prior_weight", CARINA_ERROR_FORMAT, error, "%g is out of range", weight);
 }

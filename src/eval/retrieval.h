@@ -1,7 +1,8 @@
 /* How well retrieved sentences meet the true ones: ranks, exact matches, findings; with patient bootstrap intervals.
  *
  * An item is one region of one film whose annotation has a box, and so a true sentence. Its rank is the place of the
- * true sentence among the region's sentences in the database, best first; a true sentence that the database lacks has
+ * true sentence among the region's sentences in the database, best first by cosine + weight * log prior
+ * (pipeline/sentence_ranking.h); a true sentence that the database lacks has
  * no rank: it is a miss everywhere, never left out. Three ways of averaging, of each Recall@k, Precision@k and MRR:
  *   overall   every item counts the same
  *   by region within each region, then over the regions
@@ -89,9 +90,10 @@ void retrieval_score_findings(retrieval_finding_score *out, const retrieval_set 
 /* Gathers items against one database; ids of patients and sentences are numbered as they come. */
 typedef struct retrieval_collector retrieval_collector;
 
-/* index (NULL when only add_ranked is called) and regions (whose findings resolve names with " and ") are borrowed. */
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, const atlas *regions,
-                                         carina_error *error);
+/* index (NULL when only add_ranked is called) and regions (whose findings resolve names with " and ") are borrowed.
+ * weight: of the log prior in the ranking; 0: by cosine. */
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, float weight,
+                                         const atlas *regions, carina_error *error);
 void retrieval_collector_free(retrieval_collector *c); /* accepts NULL */
 
 /* One region of one film: feature [width] is what the model gives, sentence what the annotation says. patient: an id;
@@ -104,7 +106,7 @@ carina_status retrieval_collector_add(retrieval_collector *c, const char *patien
 typedef struct retrieval_answer {
     uint32_t rank;         /* of the true sentence; 0: not in the database */
     const char *retrieved; /* the sentence that came first, NULL: none */
-    float similarity;      /* of that one */
+    float similarity;      /* of that one: its cosine, whatever it was ranked by */
 } retrieval_answer;
 
 /* The same as add, split in two: what is retrieved, and counting it. Texts of the answer are the index's. */
@@ -112,6 +114,8 @@ carina_status retrieval_collector_ask(retrieval_collector *c, int region, const 
                                       retrieval_answer *out, carina_error *error);
 carina_status retrieval_collector_add_ranked(retrieval_collector *c, const char *patient, int region,
                                              const char *sentence, const retrieval_answer *answer, carina_error *error);
+
+float retrieval_collector_weight(const retrieval_collector *c);
 
 /* Valid until the next add. */
 retrieval_set retrieval_collector_set(const retrieval_collector *c);

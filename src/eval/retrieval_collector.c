@@ -14,11 +14,12 @@ struct retrieval_collector {
     uint64_t count, room;
     string_index *patients, *sentences, *findings;
     const char *finding_names[RETRIEVAL_MAX_FINDINGS]; /* borrowed from the index of findings */
-    float *similarities;                               /* of the region with the most rows */
+    float weight;                                      /* of the log prior */
+    float *similarities, *scores;                      /* [rows of the region with the most] */
 };
 
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, const atlas *regions,
-                                         carina_error *error) {
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, float weight,
+                                         const atlas *regions, carina_error *error) {
     *out = NULL;
     uint64_t most = 1;
     for (int r = 0; index && r < sentence_index_regions(index); r++)
@@ -27,8 +28,11 @@ carina_status retrieval_collector_create(retrieval_collector **out, const senten
     if (!c) return error_memory(error, "retrieval", sizeof *c);
     c->index = index;
     c->regions = regions;
+    c->weight = weight;
     c->similarities = malloc((size_t)most * sizeof *c->similarities);
-    carina_status status = c->similarities ? CARINA_OK : error_memory(error, "retrieval", most * sizeof(float));
+    c->scores = malloc((size_t)most * sizeof *c->scores);
+    carina_status status =
+        c->similarities && c->scores ? CARINA_OK : error_memory(error, "retrieval", most * sizeof(float));
     if (status == CARINA_OK && index)
         status = sentence_index_check(index, "sentence database", &(sentence_index_use){.regions = regions}, error);
     if (status == CARINA_OK) status = string_index_create(&c->patients, error);
@@ -48,6 +52,7 @@ void retrieval_collector_free(retrieval_collector *c) {
     string_index_free(c->sentences);
     string_index_free(c->findings);
     free(c->similarities);
+    free(c->scores);
     free(c->items);
     free(c);
 }
@@ -80,11 +85,12 @@ static carina_status rank_sentences(retrieval_collector *c, int region, const fl
                                     uint32_t *rank, int64_t *best, carina_error *error) {
     uint64_t rows = sentence_index_region(c->index, region)->count;
     int64_t row = sentence_index_find(c->index, region, truth);
-    const float *s = c->similarities;
+    const float *s = c->scores;
     *rank = 0;
     *best = -1;
     if (rows == 0) return CARINA_OK;
     TRY(sentence_index_similarities(c->index, region, feature, c->similarities, error));
+    sentence_index_scores(c->index, region, c->similarities, c->weight, c->scores);
     *best = 0;
     for (uint64_t i = 1; i < rows; i++)
         if (s[i] > s[*best]) *best = (int64_t)i;
@@ -163,3 +169,5 @@ retrieval_set retrieval_collector_set(const retrieval_collector *c) {
 const char *retrieval_collector_finding(const retrieval_collector *c, int number) { return c->finding_names[number]; }
 
 uint64_t retrieval_collector_patients(const retrieval_collector *c) { return string_index_count(c->patients); }
+
+float retrieval_collector_weight(const retrieval_collector *c) { return c->weight; }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "eval/prediction_lines.h"
+#include "pipeline/sentence_ranking.h"
 
 #define FORMAT_NAME "retrieval-1"
 
@@ -30,6 +31,7 @@ carina_status retrieval_report_create(retrieval_report **out, const char *title,
     *out = NULL;
     if (!r) return error_memory(error, title, sizeof *r);
     r->title = title;
+    r->weight = retrieval_collector_weight(c);
     r->regions = regions;
     r->films = films;
     r->patients = retrieval_collector_patients(c);
@@ -91,8 +93,9 @@ static void print_findings(const retrieval_report *r, FILE *out) {
 }
 
 void retrieval_report_print(const retrieval_report *r, FILE *out) {
-    fprintf(out, "%s: %" PRIu64 " regions of %" PRIu64 " films of %" PRIu64 " patients\n\n", r->title, r->all.items,
-            r->films, r->patients);
+    char ranking[64];
+    fprintf(out, "%s: %" PRIu64 " regions of %" PRIu64 " films of %" PRIu64 " patients\nranked by %s\n\n", r->title,
+            r->all.items, r->films, r->patients, sentence_ranking_text(ranking, sizeof ranking, r->weight));
     print_all(r, out);
     print_regions(r, out);
     print_findings(r, out);
@@ -127,6 +130,7 @@ void retrieval_report_json(const retrieval_report *r, json_writer *w) {
     json_field_whole(w, "films", (int64_t)r->films);
     json_field_whole(w, "patients", (int64_t)r->patients);
     json_field_whole(w, "resamples", r->resamples);
+    prediction_put_ranking(w, r->weight);
     put_scores(w, &r->all, r->all_intervals, r->resamples > 0);
     json_key(w, "regions");
     json_begin_array(w);
@@ -166,6 +170,7 @@ void retrieval_put_origin(FILE *out, const retrieval_origin *origin) {
     json_field_text(&w, "model_fingerprint", origin->model_fingerprint);
     json_field_text(&w, "database", origin->database);
     json_field_text(&w, "set", origin->set);
+    prediction_put_ranking(&w, origin->prior_weight);
     json_end(&w);
 }
 
@@ -197,12 +202,14 @@ typedef struct prediction_reader {
 static carina_status take_origin(void *context, const json_document *line, carina_error *error) {
     prediction_reader *p = context;
     const char *set;
+    float weight;
     TRY(json_get_text(line, json_root(line), "region_set", &set, error));
+    TRY(prediction_weight(&weight, line, error));
     p->regions = atlas_builtin(set);
     if (!p->regions)
         return json_fail(line, json_root(line), "region_set", CARINA_ERROR_UNSUPPORTED, error,
                          "\"%.60s\" is not a built-in region set", set);
-    return retrieval_collector_create(&p->collector, NULL, p->regions, error);
+    return retrieval_collector_create(&p->collector, NULL, weight, p->regions, error);
 }
 
 static carina_status take_item(void *context, uint64_t item, const json_document *line, carina_error *error) {

@@ -28,6 +28,33 @@ static carina_status read_numbers(float *out, int count, const json_document *d,
     return CARINA_OK;
 }
 
+static void copy_text(char *out, size_t size, const json_value *object, const char *key) {
+    const char *text = json_text(json_find(object, key));
+    if (text) snprintf(out, size, "%s", text);
+}
+
+static carina_status read_within(float *out, const json_document *d, const json_value *object, const char *key,
+                                 double low, double high, carina_error *error) {
+    double value;
+    TRY(json_get_number(d, object, key, &value, error));
+    *out = (float)value;
+    if (value >= low && value <= high) return CARINA_OK;
+    return json_fail(d, object, key, CARINA_ERROR_FORMAT, error, "%g is not within %g and %g", value, low, high);
+}
+
+static carina_status read_sentences(sentence_calibration *out, const json_document *d, carina_error *error) {
+    const json_value *object;
+    if (!json_has(json_root(d), "sentences")) return CARINA_OK;
+    TRY(json_get_object(d, json_root(d), "sentences", &object, error));
+    TRY(read_within(&out->temperature, d, object, "temperature", CALIBRATION_LEAST_SENTENCE_TEMPERATURE,
+                    CALIBRATION_MOST_SENTENCE_TEMPERATURE, error));
+    TRY(read_within(&out->prior_exponent, d, object, "prior_exponent", 0, CALIBRATION_MOST_PRIOR_EXPONENT, error));
+    copy_text(out->encoder, sizeof out->encoder, object, "text_encoder_fingerprint");
+    copy_text(out->fitted_on, sizeof out->fitted_on, object, "fitted_on");
+    out->fitted = true;
+    return CARINA_OK;
+}
+
 static carina_status read_fitted(calibration *out, const json_document *d, carina_error *error) {
     TRY(read_numbers(out->temperature, out->label_count, d, "temperature", CALIBRATION_LEAST_TEMPERATURE,
                      CALIBRATION_MOST_TEMPERATURE, error));
@@ -42,9 +69,8 @@ static carina_status read_fitted(calibration *out, const json_document *d, carin
         out->temperature[i] = 1;
         out->threshold[i] = 0.5f;
     }
-    const char *on = json_text(json_find(json_root(d), "fitted_on"));
-    if (on) snprintf(out->fitted_on, sizeof out->fitted_on, "%s", on);
-    return CARINA_OK;
+    copy_text(out->fitted_on, sizeof out->fitted_on, json_root(d), "fitted_on");
+    return read_sentences(&out->sentences, d, error);
 }
 
 void calibration_clear(calibration *out, int label_count) {
@@ -75,6 +101,15 @@ carina_status calibration_read(calibration *out, const model_file *model, const 
     return CARINA_OK;
 }
 
+carina_status calibration_read_sentences(sentence_calibration *out, const model_file *model, const char *path,
+                                         carina_error *error) {
+    calibration *c = calloc(1, sizeof *c);
+    carina_status status = c ? calibration_read(c, model, path, error) : error_memory(error, path, sizeof *c);
+    if (status == CARINA_OK) *out = c->sentences;
+    free(c);
+    return status;
+}
+
 static void put_numbers(json_writer *w, const char *key, const calibration *c, const float *values) {
     json_key(w, key);
     json_begin_array(w);
@@ -87,6 +122,18 @@ static void put_numbers(json_writer *w, const char *key, const calibration *c, c
     json_end(w);
 }
 
+static void put_sentences(json_writer *w, const sentence_calibration *s) {
+    json_key(w, "sentences");
+    json_begin_object(w);
+    json_key(w, "temperature");
+    json_put_f32(w, s->temperature);
+    json_key(w, "prior_exponent");
+    json_put_f32(w, s->prior_exponent);
+    if (s->encoder[0]) json_field_text(w, "text_encoder_fingerprint", s->encoder);
+    if (s->fitted_on[0]) json_field_text(w, "fitted_on", s->fitted_on);
+    json_end(w);
+}
+
 carina_status calibration_text(char **out, const calibration *c, carina_error *error) {
     size_t size;
     FILE *stream = open_memstream(out, &size);
@@ -96,6 +143,7 @@ carina_status calibration_text(char **out, const calibration *c, carina_error *e
     put_numbers(&w, "temperature", c, c->temperature);
     put_numbers(&w, "threshold", c, c->threshold);
     if (c->fitted_on[0]) json_field_text(&w, "fitted_on", c->fitted_on);
+    if (c->sentences.fitted) put_sentences(&w, &c->sentences);
     json_end(&w);
     if (fclose(stream) == 0) {
         (*out)[strcspn(*out, "\n")] = 0; /* the writer's line break at the end */

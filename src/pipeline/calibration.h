@@ -1,11 +1,17 @@
-/* From image logits to probabilities and yes or no: what was fitted on a validation set (eval/calibrate.h), kept in the
- * model's file.
+/* From image logits to probabilities and yes or no, and from cosines to probabilities of sentences: what was fitted on
+ * a validation set (eval/calibrate.h, eval/sentence_fit.h), kept in the model's file.
  *
  * Metadata key "calibration" of a model file, a JSON object with one number for each image label, in their order:
  *     {"temperature": [1.3, null, ...], "threshold": [0.21, null, ...], "fitted_on": "chest_imagenome=data valid, ..."}
  * probability = sigmoid(logit / temperature), present when probability >= threshold. temperature is within 0.01 and
  * 100, threshold within 0 and 1; both are null for a label that could not be fitted; fitted_on may be missing. Such a
  * label, and all of a model without the key: temperature 1, threshold 0.5, "uncalibrated".
+ *
+ * Beside these, when it was fitted with a sentence database,
+ *     "sentences": {"temperature": 0.012, "prior_exponent": 0.9, "text_encoder_fingerprint": "...", "fitted_on": "..."}
+ * p(sentence | region) = softmax over the region's sentences of (cosine / temperature + prior_exponent * log prior);
+ * see pipeline/sentence_ranking.h. temperature is within 0.0001 and 10, prior_exponent within 0 and 4; the other two
+ * may be missing. A model without it: sentences are ranked by cosine.
  */
 #ifndef PIPELINE_CALIBRATION_H
 #define PIPELINE_CALIBRATION_H
@@ -19,19 +25,35 @@
 #define CALIBRATION_LEAST_TEMPERATURE 0.01
 #define CALIBRATION_MOST_TEMPERATURE  100.0
 
+#define CALIBRATION_LEAST_SENTENCE_TEMPERATURE 0.0001
+#define CALIBRATION_MOST_SENTENCE_TEMPERATURE  10.0
+#define CALIBRATION_MOST_PRIOR_EXPONENT        4.0
+
+typedef struct sentence_calibration {
+    bool fitted;
+    float temperature, prior_exponent;
+    char encoder[64]; /* fingerprint of the text encoder whose cosines these are; "" not known */
+    char fitted_on[200];
+} sentence_calibration;
+
 typedef struct calibration {
     bool fitted; /* at least one label is */
     bool label_fitted[CALIBRATION_MAX_LABELS];
     char fitted_on[200];
     int label_count;
     float temperature[CALIBRATION_MAX_LABELS], threshold[CALIBRATION_MAX_LABELS];
+    sentence_calibration sentences;
 } calibration;
 
-/* Temperature 1 and threshold 0.5 for all. */
+/* Temperature 1 and threshold 0.5 for all; no sentences. */
 void calibration_clear(calibration *out, int label_count);
 
 /* path: of the model, for messages. A calibration that makes no sense is CARINA_ERROR_FORMAT, never passed over. */
 carina_status calibration_read(calibration *out, const model_file *model, const char *path, carina_error *error);
+
+/* The sentences' part alone. */
+carina_status calibration_read_sentences(sentence_calibration *out, const model_file *model, const char *path,
+                                         carina_error *error);
 
 /* From the metadata's text; name is used in messages. */
 carina_status calibration_parse(calibration *out, const char *text, int label_count, const char *name,

@@ -18,6 +18,7 @@ struct interpreter {
     sentence_index *index;
     int top;
     calibration calibration;
+    sentence_ranking ranking; /* with an index */
     char print[FINGERPRINT_TEXT];
 };
 
@@ -25,6 +26,7 @@ const char *interpreter_database_path(const interpreter *i) { return i->path; }
 const sentence_index *interpreter_database(const interpreter *i) { return i->index; }
 const char *interpreter_fingerprint(const interpreter *i) { return i->print; }
 const calibration *interpreter_calibration(const interpreter *i) { return &i->calibration; }
+const sentence_ranking *interpreter_ranking(const interpreter *i) { return i->index ? &i->ranking : NULL; }
 
 /* *out NULL: there is no file beside the model. */
 static carina_status find_database(char **out, const char *model, carina_error *error) {
@@ -65,6 +67,8 @@ carina_status interpreter_open(interpreter **out, locator *l, const interpreter_
     fingerprint_text(i->print, model_fingerprint(locator_model(l)->model->parameters));
     carina_status status = calibration_read(&i->calibration, locator_model(l), locator_path(l), error);
     if (status == CARINA_OK) status = open_database(i, options->database, error);
+    if (status == CARINA_OK && i->index)
+        i->ranking = sentence_ranking_choose(&i->calibration.sentences, i->index, options->cosine);
     if (status == CARINA_OK)
         *out = i;
     else
@@ -93,30 +97,42 @@ static bool says_healthy(const char *sentence, const char *display) {
     return strncmp(sentence, display, length) == 0 && strcmp(sentence + length, " is healthy.") == 0;
 }
 
-/* The nearest sentences of every region. */
+/* What was found for a region, as the interpretation has it. */
+static carina_status fill_region(const interpreter *i, interpretation *out, int region, const similarity_hit *found,
+                                 int count, float *probabilities, carina_error *error) {
+    const sentence_entry *entries = sentence_index_region(i->index, region)->entries;
+    const float *feature = out->reading.features + (int64_t)region * sentence_index_width(i->index);
+    region_sentence_hit *hits = out->hits + (size_t)region * (size_t)i->top;
+    TRY(sentence_ranking_probabilities(&i->ranking, i->index, region, feature, found, count, probabilities, error));
+    for (int k = 0; k < count; k++) {
+        const sentence_entry *e = &entries[found[k].row];
+        hits[k] = (region_sentence_hit){e->text, e->seen, found[k].similarity, probabilities[k]};
+    }
+    out->regions[region] = (interpreted_region){.count = count, .sentences = hits};
+    out->regions[region].healthy =
+        count > 0 && says_healthy(hits[0].text, locator_regions(i->locator)->regions[region].display_name);
+    return CARINA_OK;
+}
+
+/* The sentences of every region. */
 static carina_status retrieve(const interpreter *i, interpretation *out, carina_error *error) {
     const atlas *regions = locator_regions(i->locator);
     size_t places = (size_t)regions->region_count * (size_t)i->top;
     similarity_hit *found = calloc(places, sizeof *found);
     int *counts = calloc((size_t)regions->region_count, sizeof *counts);
+    float *probabilities = calloc((size_t)i->top, sizeof *probabilities);
     out->hits = calloc(places, sizeof *out->hits);
-    carina_status status =
-        found && counts && out->hits ? CARINA_OK : error_memory(error, "sentences", places * sizeof *out->hits);
+    carina_status status = found && counts && probabilities && out->hits
+                               ? CARINA_OK
+                               : error_memory(error, "sentences", places * sizeof *out->hits);
     if (status == CARINA_OK)
-        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features, 0, i->top,
-                                           found, counts, error);
-    for (int r = 0; status == CARINA_OK && r < regions->region_count; r++) {
-        const sentence_entry *entries = sentence_index_region(i->index, r)->entries;
-        region_sentence_hit *hits = out->hits + (size_t)r * (size_t)i->top;
-        for (int k = 0; k < counts[r]; k++) {
-            const similarity_hit *h = &found[(size_t)r * (size_t)i->top + (size_t)k];
-            hits[k] = (region_sentence_hit){entries[h->row].text, entries[h->row].seen, h->similarity};
-        }
-        out->regions[r] = (interpreted_region){.count = counts[r], .sentences = hits};
-        out->regions[r].healthy = counts[r] > 0 && says_healthy(hits[0].text, regions->regions[r].display_name);
-    }
+        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features,
+                                           i->ranking.weight, i->top, found, counts, error);
+    for (int r = 0; status == CARINA_OK && r < regions->region_count; r++)
+        status = fill_region(i, out, r, found + (size_t)r * (size_t)i->top, counts[r], probabilities, error);
     free(found);
     free(counts);
+    free(probabilities);
     return status;
 }
 

@@ -71,7 +71,7 @@ static void answers(void **state) {
     put(index, "left mid lung zone", "Left mid lung zone shows pneumonia.", 1, 0);
     put(index, "spine", "Spine is healthy.", 1, 0);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(opacity_database_create(&d, index, regions, "set.db", &error), CARINA_OK);
+    assert_int_equal(opacity_database_create(&d, index, 0, regions, "set.db", &error), CARINA_OK);
     for (int i = 0; i < OPACITY_REGIONS; i++) assert_true(opacity_database_answers(d)[i] == (i == LEFT_LUNG));
 
     left[0] = 8, left[1] = 6; /* cosines 0.8, 0.96, -0.8, 0.6 */
@@ -91,13 +91,14 @@ static void answers(void **state) {
     left[0] = left[1] = 0;
     assert_int_equal(opacity_database_ask(d, features, a, &error), CARINA_ERROR_ARGUMENT);
     opacity_database_free(d);
-    assert_int_equal(opacity_database_create(&d, index, atlas_imagenome29(), "set.db", &error), CARINA_ERROR_MISMATCH);
+    assert_int_equal(opacity_database_create(&d, index, 0, atlas_imagenome29(), "set.db", &error),
+                     CARINA_ERROR_MISMATCH);
     sentence_index_free(index);
 
     assert_int_equal(sentence_index_create(&index, regions, NULL, 2, &error), CARINA_OK);
     put(index, "spine", "Spine is healthy.", 1, 0);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(opacity_database_create(&d, index, regions, "set.db", &error), CARINA_ERROR_MISMATCH);
+    assert_int_equal(opacity_database_create(&d, index, 0, regions, "set.db", &error), CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "set.db: no lung region"));
     sentence_index_free(index);
 }

@@ -145,7 +145,7 @@ static void makes_items(void **state) {
         "Cardiac shadow viewed radiologically or Heart shows cardiac pacer and wires and prosthetic valve.";
     put(index, heart, paced, 1, 1);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(retrieval_collector_create(&c, index, regions, &error), CARINA_OK);
+    assert_int_equal(retrieval_collector_create(&c, index, 0, regions, &error), CARINA_OK);
     const float up[2] = {0.1f, 3};
     assert_int_equal(retrieval_collector_add(c, "p1", left, up, "Left lung shows pneumothorax.", &error), CARINA_OK);
     assert_int_equal(retrieval_collector_add(c, "p2", left, up, "Left lung is healthy.", &error), CARINA_OK);
