@@ -120,6 +120,7 @@ carina_status sentence_index_create(sentence_index **out, const atlas *regions, 
     if (!index) return error_memory(error, "sentence database", sizeof *index);
     index->region_count = regions->region_count;
     index->width = width;
+    index->kernels = similarity_kernels_best();
     carina_status status = fill_index(index, regions, info, error);
     if (status != CARINA_OK) {
         sentence_index_free(index);

@@ -18,7 +18,8 @@ typedef struct index_region {
 struct sentence_index {
     int region_count, width;
     sentence_index_info info;
-    struct arena_block *arena; /* all texts */
+    const similarity_kernels *kernels; /* chosen once: asking the processor costs more than a small search */
+    struct arena_block *arena;         /* all texts */
     index_region regions[ATLAS_MAX_REGIONS];
 };
 

@@ -18,7 +18,6 @@ typedef struct search_shard {
 
 typedef struct search_work {
     const sentence_index *index;
-    const similarity_kernels *kernels;
     const float *queries; /* of length 1, [width] for each region in turn from first_region */
     int first_region;
     float weight; /* of the log priors */
@@ -38,7 +37,7 @@ static void run_shard(void *context, int number, int worker) {
                                   .width = width,
                                   .log_priors = work->weight > 0 ? region->log_priors + s->first_row : NULL,
                                   .weight = work->weight};
-    work->kernels->search(&s->top, &rows, query);
+    work->index->kernels->search(&s->top, &rows, query);
 }
 
 static int64_t shard_rows(const sentence_index *index) {
@@ -106,7 +105,7 @@ static carina_status search(const sentence_index *index, thread_pool *pool, int 
         return error_set(error, CARINA_ERROR_ARGUMENT, "the query for %s is zero or not finite",
                          index->regions[first + i].shown.name);
     }
-    search_work work = {index, similarity_kernels_best(), units, first, weight, shards};
+    search_work work = {index, units, first, weight, shards};
     make_shards(&work, regions, k, hits, spare, shards);
     unsigned denormals = cpu_flush_denormals(); /* as the pool's threads do */
     thread_pool_run(bytes > ALONE_BYTES ? pool : NULL, shard_count, run_shard, &work);
@@ -145,7 +144,7 @@ carina_status sentence_index_similarities(const sentence_index *index, int regio
         return error_set(error, CARINA_ERROR_ARGUMENT, "the query for %s is zero or not finite", r->shown.name);
     }
     unsigned denormals = cpu_flush_denormals();
-    similarity_kernels_best()->all(out, r->matrix, (int64_t)r->shown.count, unit, index->width);
+    index->kernels->all(out, r->matrix, (int64_t)r->shown.count, unit, index->width);
     cpu_restore_denormals(denormals);
     free(unit);
     return CARINA_OK;
@@ -155,7 +154,7 @@ void sentence_index_scores(const sentence_index *index, int region, const float 
                            float *out) {
     const index_region *r = &index->regions[region];
     if (weight > 0)
-        similarity_kernels_best()->weigh(out, similarities, r->log_priors, weight, (int64_t)r->shown.count);
+        index->kernels->weigh(out, similarities, r->log_priors, weight, (int64_t)r->shown.count);
     else if (out != similarities && r->shown.count)
         memcpy(out, similarities, (size_t)r->shown.count * sizeof *out);
 }

@@ -86,6 +86,64 @@ grep -q '(not calibrated)$' expect.out || fail "the table does not say which are
 expect 0 '' '' "$CARINA" interpret -m ./new.safetensors --force --html pages film.jpg
 grep -q '<small>(not calibrated)</small>' pages/film.html || fail "the page does not say which are not calibrated"
 
+# ---- how sentences are ranked: fitted beside the labels with a database, kept without one
+bert=$ROOT/tests/data/bert
+"$CARINA" index build -q -m ./tiny.safetensors -o tiny.db --text-encoder "$bert" --split all --allow-split all $set > /dev/null || fail "no database"
+expect 0 '^by cosine +[01]\.[0-9]{3} +[01]\.[0-9]{3}$' '' $fit -d tiny.db --out ranked.safetensors --json ranked.json $set
+grep -qE '^sentences: [0-9]+ regions, [0-9]+ with findings; of [0-9]+ the database has the true sentence$' expect.out || fail "no count of regions"
+grep -qE '^always healthy +[01]\.[0-9]{3} +0\.000$' expect.out || fail "nothing beside it"
+grep -qE '^temperature [0-9.]+, prior exponent [0-9.]+: ranked by cosine \+ [0-9.]+ log prior$' expect.out || fail "nothing fitted: $(tail -n 12 expect.out)"
+grep -qE '"cosine_exact": \{"all": [0-9.]+, "with_finding": [0-9.]+\},' ranked.json || fail "no sentences in the JSON"
+expect 0 '' '' $fit -d tiny.db --threads 1 --out again.safetensors $set
+cmp -s ranked.safetensors again.safetensors || fail "the number of threads makes another calibration"
+expect 0 '^  "sentences_calibrated": true,$' '' "$CARINA" model info --json ./ranked.safetensors
+expect 0 '^  "sentences_calibrated": false,$' '' "$CARINA" model info --json ./new.safetensors
+expect 0 "^sentences calibrated  temperature [0-9.]+, prior exponent [0-9.]+, on chest_imagenome=set valid, $films films\$" '' "$CARINA" model info ./ranked.safetensors
+expect 0 '' '' "$CARINA" eval calibrate -q --resamples 0 -m ./ranked.safetensors --least 3 --out kept.safetensors $set
+cmp -s ranked.safetensors kept.safetensors || fail "fitting labels alone loses how sentences are ranked"
+expect 1 'Sentences are not calibrated: too few regions' 'no label and no sentence could be fitted' $fit -d tiny.db --least 100000 --out no.safetensors $set
+expect 2 - '--database is for films whose reports' $fit -d tiny.db --split all --allow-split all --out no.safetensors nih_films=set
+expect 2 - '--allow-split test takes them' $fit -d tiny.db --split test --out no.safetensors $set
+expect 1 - 'made with another model' env CARINA_MODELS="$ROOT/models" "$CARINA" eval calibrate -q -d tiny.db --out no.safetensors $set
+expect 1 - 'tiny.db' $fit -d tiny.db --json tiny.db --out no.safetensors $set
+
+# It ranks; --cosine and a model without it do not.
+model="-m ./ranked.safetensors -d tiny.db"
+expect 0 '^ id  region +prob\. cosine ' '' "$CARINA" interpret $model --force --top 2 --html ranked film.jpg
+grep -q '^sentences ranked by probability, calibrated on$' expect.out || fail "the table does not say what ranked"
+[ "$(awk '{ if (length > 100) print }' expect.out | wc -l)" -eq 0 ] || fail "lines are too wide"
+grep -qE '<small>[0-9.]+ % \(-?[0-9.]+\)</small>' ranked/film.html || fail "no probabilities in the page"
+expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
+grep -oE '"similarity": -?[0-9.]+, "probability": [0-9.e-]+' expect.out | awk '{ sum += $4 } END { exit !(sum > 35.5 && sum < 36.5) }' ||
+    fail "the probabilities of 36 regions do not add up"
+expect 0 '"sentence_ranking": \{"by": "cosine"\}' '' "$CARINA" interpret $model --force --json --cosine film.jpg
+grep -q '"probability": [0-9.e-]*, "seen"' expect.out && fail "--cosine gives probabilities"
+"$CARINA" interpret -m ./tiny.safetensors -d tiny.db --force --json film.jpg > plain.json 2> /dev/null
+grep -q '"sentence_ranking": {"by": "cosine", "reason": "the model.s sentences are not calibrated"}' plain.json || fail "a model without it does not say so"
+regions() { grep -oE '"regions": .*' "$1"; }
+[ "$(regions expect.out)" = "$(regions plain.json)" ] || fail "--cosine is not what a model without a calibration gives"
+retrieval="$CARINA eval retrieval -q --resamples 0 --own-split-only --split valid -d tiny.db"
+expect 0 '^ranked by cosine \+ [0-9.e-]+ log prior$' - $retrieval -m ./ranked.safetensors --predictions r.jsonl $set
+grep -qE '"ranking": "calibrated", "prior_weight": 0*[0-9.e-]+\}$' r.jsonl || fail "kept predictions do not say what ranked: $(head -n 1 r.jsonl)"
+sed 1d expect.out > r.txt
+expect 0 '' '' "$CARINA" eval retrieval --resamples 0 --from r.jsonl
+sed 1d expect.out | cmp -s r.txt - || fail "kept predictions forget what ranked"
+expect 0 '^ranked by cosine$' - $retrieval -m ./ranked.safetensors --cosine $set
+cp expect.out cosine.txt
+expect 0 '^ranked by cosine$' 'sentences are not calibrated: they are ranked by cosine' $retrieval -m ./tiny.safetensors $set
+cmp -s expect.out cosine.txt || fail "--cosine is not what a model without a calibration gives"
+head -n 2 r.jsonl | sed '1s/, "ranking": "calibrated", "prior_weight": [^}]*//' > old.jsonl
+expect 0 '^ranked by cosine$' '' "$CARINA" eval retrieval --resamples 0 --from old.jsonl
+head -n 2 r.jsonl | sed '1s/"prior_weight": [^}]*/"prior_weight": -1/' > odd.jsonl
+expect 1 - 'odd.jsonl:1: prior_weight: -1 is out of range' "$CARINA" eval retrieval --from odd.jsonl
+echo 'Left lung is healthy.' | "$CARINA" text encode -m "$bert" --projected -o one.npy 2> /dev/null
+query="$CARINA index query tiny.db -r 11 --vector one.npy"
+expect 0 '^   1  [01]\.[0-9]{5}  ' - $query -m ./ranked.safetensors
+expect 0 '"score": -?[0-9.]+, "probability": [0-9.e-]+, ' - $query -m ./ranked.safetensors --json
+expect 0 '^   1   1\.00000 .* Left lung is healthy\.$' - $query -m ./ranked.safetensors --cosine
+expect 0 '^   1   1\.00000 .* Left lung is healthy\.$' 'not calibrated' $query -m ./tiny.safetensors
+expect 0 '^   1   1\.00000 .* Left lung is healthy\.$' - $query
+
 # ---- refused
 for split in train test all; do
     expect 2 - "--allow-split $split takes them" $fit --split $split --out no.safetensors $set

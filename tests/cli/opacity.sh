@@ -47,6 +47,8 @@ from="$CARINA eval opacity --resamples 20 --from"
 expect 0 '' '' $from kept.jsonl --json kept.json
 cmp -s expect.out run.txt || fail "kept predictions give other figures"
 cmp -s kept.json run.json || fail "kept predictions give other JSON"
+grep -q '"ranking": "cosine", "prior_weight": 0, ' kept.jsonl || fail "kept predictions do not say what ranked"
+grep -q '^Sentences are ranked by cosine\.$' run.txt || fail "the table does not say what ranked"
 expect 2 - '--from reads a file alone' $run --from kept.jsonl
 expect 2 - '--from reads a file alone' $from kept.jsonl $set
 head -n 1 kept.jsonl > none.jsonl

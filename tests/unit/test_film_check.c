@@ -168,7 +168,7 @@ static void test_attention(void **state) {
 
 static carina_status calibrate(calibration *out, const char *text, carina_error *error) {
     apm network = {.config.label_count = 2};
-    char key[] = CALIBRATION_KEY, value[200];
+    char key[] = CALIBRATION_KEY, value[600];
     snprintf(value, sizeof value, "%s", text);
     tensor_file_entry note = {.key = key, .value = value};
     model_file file = {.model = &network, .notes = &note, .note_count = *text ? 1 : 0};
@@ -229,7 +229,48 @@ static void test_calibration_text(void **state) {
     free(text);
     assert_int_equal(calibrate(again, "{\"temperature\": [null, null], \"threshold\": [null, null]}", &error),
                      CARINA_OK);
-    assert_false(again->fitted);
+    assert_false(again->fitted || again->sentences.fitted);
+    free(c);
+    free(again);
+}
+
+/* What says how sentences are ranked stands beside the labels; files from before it have none. */
+static void test_calibration_of_sentences(void **state) {
+    (void)state;
+    calibration *c = malloc(sizeof *c), *again = malloc(sizeof *again);
+    carina_error error;
+    char *text;
+    calibration_clear(c, 2);
+    c->sentences = (sentence_calibration){true, 0.00897f, 1.0062f, "196aa6653e1ed355", "a \"set\""};
+    assert_int_equal(calibration_text(&text, c, &error), CARINA_OK);
+    assert_string_equal(text,
+                        "{\"temperature\": [null, null], \"threshold\": [null, null], \"sentences\": "
+                        "{\"temperature\": 0.00897, \"prior_exponent\": 1.0062, \"text_encoder_fingerprint\": "
+                        "\"196aa6653e1ed355\", \"fitted_on\": \"a \\\"set\\\"\"}}");
+    assert_int_equal(calibrate(again, text, &error), CARINA_OK);
+    assert_true(!again->fitted && again->sentences.fitted);
+    assert_true(again->sentences.temperature == 0.00897f && again->sentences.prior_exponent == 1.0062f);
+    assert_string_equal(again->sentences.encoder, "196aa6653e1ed355");
+    assert_string_equal(again->sentences.fitted_on, "a \"set\"");
+    free(text);
+    assert_int_equal(calibrate(again, "{\"temperature\": [2, 1], \"threshold\": [0.2, 0.9]}", &error), CARINA_OK);
+    assert_true(again->fitted && !again->sentences.fitted);
+    static const char *const wrong[] = {"1",
+                                        "{}",
+                                        "{\"temperature\": 0.01}",
+                                        "{\"prior_exponent\": 1}",
+                                        "{\"temperature\": 0, \"prior_exponent\": 1}",
+                                        "{\"temperature\": 11, \"prior_exponent\": 1}",
+                                        "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
+                                        "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",
+                                        "{\"temperature\": \"0.01\", \"prior_exponent\": 1}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char note[400];
+        snprintf(note, sizeof note, "{\"temperature\": [2, 1], \"threshold\": [0.2, 0.9], \"sentences\": %s}",
+                 wrong[i]);
+        assert_int_equal(calibrate(c, note, &error), CARINA_ERROR_FORMAT);
+        assert_non_null(strstr(error.message, "m.safetensors: calibration: sentences"));
+    }
     free(c);
     free(again);
 }
@@ -239,7 +280,7 @@ int main(void) {
         cmocka_unit_test(test_thorax_is_accepted), cmocka_unit_test(test_mirrored_is_flagged),
         cmocka_unit_test(test_others_are_refused), cmocka_unit_test(test_unmeasured_plays_no_part),
         cmocka_unit_test(test_attention),          cmocka_unit_test(test_calibration),
-        cmocka_unit_test(test_calibration_text),
+        cmocka_unit_test(test_calibration_text),   cmocka_unit_test(test_calibration_of_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

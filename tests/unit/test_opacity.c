@@ -48,7 +48,7 @@ static void kinds(void **state) {
 
 static void put(sentence_index *index, const char *region, const char *text, float x, float y) {
     carina_error error;
-    const sentence_entry e = {text, 1, "train/a"};
+    const sentence_entry e = {text, strstr(text, "healthy") ? 97 : 1, "train/a"};
     int number = atlas_find(atlas_anatomix36(), region);
     if (sentence_index_add(index, number, &e, (float[]){x, y}, &error) != CARINA_OK) fail_msg("%s", error.message);
 }
@@ -88,6 +88,14 @@ static void answers(void **state) {
     assert_near(a[LEFT_LUNG].shown, 0.6, 1e-6);
     assert_near(a[LEFT_LUNG].healthy, -0.6, 1e-6);
     assert_false(a[LEFT_LUNG].says);
+    opacity_database_free(d);
+    left[0] = 8, left[1] = 6; /* by the prior health comes first; scores stay cosines */
+    assert_int_equal(opacity_database_create(&d, index, 0.2f, regions, "set.db", &error), CARINA_OK);
+    assert_int_equal(opacity_database_ask(d, features, a, &error), CARINA_OK);
+    assert_near(a[LEFT_LUNG].shown, 0.96, 1e-6);
+    assert_near(a[LEFT_LUNG].healthy, 0.8, 1e-6);
+    assert_false(a[LEFT_LUNG].says);
+    assert_string_equal(a[LEFT_LUNG].nearest, "Left lung is healthy.");
     left[0] = left[1] = 0;
     assert_int_equal(opacity_database_ask(d, features, a, &error), CARINA_ERROR_ARGUMENT);
     opacity_database_free(d);
@@ -187,7 +195,7 @@ static void predictions(void **state) {
     carina_error error;
     char *text;
     size_t size;
-    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\""};
+    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", 0.009f};
     FILE *out = open_memstream(&text, &size);
     opacity_put_origin(out, &origin, &t);
     for (int i = 0; i < 6; i++) opacity_put_film(out, &t, "film", hand_films[i].patient, hand_films[i].seen, given[i]);
@@ -196,6 +204,7 @@ static void predictions(void **state) {
     assert_string_equal(p.origin.model_fingerprint, origin.model_fingerprint);
     assert_string_equal(p.origin.database_fingerprint, origin.database_fingerprint);
     assert_string_equal(p.origin.set, origin.set);
+    assert_true(p.origin.prior_weight == 0.009f);
     assert_int_equal(p.table.not_read, 7);
     assert_memory_equal(p.table.answers, t.answers, sizeof t.answers);
     assert_int_equal(opacity_measure(&f, &t, 50, 1, NULL), CARINA_OK);

@@ -173,11 +173,38 @@ static void makes_items(void **state) {
     sentence_index_free(index);
 }
 
+/* What the prior brings to the front; the similarity that is told stays the cosine. */
+static void ranks_by_weight(void **state) {
+    (void)state;
+    sentence_index *index;
+    retrieval_collector *c;
+    retrieval_answer answer;
+    carina_error error;
+    const atlas *regions = atlas_anatomix36();
+    int left = atlas_find(regions, "left lung");
+    const sentence_entry healthy = {"Left lung is healthy.", 99, "train/a"};
+    assert_int_equal(sentence_index_create(&index, regions, NULL, 2, &error), CARINA_OK);
+    assert_int_equal(sentence_index_add(index, left, &healthy, (float[]){1, 0}, &error), CARINA_OK);
+    put(index, left, "Left lung shows pneumothorax.", 0.6f, 0.8f);
+    assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
+    for (int weighted = 0; weighted < 2;
+         weighted++) { /* cosines 0.8 and 0.96; the prior is worth 4.6 times its weight */
+        assert_int_equal(retrieval_collector_create(&c, index, weighted ? 0.04f : 0, regions, &error), CARINA_OK);
+        assert_int_equal(retrieval_collector_ask(c, left, (float[]){4, 3}, healthy.text, &answer, &error), CARINA_OK);
+        assert_int_equal(answer.rank, weighted ? 1 : 2);
+        assert_string_equal(answer.retrieved, weighted ? healthy.text : "Left lung shows pneumothorax.");
+        assert_true(fabs((double)answer.similarity - (weighted ? 0.8 : 0.96)) < 1e-6);
+        assert_true(retrieval_collector_weight(c) == (weighted ? 0.04f : 0));
+        retrieval_collector_free(c);
+    }
+    sentence_index_free(index);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_by_hand),     cmocka_unit_test(scores_one_region_and_weights),
         cmocka_unit_test(resamples_patients), cmocka_unit_test(names_every_metric),
-        cmocka_unit_test(makes_items),
+        cmocka_unit_test(makes_items),        cmocka_unit_test(ranks_by_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
