@@ -36,10 +36,11 @@ stage configs/default-model-fine.yaml runs/default-model-fine
 stage configs/default-model.yaml runs/default-model
 stage configs/default-model-joint.yaml runs/default-model-joint
 
-# What is shipped: bf16 weights with their calibration, and the sentences that regions are matched with.
+# What is shipped: bf16 weights, the sentences that regions are matched with, and the
+# calibration of both.
 out=runs/default-model-joint/apm-small
 "$build/carina" model import runs/default-model-joint/best.safetensors --dtype bf16 --out $out.plain.safetensors
-"$build/carina" eval calibrate --quiet --model $out.plain.safetensors --own-split-only --out $out.safetensors \
-    chest_imagenome=runs/phantoms
-"$build/carina" index build --quiet --model $out.safetensors --text-encoder models/text-small --own-split-only \
+"$build/carina" index build --quiet --model $out.plain.safetensors --text-encoder models/text-small --own-split-only \
     --out $out.sentences.sqlite chest_imagenome=runs/phantoms
+"$build/carina" eval calibrate --quiet --model $out.plain.safetensors --database $out.sentences.sqlite --own-split-only \
+    --out $out.safetensors chest_imagenome=runs/phantoms

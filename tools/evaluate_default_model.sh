@@ -27,6 +27,9 @@ fi
 if [ -f "$films/anatomy-boxes.json" ]; then
     figures nih eval locate --model "$model" --mirrored nih_boxes=$films
     figures nih-labels eval labels --model "$model" nih_films=$films
+    if [ -f "$database" ]; then
+        figures nih-opacity eval opacity --model "$model" --database "$database" nih_films=$films
+    fi
 else
     echo "skipped: shared data not found"
 fi
