@@ -29,11 +29,13 @@ typedef struct drawing {
     thorax *t;
     random_state *random;
     phantom_device *device; /* NULL: the list is full */
+    raster metal;
 } drawing;
 
 static drawing begin(thorax *t, random_state *r, const char *name, int side) {
     phantom_scene *s = t->scene;
-    drawing d = {t, r, NULL};
+    drawing d = {t, r, NULL, {t->width, t->height, s->metal}};
+    if (t->probe && t->probe->device == s->device_count) d.metal.value = t->probe->metal;
     if (s->device_count < PHANTOM_MAX_DEVICES) {
         d.device = &s->devices[s->device_count++];
         *d.device = (phantom_device){name, side, -1, {0, 0}, {1e9f, 1e9f, -1e9f, -1e9f}};
@@ -67,7 +69,7 @@ static void wire(const drawing *d, const thorax_space *knot, int count, double w
         node[i] = (raster_node){at.x, at.y, radius, metal_mm, hollow};
         touch(d, at, radius);
     }
-    raster_tube((raster){t->width, t->height, t->scene->metal}, t->work, node, n, 1, RASTER_CAPS);
+    raster_tube(d->metal, t->work, node, n, 1, RASTER_CAPS);
 }
 
 static void tip(const drawing *d, thorax_space at, int region) {
@@ -171,9 +173,8 @@ static void port(thorax *t, random_state *r, int side) {
     double w = 0.5 * t->depth + 0.05, depth = random_range(r, 0.06, 0.2);
     phantom_point at = thorax_project(t, u, v, w);
     double radius = random_range(r, 11, 15) / t->unit * t->scale;
-    raster metal = {t->width, t->height, t->scene->metal};
-    raster_ellipse(metal, at.x, at.y, radius, radius * 0.92, jitter(r, 0.5), 0.7, 0.3);
-    raster_ellipse(metal, at.x, at.y, radius * 0.6, radius * 0.55, 0, -0.4, 0.2);
+    raster_ellipse(d.metal, at.x, at.y, radius, radius * 0.92, jitter(r, 0.5), 0.7, 0.3);
+    raster_ellipse(d.metal, at.x, at.y, radius * 0.6, radius * 0.55, 0, -0.4, 0.2);
     touch(&d, at, radius);
     thorax_space k[9] = {{u, v - 0.03, w},
                          {u - sign * 0.02, v - 0.12, w},
@@ -209,11 +210,10 @@ static void pacemaker(thorax *t, random_state *r) {
     double u = c + sign * random_range(r, 0.34, 0.46), v = random_range(r, -0.36, -0.2),
            half = random_range(r, 18, 27) / t->unit;
     phantom_point at = thorax_project(t, u, v, w);
-    raster metal = {t->width, t->height, t->scene->metal};
     double m = t->scale, turn = jitter(r, 0.4);
-    raster_ellipse(metal, at.x, at.y, half * m, half * m * 0.9, turn, 2.4, 0.2);
-    raster_ellipse(metal, at.x, at.y + 0.25 * half * m, half * m * 0.6, half * m * 0.4, turn, 1.5, 0.3);
-    raster_ellipse(metal, at.x, at.y - 0.8 * half * m, half * m * 0.5, half * m * 0.4, turn, 0.6, 0.2);
+    raster_ellipse(d.metal, at.x, at.y, half * m, half * m * 0.9, turn, 2.4, 0.2);
+    raster_ellipse(d.metal, at.x, at.y + 0.25 * half * m, half * m * 0.6, half * m * 0.4, turn, 1.5, 0.3);
+    raster_ellipse(d.metal, at.x, at.y - 0.8 * half * m, half * m * 0.5, half * m * 0.4, turn, 0.6, 0.2);
     touch(&d, at, half * m);
     int leads = 1 + (int)random_below(r, 3);
     bool shock = random_chance(r, 0.3);
@@ -289,7 +289,6 @@ static void clips_and_valve(thorax *t, random_state *r) {
 static void leads_and_pads(thorax *t, random_state *r) {
     const phantom_parameters *p = t->p;
     double front = 0.5 * t->depth + 0.08, c = t->midline;
-    raster metal = {t->width, t->height, t->scene->metal};
     if (p->ecg_leads) {
         drawing d = begin(t, r, "ecg leads", -1);
         int count = 2 + (int)random_below(r, 4);
@@ -298,7 +297,7 @@ static void leads_and_pads(thorax *t, random_state *r) {
             double u = c + place[i][0] + jitter(r, 0.08), v = place[i][1] + jitter(r, 0.1),
                    size = random_range(r, 3.5, 7) / t->unit * t->scale;
             phantom_point at = thorax_project(t, u, v, front);
-            raster_ellipse(metal, at.x, at.y, size, size, 0, random_range(r, 0.25, 1.2), 0.3);
+            raster_ellipse(d.metal, at.x, at.y, size, size, 0, random_range(r, 0.25, 1.2), 0.3);
             touch(&d, at, size);
             double side = u > c ? 1 : -1, away = random_range(r, 0.3, 0.9);
             thorax_space k[5] = {{u, v, front},
@@ -314,7 +313,7 @@ static void leads_and_pads(thorax *t, random_state *r) {
         for (int i = 0; i < 2; i++) {
             double u = c + (i ? 0.4 : -0.25) + jitter(r, 0.05), v = (i ? 0.25 : -0.2) + jitter(r, 0.05);
             phantom_point at = thorax_project(t, u, v, front);
-            raster_ellipse(metal, at.x, at.y, 0.17 * t->scale, 0.22 * t->scale, jitter(r, 0.3), 0.12, 0.1);
+            raster_ellipse(d.metal, at.x, at.y, 0.17 * t->scale, 0.22 * t->scale, jitter(r, 0.3), 0.12, 0.1);
             touch(&d, at, 0.2 * t->scale);
         }
     }

@@ -20,12 +20,23 @@ void finding_film_draw(finding_film *film, const phantom_parameters *parameters)
     finding_draw(&film->list, &patient, &random);
 }
 
+static bool is_fracture(finding_kind kind) { return kind == FINDING_RIB_FRACTURE || kind == FINDING_CLAVICLE_FRACTURE; }
+
+static int fractures_before(const finding_list *list, int index) {
+    int count = 0;
+    for (int i = 0; i < index && i < list->count; i++) count += is_fracture(list->items[i].kind);
+    return count;
+}
+
 static carina_status alter(void *context, phantom_parameters *parameters, carina_error *error) {
     (void)error;
     finding_film *film = context;
     finding_film_draw(film, parameters);
     random_state random = random_stream(parameters->seed ^ ALTER_SALT, parameters->index);
     finding_alter(&film->list, parameters, &random);
+    int fracture = fractures_before(&film->list, film->left_out - 1);
+    if (film->left_out && is_fracture(film->list.items[film->left_out - 1].kind) && fracture < PHANTOM_MAX_FRACTURES)
+        parameters->fractures[fracture].mended = true;
     return CARINA_OK;
 }
 
@@ -50,6 +61,20 @@ static bool paint(const finding *f, int fracture, phantom_scene *scene, float *c
         case FINDING_RIB_FRACTURE:
         case FINDING_CLAVICLE_FRACTURE: finding_paint_fracture(f, fracture, scene, cover, random); return true;
         default: return false;
+    }
+}
+
+#define PAINTED_MAPS 4
+
+/* Exchanges the maps that findings paint on with copies of them (pixels > 0: made first), so that painting has no
+ * effect. */
+static void swap_maps(phantom_scene *scene, float *spare[PAINTED_MAPS], size_t pixels) {
+    float **map[PAINTED_MAPS] = {&scene->extra, &scene->extra_bone, &scene->vessel_keep, &scene->hidden};
+    for (int k = 0; k < PAINTED_MAPS; k++) {
+        if (pixels) memcpy(spare[k], *map[k], pixels * sizeof(float));
+        float *other = *map[k];
+        *map[k] = spare[k];
+        spare[k] = other;
     }
 }
 
@@ -78,16 +103,27 @@ static carina_status add(void *context, phantom_scene *scene, carina_error *erro
     size_t count = (size_t)scene->width * (size_t)scene->height;
     random_state random = random_stream(scene->parameters.seed ^ PAINT_SALT, scene->parameters.index);
     film->cover = malloc(count * sizeof *film->cover);
-    if (!film->cover) return error_memory(error, "finding cover", count * sizeof *film->cover);
+    float *spare[PAINTED_MAPS] = {0};
+    bool complete = film->cover != NULL;
+    for (int k = 0; k < PAINTED_MAPS && film->left_out; k++)
+        complete &= (spare[k] = malloc(count * sizeof *spare[k])) != NULL;
+    if (!complete) {
+        for (int k = 0; k < PAINTED_MAPS; k++) free(spare[k]);
+        free(film->cover);
+        film->cover = NULL;
+        return error_memory(error, "finding cover", count * sizeof *film->cover);
+    }
     carina_status status = CARINA_OK;
-    int fracture = 0;
     for (int i = 0; status == CARINA_OK && i < film->list.count; i++) {
         const finding *f = &film->list.items[i];
         memset(film->cover, 0, count * sizeof *film->cover);
-        bool painted = paint(f, fracture, scene, film->cover, &random);
-        if (finding_table[f->kind].label >= 0 && finding_table[f->kind].form == FINDING_FORM_BONE) fracture++;
+        bool left_out = i + 1 == film->left_out;
+        if (left_out) swap_maps(scene, spare, count);
+        bool painted = paint(f, fractures_before(&film->list, i), scene, film->cover, &random);
+        if (left_out) swap_maps(scene, spare, 0);
         if (painted) status = hand_over(film, i, scene, error);
     }
+    for (int k = 0; k < PAINTED_MAPS; k++) free(spare[k]);
     free(film->cover);
     film->cover = NULL;
     return status;

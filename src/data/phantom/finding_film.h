@@ -14,6 +14,9 @@
 
 typedef struct finding_film {
     bool healthy; /* set by the caller after finding_film_hooks: nothing is drawn, organs stay in the normal range */
+    /* For measuring what one finding adds to a film, set like `healthy`: 1 + the index of a finding that is drawn from
+     * the same numbers but not painted, its broken bone whole; organs that it changed stay so. 0: none. */
+    int left_out;
     finding_list list;
     int lesion_count;                        /* masks handed to the scene */
     int lesion_finding[PHANTOM_MAX_LESIONS]; /* index into list.items of each */

@@ -69,6 +69,7 @@ static carina_status build(phantom_result *out, thorax *t, float *work[3], const
     imaging_field field;
     if (hooks && hooks->alter) TRY(hooks->alter(hooks->context, &s->parameters, error));
     TRY(create(s, t, work, error));
+    t->probe = options ? options->probe : NULL;
     imaging_chain_field(&field, s, options);
     outlines_build(t);
     body_build(t);

@@ -49,6 +49,7 @@ typedef struct phantom_fracture {
     double position;        /* 0 at the spine (clavicle: sternal end) .. 1 at the front (acromial end) */
     double displacement_mm; /* step across the break, 0 .. 10 */
     double angle_degrees;   /* bend at the break */
+    bool mended;            /* the bone keeps its course but is whole: what the break itself shows (phantom_probe) */
 } phantom_fracture;
 
 /* Everything that is drawn before the thorax is built. hooks.alter may change any of it; the neutral value of each
@@ -208,12 +209,19 @@ typedef struct phantom_hooks {
     carina_status (*add)(void *context, phantom_scene *scene, carina_error *error);
 } phantom_hooks;
 
+/* For measuring what one device adds to a film: everything is drawn from the same numbers, but its metal goes here. */
+typedef struct phantom_probe {
+    int device;   /* index into scene.devices */
+    float *metal; /* [height, width], 0 before; borrowed */
+} phantom_probe;
+
 typedef struct phantom_options {
     int width, height;          /* film pixels; 0: 512 */
     bool no_devices;            /* parameters drawn without devices */
     bool no_text;               /* no markers or text burnt in */
     bool no_collimation;        /* no borders */
     const phantom_hooks *hooks; /* NULL: healthy anatomy in all its variation */
+    const phantom_probe *probe; /* NULL: every device is on the film */
 } phantom_options;
 
 /* A finished film. All of it is owned by the result. */

@@ -30,13 +30,21 @@ static void bone_tube(thorax *t, const thorax_space *point, int count, double ra
     raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, count, t->p->bone, caps);
 }
 
+/* Nodes from `at` + 1 on are shifted and bent. A mended bone comes to lie the same, in a smooth curve. */
 static void break_bone(const thorax *t, thorax_space *point, int count, const phantom_fracture *f) {
     int at = (int)(clamp(f->position, 0.05, 0.95) * (count - 1));
     double step = f->displacement_mm / t->unit, bend = tan(clamp(f->angle_degrees, -60, 60) * 0.01745);
-    for (int i = at + 1; i < count; i++) {
-        double run = hypot(point[i].u - point[at].u, point[i].v - point[at].v);
+    const double callus = 0.03;
+    const thorax_space from = point[at];
+    for (int i = f->mended ? 0 : at + 1; i < count; i++) {
+        double run = hypot(point[i].u - from.u, point[i].v - from.v), far = i > at ? run : -run;
         double fade = f->clavicle ? 1 : exp(-run / 0.12); /* a rib's far end is held by its neighbours */
-        point[i].v += (step + bend * run) * fade;
+        double shifted = 1, turned = run;
+        if (f->mended) {
+            shifted = raster_step(-callus, callus, far);
+            turned = far <= -callus ? 0 : far < callus ? (far + callus) * (far + callus) / (4 * callus) : far;
+        }
+        point[i].v += (step * shifted + bend * turned) * fade;
     }
 }
 

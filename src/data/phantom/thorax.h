@@ -24,6 +24,7 @@ typedef struct thorax_space {
 typedef struct thorax {
     phantom_scene *scene;
     const phantom_parameters *p;
+    const phantom_probe *probe; /* or NULL */
     int width, height;
     size_t pixels;
     float *work, *distance, *line; /* [height, width] (work is kept 0), [height, width], distance transform's lines */
