@@ -1,7 +1,8 @@
 /* How plainly devices and findings of the phantoms are seen, a table (src/data/phantom/visibility.h):
  *
  *     phantom_visibility [FILMS [SIDE [SEED [KIND]]]]     200 films of 512 pixels, seed 1, all kinds
- *     phantom_visibility films DIR FILMS SIDE SEED KIND   writes FILMS films that have one, DIR/KIND-INDEX.pgm
+ *     phantom_visibility films DIR FILMS SIDE SEED KIND   writes FILMS films that have one, DIR/KIND-INDEX.pgm, and
+ *                                                         prints where: path, x1 y1 x2 y2 of each object
  *
  * Films are drawn (without rendering) until as many as wanted have the kind; without KIND they are the first ones.
  */
@@ -11,7 +12,6 @@
 #include <string.h>
 
 #include "data/phantom/finding_truth.h"
-#include "data/phantom/parameters.h"
 #include "data/phantom/visibility.h"
 
 #define KINDS (FINDING_KIND_COUNT + FINDING_DEVICE_COUNT)
@@ -39,37 +39,10 @@ static double quantile(double *value, int count, double at) {
     return count ? value[(int)(at * (count - 1) + 0.5)] : NAN;
 }
 
-static bool device_wished(const phantom_parameters *p, const char *kind) {
-    const struct {
-        const char *name;
-        bool wished;
-    } wishes[] = {{"endotracheal tube", p->ett},
-                  {"enteric tube", p->enteric_tube},
-                  {"central venous line", p->central_line[0] || p->central_line[1]},
-                  {"picc", p->picc[0] || p->picc[1]},
-                  {"swan-ganz catheter", p->swan_ganz},
-                  {"port", p->port[0] || p->port[1]},
-                  {"chest tube", p->chest_tube[0] || p->chest_tube[1]},
-                  {"pacemaker", p->pacemaker},
-                  {"sternal wires", p->sternal_wires},
-                  {"surgical clips", p->surgical_clips},
-                  {"prosthetic valve", p->valve},
-                  {"ecg leads", p->ecg_leads},
-                  {"pads", p->pads}};
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-        if (strcmp(wishes[i].name, kind) == 0) return wishes[i].wished;
-    return false;
-}
-
-/* Whether the film will have the kind, as far as can be told before it is made. */
-static bool may_have(uint64_t seed, uint64_t index, const char *kind) {
-    phantom_parameters p;
-    finding_film film = {0};
-    parameters_draw(&p, seed, index, NULL);
-    finding_film_draw(&film, &p);
-    bool found = device_wished(&p, kind);
-    for (int i = 0; i < film.list.count; i++) found |= strcmp(finding_table[film.list.items[i].kind].name, kind) == 0;
-    return found;
+static void print_place(const char *path, const char *kind, const char *name, const box *extent) {
+    if (strcmp(kind, name) == 0)
+        printf("%s\t%.0f %.0f %.0f %.0f\n", path, (double)extent->x1, (double)extent->y1, (double)extent->x2,
+               (double)extent->y2);
 }
 
 static carina_status write_film(const char *folder, uint64_t seed, uint64_t index, int side, const char *kind,
@@ -86,6 +59,10 @@ static carina_status write_film(const char *folder, uint64_t seed, uint64_t inde
         fprintf(file, "P5 %d %d 255\n", side, side);
         for (int i = 0; i < side * side; i++) fputc((int)(result.film.value[i] * 255.0f + 0.5f), file);
     }
+    for (int i = 0; i < result.scene.device_count; i++)
+        print_place(path, kind, result.scene.devices[i].name, &result.scene.devices[i].extent);
+    for (int i = 0; i < result.scene.lesion_count; i++)
+        print_place(path, kind, result.scene.lesions[i].name, &result.scene.lesions[i].extent);
     bool failed = !file || ferror(file);
     if (file) failed |= fclose(file) != 0;
     phantom_result_free(&result);
@@ -135,7 +112,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     for (uint64_t index = 0; status == CARINA_OK && done < films && index < 1000000; index++) {
-        if (kind && !may_have(seed, index, kind)) continue;
+        if (kind && !visibility_expected(seed, index, kind)) continue;
         status = folder ? write_film(folder, seed, index, side, kind, &error)
                         : add_film(rows, seed, index, side, kind, &error);
         done++;

@@ -87,9 +87,9 @@ static void airway_tube(thorax *t, random_state *r) {
                          {u + jitter(r, 0.008), -0.75, 0.12},
                          {u + jitter(r, 0.006), 0.5 * (end - 0.75), 0.06},
                          {u, end, 0}};
-    wire(&d, k, 4, 10, 0.12, 0.75);
+    wire(&d, k, 4, 10, 0.45, 0.75);
     for (int i = 0; i < 4; i++) k[i].u += 0.012;
-    wire(&d, k, 4, 1.2, 0.5, 0);
+    wire(&d, k, 4, 1.6, 1.2, 0);
     tip(&d, k[3], REGION_TRACHEA);
 }
 
@@ -100,11 +100,15 @@ static void enteric_tube(thorax *t, random_state *r) {
     thorax_space k[7] = {{u + jitter(r, 0.02), -1.2, 0},
                          {u + 0.01 + jitter(r, 0.01), -0.55, -0.05},
                          {u + 0.015 + jitter(r, 0.012), -0.1, -0.12},
-                         {thorax_spine(t, 0.2) + 0.03 + jitter(r, 0.015), 0.2, -0.1},
+                         {thorax_spine(t, 0.2) + 0.03 + jitter(r, 0.015), fmin(0.2, 0.55 * dome), -0.1},
                          {t->midline + 0.06, dome, -0.05},
-                         {0.5 * (t->midline + stomach) + 0.03, dome + 0.1, 0},
+                         {0.5 * (t->midline + stomach) + 0.03, 0.5 * (dome + end + 0.08), 0},
                          {stomach, end + 0.08, 0.05}};
-    wire(&d, k, 7, random_range(r, 2.5, 5.5), random_range(r, 0.12, 0.5), random_chance(r, 0.5) ? 0.7 : 0);
+    double width = random_range(r, 2.5, 5.5), metal = random_range(r, 0.3, 0.6);
+    wire(&d, k, 7, width, metal, random_chance(r, 0.5) ? 0.7 : 0);
+    for (int i = 0; i < 7; i++) k[i].u += 0.22 * width / t->unit;
+    wire(&d, k, 7, 1.4, 0.6, 0); /* the stripe of barium */
+    for (int i = 0; i < 7; i++) k[i].u -= 0.22 * width / t->unit;
     tip(&d, k[6], REGION_ABDOMEN);
 }
 
@@ -145,7 +149,7 @@ static void venous_line(thorax *t, random_state *r, int side, const char *name, 
     if (side) k[n++] = (thorax_space){c + 0.07, -0.36, 0.12}; /* brachiocephalic vein crosses the midline */
     n = caval_path(t, r, k, n, depth);
     double width = entry == 2 ? random_range(r, 1.2, 2) : random_range(r, 1.6, 3.4);
-    wire(&d, k, n, width, random_range(r, 0.15, 0.45), 0);
+    wire(&d, k, n, width, random_range(r, 0.55, 1.0), 0);
     tip(&d, k[n - 1], caval_region(depth));
 }
 
@@ -162,7 +166,7 @@ static void pulmonary_catheter(thorax *t, random_state *r) {
                          {spine + 0.085, t->carina.v + 0.11, 0.15},
                          {spine + (side > 0 ? 0.12 : 0.02), t->carina.v + 0.05, 0.05},
                          {spine + side * 0.17, t->carina.v + 0.1, 0}};
-    wire(&d, k, 9, 2.3, 0.35, 0);
+    wire(&d, k, 9, 2.3, 0.8, 0);
     tip(&d, k[8], REGION_HILUM[side > 0]);
 }
 
@@ -173,8 +177,8 @@ static void port(thorax *t, random_state *r, int side) {
     double w = 0.5 * t->depth + 0.05, depth = random_range(r, 0.06, 0.2);
     phantom_point at = thorax_project(t, u, v, w);
     double radius = random_range(r, 11, 15) / t->unit * t->scale;
-    raster_ellipse(d.metal, at.x, at.y, radius, radius * 0.92, jitter(r, 0.5), 0.7, 0.3);
-    raster_ellipse(d.metal, at.x, at.y, radius * 0.6, radius * 0.55, 0, -0.4, 0.2);
+    raster_ellipse(d.metal, at.x, at.y, radius, radius * 0.92, jitter(r, 0.5), 1.1, 0.3);
+    raster_ellipse(d.metal, at.x, at.y, radius * 0.6, radius * 0.55, 0, -0.6, 0.2);
     touch(&d, at, radius);
     thorax_space k[9] = {{u, v - 0.03, w},
                          {u - sign * 0.02, v - 0.12, w},
@@ -183,7 +187,7 @@ static void port(thorax *t, random_state *r, int side) {
     int n = 4;
     if (side) k[n++] = (thorax_space){c + 0.06, -0.36, 0.12};
     n = caval_path(t, r, k, n, depth);
-    wire(&d, k, n, 2.6, 0.3, 0.3);
+    wire(&d, k, n, 2.6, 0.8, 0.3);
     tip(&d, k[n - 1], caval_region(depth));
 }
 
@@ -197,9 +201,9 @@ static void chest_tube(thorax *t, random_state *r, int side) {
                          {0.4 * wall + 0.6 * u_end + sign * 0.04, 0.5 * (v + top), -0.05},
                          {u_end, top, -0.1}};
     double width = random_range(r, 5, 11);
-    wire(&d, k, 4, width, 0.1, 0.8);
+    wire(&d, k, 4, width, 0.3, 0.8);
     for (int i = 0; i < 4; i++) k[i].v += 0.3 * width / t->unit;
-    wire(&d, k, 4, 1.3, 0.6, 0);
+    wire(&d, k, 4, 1.6, 0.9, 0);
     tip(&d, k[3], REGION_LUNG[side]);
 }
 
@@ -234,8 +238,8 @@ static void pacemaker(thorax *t, random_state *r) {
             k[n++] = (thorax_space){0.6 * c + 0.4 * apex, low + 0.02, 0.16};
             k[n++] = (thorax_space){0.25 * c + 0.75 * apex + jitter(r, 0.01), low + 0.01 + jitter(r, 0.02), 0.22};
         }
-        wire(&d, k, n, 1.7, 0.55, 0);
-        if (shock && i == 0) wire(&d, k + n - 3, 3, 3.2, 0.9, 0);
+        wire(&d, k, n, 1.8, 1.0, 0);
+        if (shock && i == 0) wire(&d, k + n - 3, 3, 3.2, 1.4, 0);
         if (i == 0) tip(&d, k[n - 1], REGION_HEART);
     }
 }
@@ -252,10 +256,10 @@ static void sternal_wires(thorax *t, random_state *r) {
             double a = 6.2832 * k / 8 + 1.3;
             loop[k] = (thorax_space){u + half * cos(a), v + 0.4 * half * sin(a) + 0.008 * cos(a), w + 0.02 * sin(a)};
         }
-        wire(&d, loop, 9, 1.0, 0.7, 0);
+        wire(&d, loop, 9, 1.1, 1.6, 0);
         thorax_space twist[3] = {
             {u, v + 0.3 * half, w}, {u + jitter(r, 0.008), v + 0.02, w}, {u + jitter(r, 0.012), v + 0.03, w}};
-        wire(&d, twist, 3, 1.4, 0.8, 0);
+        wire(&d, twist, 3, 1.5, 1.8, 0);
     }
 }
 
@@ -270,7 +274,7 @@ static void clips_and_valve(thorax *t, random_state *r) {
                    half = random_range(r, 2, 4) / t->unit;
             thorax_space k[2] = {{cu - half * cos(a), cv - half * sin(a), 0.1},
                                  {cu + half * cos(a), cv + half * sin(a), 0.1}};
-            wire(&d, k, 2, 1.3, 0.8, 0);
+            wire(&d, k, 2, 1.5, 1.8, 0);
         }
     }
     if (t->p->valve) {
@@ -282,7 +286,7 @@ static void clips_and_valve(thorax *t, random_state *r) {
             double a = 6.2832 * i / 12, x = half * cos(a), y = half * random_range(r, 0.35, 0.37) * sin(a);
             k[i] = (thorax_space){u + x * cos(turn) - y * sin(turn), v + x * sin(turn) + y * cos(turn), 0.05};
         }
-        wire(&d, k, 13, 1.8, 0.8, 0);
+        wire(&d, k, 13, 1.9, 1.4, 0);
     }
 }
 
@@ -297,7 +301,8 @@ static void leads_and_pads(thorax *t, random_state *r) {
             double u = c + place[i][0] + jitter(r, 0.08), v = place[i][1] + jitter(r, 0.1),
                    size = random_range(r, 3.5, 7) / t->unit * t->scale;
             phantom_point at = thorax_project(t, u, v, front);
-            raster_ellipse(d.metal, at.x, at.y, size, size, 0, random_range(r, 0.25, 1.2), 0.3);
+            raster_ellipse(d.metal, at.x, at.y, size, size, 0, random_range(r, 0.3, 1.2), 0.3);
+            raster_ellipse(d.metal, at.x, at.y, 0.4 * size, 0.4 * size, 0, 1.2, 0.3); /* the snap */
             touch(&d, at, size);
             double side = u > c ? 1 : -1, away = random_range(r, 0.3, 0.9);
             thorax_space k[5] = {{u, v, front},
@@ -305,7 +310,7 @@ static void leads_and_pads(thorax *t, random_state *r) {
                                  {u + side * 0.5 * away + jitter(r, 0.1), v + random_range(r, -0.2, 0.3), front},
                                  {u + side * away, v + random_range(r, -0.3, 0.6), front},
                                  {u + side * (away + 0.5), v + random_range(r, -0.5, 0.9), front}};
-            wire(&d, k, 5, random_range(r, 1.2, 2.4), random_range(r, 0.1, 0.45), 0);
+            wire(&d, k, 5, random_range(r, 1.2, 2.4), random_range(r, 0.3, 0.7), 0);
         }
     }
     if (p->pads) {
@@ -313,7 +318,7 @@ static void leads_and_pads(thorax *t, random_state *r) {
         for (int i = 0; i < 2; i++) {
             double u = c + (i ? 0.4 : -0.25) + jitter(r, 0.05), v = (i ? 0.25 : -0.2) + jitter(r, 0.05);
             phantom_point at = thorax_project(t, u, v, front);
-            raster_ellipse(d.metal, at.x, at.y, 0.17 * t->scale, 0.22 * t->scale, jitter(r, 0.3), 0.12, 0.1);
+            raster_ellipse(d.metal, at.x, at.y, 0.17 * t->scale, 0.22 * t->scale, jitter(r, 0.3), 0.35, 0.1);
             touch(&d, at, 0.2 * t->scale);
         }
     }

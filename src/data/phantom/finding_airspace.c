@@ -9,15 +9,17 @@
 #include "data/phantom/finding_film.h"
 #include "data/phantom/finding_paint.h"
 
-#define NEAR_LUNG_SHARE 0.8 /* of the gas on a ray that a lesion all through the lung can fill */
+#define LEAST_DEPTH_MM  22.0
+#define BALL_ROUNDNESS  0.35 /* 0.5 a ball, 0 a disc: growths are lobed, their edges steeper than a ball's */
+#define NEAR_LUNG_SHARE 0.8  /* of the gas on a ray that a lesion all through the lung can fill */
 
 static double mix(double low, double high, double share) { return low + (high - low) * share; }
 
-static void fill_air(phantom_scene *scene, float *cover, int side, size_t i, double share, double seen) {
+/* `hides`: how much of the lung it hides; what is this dense no longer passes for lung at the base. */
+static void fill_air(phantom_scene *scene, float *cover, int side, size_t i, double share, double hides, double seen) {
     scene->extra[i] += (float)(share * scene->air[side][i]);
     paint_raise(&cover[i], seen);
-    /* what is this dense no longer passes for lung at the base */
-    if (share > 0.45) paint_raise(&scene->hidden[i], share);
+    if (hides > 0.45) paint_raise(&scene->hidden[i], hides);
 }
 
 /* Distance from the dark branching airways that stay open in a consolidation: rays from the hilum with bends. */
@@ -34,7 +36,8 @@ void finding_paint_airspace(const finding *f, phantom_scene *scene, float *cover
     int side = f->side == FINDING_LEFT;
     lung_frame frame = lung_frame_make(scene, side);
     uint64_t salt = random_u64(random);
-    double dense = f->kind == FINDING_OPACITY ? mix(0.12, 0.4, f->severity) : mix(0.3, 0.78, f->severity);
+    double dense = f->kind == FINDING_OPACITY ? mix(0.3, 0.55, f->severity) : mix(0.45, 0.88, f->severity);
+    double hides = f->kind == FINDING_OPACITY ? 0 : mix(0.3, 0.78, f->severity);
     double ragged = random_range(random, 0.25, 0.6);
     /* A fissure cuts some off sharply above or below. */
     double fissure = random_chance(random, 0.3) ? random_range(random, -0.5, 0.5) : 9;
@@ -58,7 +61,8 @@ void finding_paint_airspace(const finding *f, phantom_scene *scene, float *cover
             double share = inside * cut * (0.8 + 0.2 * paint_noise(x, y, 0.2 * grain, 3, salt + 1));
             if (share <= 0.002) continue;
             double open = airways ? 0.25 * bronchus(x, y, scene->landmarks.hilum[side], frame.height * 0.12, salt) : 0;
-            fill_air(scene, cover, side, i, NEAR_LUNG_SHARE * dense * share * (1 - open), inside * cut);
+            share *= NEAR_LUNG_SHARE * (1 - open);
+            fill_air(scene, cover, side, i, dense * share, hides * share, inside * cut);
         }
     }
 }
@@ -95,7 +99,8 @@ void finding_paint_diffuse(const finding *f, phantom_scene *scene, float *cover,
                 double base = paint_step(frame.top, frame.bottom, y); /* water sinks */
                 double patch = 0.75 + 0.45 * paint_noise(x, y, 0.14 * frame.height, 4, salt + (uint64_t)side);
                 double share = (bat_wing * wing + (1 - bat_wing) * (0.35 + 0.5 * base)) * fmax(patch, 0);
-                fill_air(scene, cover, side, i, NEAR_LUNG_SHARE * dense * share, 1.4 * share);
+                double filled = NEAR_LUNG_SHARE * dense * share;
+                fill_air(scene, cover, side, i, filled, filled, 1.4 * share);
             }
         }
         paint_septa(scene, &frame, f->severity, random);
@@ -121,7 +126,7 @@ void finding_paint_lines(const finding *f, phantom_scene *scene, float *cover, r
         phantom_point middle = {centre.x + random_range(random, -0.3, 0.3) * w * (plate ? 0.4 : 1),
                                 centre.y + random_range(random, -0.4, 0.4) * h};
         double thick = (plate ? random_range(random, 1.5, 4.5) : random_range(random, 0.7, 2)) * mm;
-        double amount = plate ? mix(7, 26, f->severity) : mix(3, 11, f->severity);
+        double amount = plate ? mix(26, 60, f->severity) : mix(14, 30, f->severity);
         phantom_point a = {middle.x - 0.5 * length * cos(turn), middle.y - 0.5 * length * sin(turn)};
         phantom_point b = {middle.x + 0.5 * length * cos(turn), middle.y + 0.5 * length * sin(turn)};
         phantom_point bend = {middle.x, middle.y + random_range(random, -0.06, 0.06) * length};
@@ -129,7 +134,7 @@ void finding_paint_lines(const finding *f, phantom_scene *scene, float *cover, r
         paint_stroke(scene->extra, cover, mask, scene, bend, b, thick, amount, 1);
     }
     /* round the lines the lung is a little less aerated */
-    double haze = plate ? mix(0.05, 0.35, f->severity) : mix(0.03, 0.15, f->severity);
+    double haze = plate ? mix(0.2, 0.52, f->severity) : mix(0.1, 0.25, f->severity);
     double rx = fmax(0.5 * w, 3), ry = fmax(0.5 * h, 3);
     for (int y = frame.top; y < frame.bottom; y++) {
         for (int x = frame.left; x < frame.right; x++) {
@@ -137,7 +142,7 @@ void finding_paint_lines(const finding *f, phantom_scene *scene, float *cover, r
             if (!mask[i]) continue;
             double r = hypot((x - centre.x) / rx, (y - centre.y) / ry);
             double share = paint_step(1.2, 0.3, r + 0.35 * paint_noise(x, y, 0.5 * rx + 2, 3, salt));
-            if (share > 0) fill_air(scene, cover, side, i, NEAR_LUNG_SHARE * haze * share, 0.5 * share);
+            if (share > 0) fill_air(scene, cover, side, i, NEAR_LUNG_SHARE * haze * share, 0, 0.5 * share);
         }
     }
 }
@@ -147,7 +152,8 @@ static void paint_ball(phantom_scene *scene, float *cover, const lung_frame *fra
                        double ry, double amount, bool chalk, double ragged, uint64_t salt) {
     int x0 = (int)fmax(centre.x - 1.6 * rx - 1, 0), x1 = (int)fmin(centre.x + 1.6 * rx + 2, scene->width);
     int y0 = (int)fmax(centre.y - 1.6 * ry - 1, 0), y1 = (int)fmin(centre.y + 1.6 * ry + 2, scene->height);
-    double depth_mm = (rx + ry) / scene->pixels_per_mm;
+    /* A small ball's own depth is less than the lung's texture: it is as plain as one of LEAST_DEPTH. */
+    double depth_mm = fmax((rx + ry) / scene->pixels_per_mm, LEAST_DEPTH_MM);
     for (int y = y0; y < y1; y++) {
         for (int x = x0; x < x1; x++) {
             size_t i = (size_t)y * (size_t)scene->width + (size_t)x;
@@ -155,13 +161,14 @@ static void paint_ball(phantom_scene *scene, float *cover, const lung_frame *fra
             double dx = (x + 0.5 - centre.x) / rx, dy = (y + 0.5 - centre.y) / ry;
             double r = sqrt(dx * dx + dy * dy) + ragged * paint_noise(x, y, 0.8 * (rx + ry) / 2 + 1, 3, salt);
             if (r >= 1.15) continue;
-            double chord = depth_mm * sqrt(fmax(1 - r * r / 1.3225, 0));
+            double chord = depth_mm * pow(fmax(1 - r * r / 1.3225, 0), BALL_ROUNDNESS);
             double gas = scene->air[frame->side][i];
             if (chalk) {
-                scene->extra_bone[i] += (float)(0.22 * amount * chord);
+                scene->extra_bone[i] += (float)(0.4 * amount * chord);
             }
             /* at most the gas that was there can be replaced */
-            scene->extra[i] += (float)fmin(amount * chord, 0.95 * gas);
+            double limit = fmax(0.95 * gas, 0.7 * depth_mm);
+            scene->extra[i] += (float)fmin(amount * chord * paint_through(scene, i), limit);
             paint_raise(&cover[i], paint_step(1.12, 0.95, r));
         }
     }
@@ -197,7 +204,7 @@ void finding_paint_round(const finding *f, phantom_scene *scene, float *cover, r
     double ry = fmax(0.5 * lung_frame_pixels(&frame, f->height), 1.6);
     double ragged = f->kind == FINDING_MASS ? random_range(random, 0.05, 0.3) : random_range(random, 0, 0.15);
     bool chalk = f->kind == FINDING_CALCIFIED_NODULE;
-    double amount = f->kind == FINDING_MASS ? mix(0.5, 0.85, f->severity) : mix(0.55, 1, f->severity);
+    double amount = f->kind == FINDING_MASS ? mix(0.6, 0.95, f->severity) : mix(0.75, 1.1, f->severity);
     paint_ball(scene, cover, &frame, centre, rx, ry, amount, chalk, ragged, random_u64(random));
     /* spicules of a growth */
     int spicules = f->kind == FINDING_MASS && random_chance(random, 0.5) ? 6 + (int)random_below(random, 8) : 0;
@@ -241,7 +248,11 @@ void finding_paint_collapse(const finding *f, phantom_scene *scene, float *cover
             } else {
                 share = 0.75 * paint_step(0.75 * size, 0.15 * size, v + wobble) * (1 - 0.35 * u);
             }
-            if (share > 0) fill_air(scene, cover, side, i, 0.92 * dense * share, share);
+            if (share <= 0) continue;
+            fill_air(scene, cover, side, i, 0.92 * dense * share, 0.92 * dense * share, share);
+            double least = LEAST_DEPTH_MM * dense * share * paint_through(scene, i),
+                   there = 0.92 * dense * share * scene->air[side][i];
+            scene->extra[i] += (float)fmax(least - there, 0);
         }
     }
 }

@@ -31,11 +31,11 @@ static void add_fracture(const finding *f, phantom_parameters *p, random_state *
     phantom_fracture *fracture = &p->fractures[p->fracture_count++];
     bool clavicle = f->kind == FINDING_CLAVICLE_FRACTURE;
     *fracture = (phantom_fracture){.clavicle = clavicle, .side = f->side == FINDING_LEFT};
-    /* Ribs 3 to 10; the lateral arc breaks most, a clavicle in its middle third. */
-    int rib = 3 + (int)floor(f->v * 7.9);
-    fracture->rib = rib < 3 ? 3 : rib > 10 ? 10 : rib;
+    /* Ribs 3 to 9, where lung lies behind them; the lateral arc breaks most, a clavicle in its middle third. */
+    int rib = 3 + (int)floor(f->v * 6.4);
+    fracture->rib = rib < 3 ? 3 : rib > 9 ? 9 : rib;
     fracture->position = clavicle ? random_range(random, 0.35, 0.65) : mix(0.2, 0.65, f->u);
-    fracture->displacement_mm = mix(clavicle ? 4 : 1.5, clavicle ? 10 : 6, f->severity);
+    fracture->displacement_mm = mix(clavicle ? 4 : 3, clavicle ? 10 : 9, f->severity);
     fracture->angle_degrees = random_range(random, -1, 1) * mix(8, 30, f->severity);
 }
 

@@ -82,6 +82,11 @@ double paint_step(double low, double high, double x) {
     return t <= 0 ? 0 : t >= 1 ? 1 : smooth(t);
 }
 
+double paint_through(const phantom_scene *scene, size_t i) {
+    double thick = (double)(scene->soft[i] - scene->air[0][i] - scene->air[1][i]);
+    return 1 + 1.6 * paint_step(90, 260, thick);
+}
+
 void paint_raise(float *target, double value) {
     if ((float)value > *target) *target = (float)value;
 }

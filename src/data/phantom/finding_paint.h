@@ -33,6 +33,10 @@ double paint_step(double low, double high, double x);
 void paint_stroke(float *map, float *cover, const uint8_t *mask, const phantom_scene *scene, phantom_point a,
                   phantom_point b, double width, double mm, double shown);
 
+/* Behind the heart and the domes little lung is on the ray and much scatter: what lies there is drawn as so many times
+ * what it is, or nobody would have told of it. 1 in free lung. */
+double paint_through(const phantom_scene *scene, size_t i);
+
 /* Raises a float to at least `value`. */
 void paint_raise(float *target, double value);
 

@@ -122,7 +122,7 @@ void finding_paint_pneumothorax(const finding *f, phantom_scene *scene, float *c
     }
     lung.salt = random_u64(random);
     if (frame.height < 8) return;
-    double line_width = fmax(0.9 * scene->pixels_per_mm, 0.7), line_mm = random_range(random, 3.5, 7);
+    double line_width = fmax(0.9 * scene->pixels_per_mm, 0.9), line_mm = random_range(random, 11, 20);
     for (int y = frame.top; y < frame.bottom; y++) {
         for (int x = frame.left; x < frame.right; x++) {
             size_t i = (size_t)y * (size_t)scene->width + (size_t)x;
@@ -131,8 +131,8 @@ void finding_paint_pneumothorax(const finding *f, phantom_scene *scene, float *c
             double gone = paint_step(-0.7, 0.7, out);
             double edge = out / line_width;
             scene->vessel_keep[i] *= (float)(1 - gone);
-            /* lung tissue (about a fifth of the way) leaves, and is pressed into what remains */
-            double change = -0.16 * gone + (1 - gone) * mix(0.02, 0.25, severity * severity);
+            /* lung tissue (body_build: about 0.6 of the gas) leaves, and is pressed into what remains */
+            double change = -0.42 * gone + (1 - gone) * mix(0.05, 0.3, severity * severity);
             scene->extra[i] += (float)(change * scene->air[side][i] + line_mm * exp(-0.5 * edge * edge));
             paint_raise(&cover[i], gone);
         }
@@ -144,7 +144,7 @@ void finding_paint_thickening(const finding *f, phantom_scene *scene, float *cov
     int side = f->side == FINDING_LEFT;
     lung_frame frame = lung_frame_make(scene, side);
     bool cap = f->v < 0.12;
-    double thick = mix(2.5, 9, f->severity) * scene->pixels_per_mm, amount = mix(12, 45, f->severity);
+    double thick = mix(3.5, 10, f->severity) * scene->pixels_per_mm, amount = mix(35, 75, f->severity);
     bool chalk = !cap && random_chance(random, 0.25);
     uint64_t salt = random_u64(random);
     if (frame.height < 8) return;

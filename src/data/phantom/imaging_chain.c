@@ -2,6 +2,7 @@
  *
  *   A = sum of mu_i * path_i                        Beer-Lambert, effective energy of a chest exposure
  *   I = exp(-A) + scatter                           scatter: blurred primary, stronger where the patient is thick
+ *   I = I exp(-mu_metal * metal)                    devices
  *   I = blur(I), then quantum noise ~ sqrt(I / dose)
  *   E = -log(I)                                     computed radiography is linear in log exposure
  *   E = E - k * (blur(E) - mean)                    local contrast processing (frequency bands are compressed)
@@ -56,8 +57,7 @@ static void attenuation(float *out, const phantom_scene *s, size_t pixels) {
         if (soft < 0) soft = 0;
         float bone = s->bone[i] + s->extra_bone[i];
         if (bone < 0) bone = 0;
-        float metal = s->metal[i] > 8 ? 8 : s->metal[i];
-        out[i] = MU_SOFT * soft + (MU_BONE - MU_SOFT) * bone + MU_METAL * metal;
+        out[i] = MU_SOFT * soft + (MU_BONE - MU_SOFT) * bone;
     }
 }
 
@@ -96,7 +96,13 @@ static void expose(float *film, const phantom_scene *s, float *work[3], random_s
     raster_blur(scatter, scratch, s->width, s->height, 34 * s->pixels_per_mm);
     /* A finer part keeps edges from standing in a flat fog. */
     float amount = (float)(p->scatter * 0.8);
-    for (size_t i = 0; i < pixels; i++) primary[i] += amount * scatter[i];
+    for (size_t i = 0; i < pixels; i++) {
+        primary[i] += amount * scatter[i];
+        /* A device shades all of it. This scatter has neither angle nor grid; laid over steel it would drown behind a
+         * thick patient what grids keep visible on real films. */
+        float metal = s->metal[i] > 8 ? 8 : s->metal[i];
+        if (metal > 0) primary[i] *= expf(-MU_METAL * metal);
+    }
     raster_blur(primary, scratch, s->width, s->height, fmax(p->blur_mm * s->pixels_per_mm, 0.35));
     /* Quanta per film pixel behind 20 cm of water are a few thousand at the usual dose. */
     double quanta = 1.8e5 * p->dose * pow(512.0 / s->height, 2);
@@ -134,7 +140,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
     }
     quantiles(film, s, p->window_low, p->window_high, &low, &high);
     double floor_level = random_chance(r, 0.75) ? random_range(r, 0.02, 0.25) : random_range(r, 0.2, 0.42);
-    double top_level = random_chance(r, 0.75) ? random_range(r, 0.69, 0.9) : random_range(r, 0.88, 1.0);
+    double top_level = random_chance(r, 0.75) ? random_range(r, 0.69, 0.9) : random_range(r, 0.84, 0.94);
     float range = high - low > 0.05f ? high - low : 0.05f;
     double bare = random_range(r, 0.0, 0.12); /* direct exposure */
     if (bare > floor_level) bare = floor_level;
@@ -147,7 +153,7 @@ static void process(float *film, const phantom_scene *s, float *work[3], random_
             continue;
         }
         if (x > 1.06) x = 1.06 + (x - 1.06) * 0.5;
-        double g = pow(x > 1.25 ? 1.25 : x, p->curve);
+        double g = pow(x > 1.5 ? 1.5 : x, p->curve);
         g = (1 - exp(-shoulder * g)) / (1 - exp(-shoulder)); /* the film's shoulder: bone and abdomen crowd together */
         double bend = clamp(g, 0, 1);
         g += p->toe * 0.6 * (bend * bend * (3 - 2 * bend) - bend);

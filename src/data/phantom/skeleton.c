@@ -11,14 +11,20 @@
 
 static double clamp(double value, double low, double high) { return value < low ? low : value > high ? high : value; }
 
-/* Draws a bone; where it runs along the ray the chord is lengthened. Radii in units, thickness in mm. */
-static void bone_tube(thorax *t, const thorax_space *point, int count, double radius, double thickness, double shell,
-                      int caps) {
+typedef struct bone_shape {
+    double radius, thickness, shell; /* units, mm, share of the radius */
+} bone_shape;
+
+/* Draws a bone; where it runs along the ray the chord is lengthened. Ends in breaks are denser: parts driven into each
+ * other. */
+static void bone_tube(thorax *t, const thorax_space *point, int count, bone_shape shape, int caps,
+                      const bool driven[2]) {
     raster_node node[PHANTOM_LINE_POINTS];
     if (count > PHANTOM_LINE_POINTS) count = PHANTOM_LINE_POINTS;
     for (int i = 0; i < count; i++) {
         phantom_point at = thorax_project(t, point[i].u, point[i].v, point[i].w);
-        node[i] = (raster_node){at.x, at.y, radius * thorax_scale_at(t, point[i].w), thickness, shell};
+        node[i] =
+            (raster_node){at.x, at.y, shape.radius * thorax_scale_at(t, point[i].w), shape.thickness, shape.shell};
     }
     for (int i = 0; i < count; i++) {
         int a = i > 0 ? i - 1 : 0, b = i + 1 < count ? i + 1 : i;
@@ -27,15 +33,31 @@ static void bone_tube(thorax *t, const thorax_space *point, int count, double ra
                flat = hypot(node[b].x - node[a].x, node[b].y - node[a].y) / t->scale;
         node[i].thickness *= clamp(whole / fmax(flat, 1e-6), 1, 1.3);
     }
+    for (int i = 0; i < 2 && i + 1 < count; i++) {
+        if (driven[0]) node[i].thickness *= 1.8;
+        if (driven[1]) node[count - 1 - i].thickness *= 1.8;
+    }
     raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, count, t->p->bone, caps);
+}
+
+/* The node after which a broken bone's next part begins. */
+static int break_node(const phantom_fracture *f, int count) {
+    return (int)(clamp(f->position, 0.05, 0.95) * (count - 1));
 }
 
 /* Nodes from `at` + 1 on are shifted and bent. A mended bone comes to lie the same, in a smooth curve. */
 static void break_bone(const thorax *t, thorax_space *point, int count, const phantom_fracture *f) {
-    int at = (int)(clamp(f->position, 0.05, 0.95) * (count - 1));
+    int at = break_node(f, count);
     double step = f->displacement_mm / t->unit, bend = tan(clamp(f->angle_degrees, -60, 60) * 0.01745);
     const double callus = 0.03;
-    const thorax_space from = point[at];
+    const thorax_space from = point[at], next = point[at + 1];
+    /* Parts slip across the bone: a rib's into the chest, where lung shows the step; a clavicle's weight pulls down. */
+    double across_u = 0, across_v = 1;
+    if (!f->clavicle) {
+        double du = next.u - from.u, dv = next.v - from.v, length = fmax(hypot(du, dv), 1e-9);
+        double inward = (dv > 0) == (f->side == PHANTOM_LEFT) ? -1 : 1;
+        across_u = inward * dv / length, across_v = -inward * du / length;
+    }
     for (int i = f->mended ? 0 : at + 1; i < count; i++) {
         double run = hypot(point[i].u - from.u, point[i].v - from.v), far = i > at ? run : -run;
         double fade = f->clavicle ? 1 : exp(-run / 0.12); /* a rib's far end is held by its neighbours */
@@ -44,8 +66,33 @@ static void break_bone(const thorax *t, thorax_space *point, int count, const ph
             shifted = raster_step(-callus, callus, far);
             turned = far <= -callus ? 0 : far < callus ? (far + callus) * (far + callus) / (4 * callus) : far;
         }
-        point[i].v += (step * shifted + bend * turned) * fade;
+        double slip = (step * shifted + bend * turned) * fade;
+        point[i].u += slip * across_u, point[i].v += slip * across_v;
     }
+}
+
+/* bone_tube from node `first` to `last` of a bone that may be broken: at each break the parts end square, with a cleft
+ * between them, and the next one begins where its own direction takes it. */
+static void broken_tube(thorax *t, const thorax_space *point, int count, int first, int last, bone_shape shape,
+                        int caps, const uint8_t *broken) {
+    thorax_space part[PHANTOM_LINE_POINTS];
+    double cleft = 2.4 / t->unit + 2 / t->scale; /* ends reach a pixel out */
+    int n = 0, part_caps = caps & RASTER_CAP_START;
+    bool after_break = false;
+    for (int i = first; i <= last && i < count; i++) {
+        part[n++] = point[i];
+        if (!broken[i] || i >= last || i + 2 >= count) continue;
+        bone_tube(t, part, n, shape, part_caps, (bool[2]){after_break, true});
+        part_caps = 0, n = 0, after_break = true;
+        const thorax_space *a = &point[i + 1], *b = &point[i + 2];
+        double spacing =
+            sqrt((b->u - a->u) * (b->u - a->u) + (b->v - a->v) * (b->v - a->v) + (b->w - a->w) * (b->w - a->w));
+        /* Of the way to where its own line would have the node before. */
+        double back = clamp(1 - cleft / fmax(spacing, 1e-6), 0, 1);
+        part[n++] =
+            (thorax_space){a->u - back * (b->u - a->u), a->v - back * (b->v - a->v), a->w - back * (b->w - a->w)};
+    }
+    bone_tube(t, part, n, shape, part_caps | (caps & RASTER_CAP_END), (bool[2]){after_break, false});
 }
 
 static void vertebra(thorax *t, int number, random_state *r) {
@@ -130,17 +177,21 @@ static void ribs(thorax *t, random_state *r) {
                 point[i] = (thorax_space){thorax_spine(t, v) + sign * reach, v,
                                           back + deep * (1 - cos(a)) * 0.5 + 0.06 * t->depth * x};
             }
+            uint8_t broken[NODES] = {0};
             for (int i = 0; i < p->fracture_count; i++)
-                if (!p->fractures[i].clavicle && p->fractures[i].side == side && p->fractures[i].rib == n)
+                if (!p->fractures[i].clavicle && p->fractures[i].side == side && p->fractures[i].rib == n) {
                     break_bone(t, point, NODES, &p->fractures[i]);
+                    broken[break_node(&p->fractures[i], NODES)] = !p->fractures[i].mended;
+                }
             double radius = wide * (n == 1 ? 1.1 : n >= 11 ? 0.75 : 1);
             /* Back and front arcs are two bodies on one ray; drawn apart so that their shadows add. */
             int split = (int)(NODES * 0.58 / whole);
             if (split > NODES - 2) split = NODES - 1;
-            bone_tube(t, point, split + 1, radius, rib_mineral, cortex,
-                      split < NODES - 1 ? RASTER_CAP_START : RASTER_CAPS);
+            broken_tube(t, point, NODES, 0, split, (bone_shape){radius, rib_mineral, cortex},
+                        split < NODES - 1 ? RASTER_CAP_START : RASTER_CAPS, broken);
             if (split < NODES - 1)
-                bone_tube(t, point + split, NODES - split, radius * 1.08, 0.72 * rib_mineral, cortex, RASTER_CAP_END);
+                broken_tube(t, point, NODES, split, NODES - 1, (bone_shape){radius * 1.08, 0.72 * rib_mineral, cortex},
+                            RASTER_CAP_END, broken);
             phantom_line *line = &t->scene->rib[side][n - 1];
             line->point_count = NODES;
             line->half_width = radius * t->scale;
@@ -157,6 +208,25 @@ static void ribs(thorax *t, random_state *r) {
                 }
             }
         }
+}
+
+/* As broken_tube, on the film's plane. */
+static void clavicle_tube(thorax *t, const raster_node *node, int count, const uint8_t *broken) {
+    raster map = {t->width, t->height, t->scene->bone};
+    raster_node part[PHANTOM_LINE_POINTS];
+    double cleft = 2.4 * t->scene->pixels_per_mm + 2;
+    int n = 0, caps = RASTER_CAP_START;
+    for (int i = 0; i < count; i++) {
+        part[n++] = node[i];
+        if (!broken[i] || i + 2 >= count) continue;
+        raster_tube(map, t->work, part, n, t->p->bone, caps);
+        caps = 0, n = 1;
+        const raster_node *a = &node[i + 1], *b = &node[i + 2];
+        double back = clamp(1 - cleft / fmax(hypot(b->x - a->x, b->y - a->y), 1e-6), 0, 1);
+        part[0] = *a;
+        part[0].x -= back * (b->x - a->x), part[0].y -= back * (b->y - a->y);
+    }
+    raster_tube(map, t->work, part, n, t->p->bone, caps | RASTER_CAP_END);
 }
 
 static void clavicles(thorax *t, random_state *r) {
@@ -176,8 +246,12 @@ static void clavicles(thorax *t, random_state *r) {
             point[i] = (thorax_space){t->midline + 0.5 * t->shift + sign * (medial + length * f),
                                       v - length * f * sin(rise) + s, w - 0.5 * t->depth * f + 0.035 * sin(6.28 * f)};
         }
+        uint8_t broken[NODES] = {0};
         for (int i = 0; i < p->fracture_count; i++)
-            if (p->fractures[i].clavicle && p->fractures[i].side == side) break_bone(t, point, NODES, &p->fractures[i]);
+            if (p->fractures[i].clavicle && p->fractures[i].side == side) {
+                break_bone(t, point, NODES, &p->fractures[i]);
+                broken[break_node(&p->fractures[i], NODES)] = !p->fractures[i].mended;
+            }
         raster_node node[NODES];
         double thick = 0.017 + 0.005 * p->muscle, mineral = random_range(r, 15, 25) * t->unit / 260;
         box extent = {1e9f, 1e9f, -1e9f, -1e9f};
@@ -194,7 +268,7 @@ static void clavicles(thorax *t, random_state *r) {
         t->scene->clavicle[side].point_count = NODES;
         t->scene->clavicle[side].half_width = thick * t->scale;
         t->clavicle_box[side] = extent;
-        raster_tube((raster){t->width, t->height, t->scene->bone}, t->work, node, NODES, p->bone, RASTER_CAPS);
+        clavicle_tube(t, node, NODES, broken);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/phantom/parameters.h"
 #include "data/phantom/raster.h"
 
 #define SQUARES 21 /* along a film's side */
@@ -208,4 +209,36 @@ carina_status visibility_measure(visibility_list *out, uint64_t seed, uint64_t i
     free(f->support), free(f->residual), free(f->work);
     free(f);
     return status;
+}
+
+static bool device_wished(const phantom_parameters *p, const char *kind) {
+    const struct {
+        const char *name;
+        bool wished;
+    } wishes[] = {{"endotracheal tube", p->ett},
+                  {"enteric tube", p->enteric_tube},
+                  {"central venous line", p->central_line[0] || p->central_line[1]},
+                  {"picc", p->picc[0] || p->picc[1]},
+                  {"swan-ganz catheter", p->swan_ganz},
+                  {"port", p->port[0] || p->port[1]},
+                  {"chest tube", p->chest_tube[0] || p->chest_tube[1]},
+                  {"pacemaker", p->pacemaker},
+                  {"sternal wires", p->sternal_wires},
+                  {"surgical clips", p->surgical_clips},
+                  {"prosthetic valve", p->valve},
+                  {"ecg leads", p->ecg_leads},
+                  {"pads", p->pads}};
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+        if (strcmp(wishes[i].name, kind) == 0) return wishes[i].wished;
+    return false;
+}
+
+bool visibility_expected(uint64_t seed, uint64_t index, const char *kind) {
+    phantom_parameters p;
+    finding_film film = {0};
+    parameters_draw(&p, seed, index, NULL);
+    finding_film_draw(&film, &p);
+    bool found = device_wished(&p, kind);
+    for (int i = 0; i < film.list.count; i++) found |= strcmp(finding_table[film.list.items[i].kind].name, kind) == 0;
+    return found;
 }

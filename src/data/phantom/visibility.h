@@ -38,4 +38,7 @@ typedef struct visibility_list {
 carina_status visibility_measure(visibility_list *out, uint64_t seed, uint64_t index, int side, const char *kind,
                                  carina_error *error);
 
+/* Whether the film will have an object of this kind, as far as can be told without making it. */
+bool visibility_expected(uint64_t seed, uint64_t index, const char *kind);
+
 #endif
