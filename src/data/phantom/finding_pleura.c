@@ -163,7 +163,10 @@ void finding_paint_thickening(const finding *f, phantom_scene *scene, float *cov
             double depth = (cap ? fmin(wall, over) : wall) + 0.4 * thick * paint_noise(x, y, 5 * thick + 2, 3, salt);
             double share = along * paint_step(thick * 1.2, thick * 0.7, depth);
             if (share <= 0) continue;
-            scene->extra[i] += (float)fmin(amount * share, 0.9 * scene->air[side][i]);
+            /* Next to the wall there is hardly lung to replace: the rind is more than that, and stands out from the
+             * wall. */
+            double room = fmax(0.9 * scene->air[side][i], 0.5 * amount);
+            scene->extra[i] += (float)(fmin(amount, room) * share);
             if (chalk && paint_noise(x, y, 3 * thick, 3, salt + 9) > 0.1) {
                 scene->extra_bone[i] += (float)(2.5 * share);
             }
