@@ -99,8 +99,8 @@ static void enteric_tube(thorax *t, random_state *r) {
     double end = dome + random_range(r, 0.02, 0.35);
     thorax_space k[7] = {{u + jitter(r, 0.02), -1.2, 0},
                          {u + 0.01 + jitter(r, 0.01), -0.55, -0.05},
-                         {u + 0.015 + jitter(r, 0.012), -0.1, -0.12},
-                         {thorax_spine(t, 0.2) + 0.03 + jitter(r, 0.015), fmin(0.2, 0.55 * dome), -0.1},
+                         {u + 0.015 + jitter(r, 0.012), fmin(-0.1, dome - 0.3), -0.12},
+                         {thorax_spine(t, 0.2) + 0.03 + jitter(r, 0.015), fmin(0.2, dome - 0.12), -0.1},
                          {t->midline + 0.06, dome, -0.05},
                          {0.5 * (t->midline + stomach) + 0.03, 0.5 * (dome + end + 0.08), 0},
                          {stomach, end + 0.08, 0.05}};
