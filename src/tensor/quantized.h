@@ -29,8 +29,8 @@
  *                 y = y + sum * (scale of weights * scale of activations)
  *
  * and this at every instruction set. So a token's result is the same, bit for bit, at every CARINA_MAX_ISA, alone or
- * among 512, and however a caller shares out the blocks. Fused multiply-add would save nothing where it was measured
- * (AVX-512 on Zen 4: additions run beside the products). Against the exact sum over the quantised values a result is
+ * among 512, and however a caller shares out the blocks. Fused multiply-add should save little where additions run
+ * beside the products, as on Zen 4; it was not tried. Against the exact sum over the quantised values a result is
  * off by at most (groups + 4) 2^-24 times the sum of the magnitudes of all that is added, with twice the groups for Q4M
  * and 32 more for BF16.
  *
