@@ -5,7 +5,7 @@ set -u
 . "$ROOT/tests/cli/check.bash"
 "$(dirname "$CARINA")/tests/make_model" tiny.safetensors || fail "no model"
 # A random model orders films by chance: on these some labels can be fitted, on those of another seed there may be none.
-"$CARINA" data phantom --count 12 --seed 5 --size 64 --no-masks --out set --split train=0.4,valid=0.3,test=0.3 \
+"$CARINA" data phantom --count 24 --seed 3 --size 64 --no-masks --out set --split train=0.4,valid=0.3,test=0.3 \
     > /dev/null 2>&1 || fail "no films"
 bert=$ROOT/tests/data/bert
 model="-m ./tiny.safetensors"
