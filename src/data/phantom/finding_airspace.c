@@ -83,7 +83,7 @@ static void paint_septa(phantom_scene *scene, const lung_frame *frame, double se
 
 void finding_paint_diffuse(const finding *f, phantom_scene *scene, float *cover, random_state *random) {
     uint64_t salt = random_u64(random);
-    double dense = mix(0.1, 0.5, f->severity);
+    double dense = mix(0.25, 0.6, f->severity), hides = mix(0.1, 0.5, f->severity);
     double bat_wing = random_range(random, 0.3, 1); /* 0 even all over, 1 round the hila */
     for (int side = 0; side < 2; side++) {
         lung_frame frame = lung_frame_make(scene, side);
@@ -99,8 +99,8 @@ void finding_paint_diffuse(const finding *f, phantom_scene *scene, float *cover,
                 double base = paint_step(frame.top, frame.bottom, y); /* water sinks */
                 double patch = 0.75 + 0.45 * paint_noise(x, y, 0.14 * frame.height, 4, salt + (uint64_t)side);
                 double share = (bat_wing * wing + (1 - bat_wing) * (0.35 + 0.5 * base)) * fmax(patch, 0);
-                double filled = NEAR_LUNG_SHARE * dense * share;
-                fill_air(scene, cover, side, i, filled, filled, 1.4 * share);
+                double filled = NEAR_LUNG_SHARE * share;
+                fill_air(scene, cover, side, i, dense * filled, hides * filled, 1.4 * share);
             }
         }
         paint_septa(scene, &frame, f->severity, random);

@@ -196,7 +196,8 @@ void finding_paint_hernia(const finding *f, phantom_scene *scene, float *cover, 
             double gas = scene->air[0][i] + scene->air[1][i];
             double wall = paint_step(0.8, 0.97, r2);
             bool bubble = level && dy < -0.05;
-            double change = bubble ? -0.55 * chord * (1 - wall) + 3 * wall : fmin(chord, 0.9 * gas);
+            /* little lung lies behind the heart: the stomach is more than what it replaces */
+            double change = bubble ? -0.9 * chord * (1 - wall) + 6 * wall : fmax(fmin(chord, 0.9 * gas), 0.4 * chord);
             scene->extra[i] += (float)change;
             paint_raise(&cover[i], 1);
         }
