@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/memory_speed.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "bench.h"
@@ -82,37 +83,10 @@ static double search_one(const sentence_index *index, thread_pool *pool, float w
 
 /* ---- reading alone: every byte of the matrix into a register, as fast as it comes ---- */
 
-typedef uint64_t wide __attribute__((vector_size(64)));
-#define READ_SHARD (4u << 20)
-
-typedef struct reading {
-    const uint8_t *bytes;
-    uint64_t size;
-    wide sums[64];
-} reading;
-
-#if defined(__x86_64__)
-__attribute__((target_clones("default", "avx2", "avx512f")))
-#endif
-static void
-read_shard(void *context, int shard, int worker) {
-    reading *r = context;
-    uint64_t first = (uint64_t)shard * READ_SHARD, end = first + READ_SHARD < r->size ? first + READ_SHARD : r->size;
-    const wide *at = (const wide *)(r->bytes + first), *last = (const wide *)(r->bytes + end);
-    wide a = {0}, b = {0}, c = {0}, d = {0};
-    (void)worker;
-    for (; at + 4 <= last; at += 4) a |= at[0], b |= at[1], c |= at[2], d |= at[3];
-    for (; at < last; at++) a |= at[0];
-    r->sums[shard % 64] = a | b | c | d;
-}
-
 static double read_all(const sentence_index *index, thread_pool *pool) {
     const sentence_region *region = sentence_index_region(index, 0);
-    static reading r;
-    r.bytes = (const uint8_t *)region->blocks;
-    r.size = (region->count + 15) / 16 * 16 * WIDTH * sizeof(float);
     double start = clock_seconds();
-    thread_pool_run(pool, (int)((r.size + READ_SHARD - 1) / READ_SHARD), read_shard, &r);
+    memory_read(pool, region->blocks, (region->count + 15) / 16 * 16 * WIDTH * sizeof(float));
     return clock_seconds() - start;
 }
 

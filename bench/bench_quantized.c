@@ -18,15 +18,16 @@
 #endif
 
 #include "base/cpu.h"
+#include "base/memory_speed.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "bench.h"
 #include "tensor/quantized.h"
 
-#define FIT_NO_CACHE (256ull << 20)
-#define SHARD_BYTES  (1u << 20)
-#define MOST_COPIES  512
+#define FIT_NO_CACHE        (256ull << 20)
+#define PRODUCT_SHARD_BYTES (1u << 20)
+#define MOST_COPIES         512
 
 static void check(carina_status status, const carina_error *error) {
     if (status == CARINA_OK) return;
@@ -47,35 +48,6 @@ static double now(const bench_clock *c) {
 }
 
 /* ---- what the machine can do ---- */
-
-typedef uint64_t wide __attribute__((vector_size(64)));
-
-typedef struct reading {
-    const uint8_t *bytes;
-    uint64_t size;
-    wide sums[64];
-} reading;
-
-#if defined(__x86_64__)
-__attribute__((target_clones("default", "avx2", "avx512f")))
-#endif
-static void
-read_shard(void *context, int shard, int worker) {
-    reading *r = context;
-    uint64_t first = (uint64_t)shard * SHARD_BYTES, end = first + SHARD_BYTES < r->size ? first + SHARD_BYTES : r->size;
-    const wide *at = (const wide *)(r->bytes + first), *last = (const wide *)(r->bytes + end);
-    wide a = {0}, b = {0}, c = {0}, d = {0};
-    (void)worker;
-    for (; at + 4 <= last; at += 4) {
-        __builtin_prefetch((const char *)at + 4096);
-        __builtin_prefetch((const char *)at + 4160);
-        __builtin_prefetch((const char *)at + 4224);
-        __builtin_prefetch((const char *)at + 4288);
-        a |= at[0], b |= at[1], c |= at[2], d |= at[3];
-    }
-    for (; at < last; at++) a |= at[0];
-    r->sums[shard % 64] = a | b | c | d;
-}
 
 #define PEAK_ROUNDS 400000
 #define CHAINS      12
@@ -208,10 +180,8 @@ static double product_seconds(bench_run *r, thread_pool *pool, const bench_clock
 }
 
 static double read_seconds(const bench_run *r, thread_pool *pool, const bench_clock *c) {
-    static reading reads;
-    reads = (reading){.bytes = r->bytes, .size = r->copies[0]->bytes * (uint64_t)r->copy_count};
     double start = now(c);
-    thread_pool_run(pool, (int)((reads.size + SHARD_BYTES - 1) / SHARD_BYTES), read_shard, &reads);
+    memory_read(pool, r->bytes, r->copies[0]->bytes * (uint64_t)r->copy_count);
     return now(c) - start;
 }
 
@@ -224,7 +194,7 @@ static void measure(bench_run *r, quantized_kind kind, thread_pool *pool, const 
     for (int64_t i = 0; i < r->m * r->inputs; i++) r->x[i] = (float)random_normal(&random);
     quantized_rows_place(&r->rows, memory, kind, r->m, r->inputs);
     /* About a megabyte of weights a shard while memory is what counts, else a few shards a thread. */
-    int64_t blocks = r->copies[0]->blocks, wanted = (int64_t)(SHARD_BYTES / r->copies[0]->block_bytes) + 1;
+    int64_t blocks = r->copies[0]->blocks, wanted = (int64_t)(PRODUCT_SHARD_BYTES / r->copies[0]->block_bytes) + 1;
     r->shard_blocks = r->m > 16 ? (blocks + 15) / 16 : wanted;
     r->shard_count = (int)((blocks + r->shard_blocks - 1) / r->shard_blocks);
     bool streams = r->m <= 16;

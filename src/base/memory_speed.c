@@ -7,14 +7,14 @@
 
 #include "base/progress.h"
 
-#define BYTES       (256ll << 20)
-#define SHARD_BYTES (1ll << 20)
+#define BYTES       ((uint64_t)256 << 20)
+#define SHARD_BYTES ((uint64_t)1 << 20)
 
 typedef uint64_t wide __attribute__((vector_size(64)));
 
 typedef struct reading {
     const uint8_t *bytes;
-    uint64_t sums[BYTES / SHARD_BYTES]; /* so that nothing read is of no use */
+    uint64_t size;
 } reading;
 
 #if defined(__x86_64__) && !defined(__clang__)
@@ -22,38 +22,40 @@ __attribute__((target_clones("default", "avx2", "avx512f")))
 #endif
 static void
 read_shard(void *context, int shard, int worker) {
-    reading *r = context;
-    const wide *at = (const wide *)(r->bytes + shard * SHARD_BYTES), *end = at + SHARD_BYTES / (int64_t)sizeof *at;
+    const reading *r = context;
+    uint64_t first = (uint64_t)shard * SHARD_BYTES, end = first + SHARD_BYTES < r->size ? first + SHARD_BYTES : r->size;
+    const wide *at = (const wide *)(r->bytes + first), *last = (const wide *)(r->bytes + end);
     wide a = {0}, b = {0}, c = {0}, d = {0};
     (void)worker;
-    for (; at < end; at += 4) {
+    for (; at + 4 <= last; at += 4) {
         for (int i = 0; i < 4; i++) __builtin_prefetch((const char *)(at + i) + 4096);
         a |= at[0], b |= at[1], c |= at[2], d |= at[3];
     }
+    for (; at < last; at++) a |= at[0];
     a |= b | c | d;
-    for (int i = 0; i < 8; i++) r->sums[shard] |= a[i];
+    __asm__ volatile("" : : "m"(a)); /* what was read is wanted */
+}
+
+void memory_read(thread_pool *pool, const void *bytes, uint64_t size) {
+    reading r = {bytes, size};
+    thread_pool_run(pool, (int)((size + SHARD_BYTES - 1) / SHARD_BYTES), read_shard, &r);
 }
 
 carina_status memory_read_speed(double *out, thread_pool *pool, int runs, carina_error *error) {
     uint8_t *bytes = aligned_alloc(64, BYTES);
-    reading *r = calloc(1, sizeof *r);
+    double least = 1e9;
     *out = 0;
-    if (bytes && r) {
-        memset(bytes, 1, BYTES);
-        r->bytes = bytes;
-        double least = 1e9;
-        for (int i = 0; i < runs; i++) {
-            double began = clock_seconds();
-            thread_pool_run(pool, (int)(BYTES / SHARD_BYTES), read_shard, r);
-            double seconds = clock_seconds() - began;
-            if (seconds < least) least = seconds;
-        }
-        *out = (double)BYTES / least;
+    if (!bytes) return error_memory(error, "memory speed", BYTES);
+    memset(bytes, 1, BYTES);
+    for (int i = 0; i < runs; i++) {
+        double began = clock_seconds();
+        memory_read(pool, bytes, BYTES);
+        double seconds = clock_seconds() - began;
+        if (seconds < least) least = seconds;
     }
-    carina_status status = bytes && r ? CARINA_OK : error_memory(error, "memory speed", BYTES);
     free(bytes);
-    free(r);
-    return status;
+    *out = (double)BYTES / least;
+    return CARINA_OK;
 }
 
 static uint64_t meminfo(const char *key) {

@@ -8,6 +8,9 @@
 
 #include "base/threads.h"
 
+/* Reads all of `bytes` (aligned to 64, size a multiple of 64) once by all threads of the pool, as fast as it goes. */
+void memory_read(thread_pool *pool, const void *bytes, uint64_t size);
+
 /* Bytes a second: 256 MiB, which no cache holds, read by all threads of the pool; the fastest of `runs` passes. */
 carina_status memory_read_speed(double *out, thread_pool *pool, int runs, carina_error *error);
 
