@@ -222,10 +222,10 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     out.boxes = out.layer_boxes[last];
 
     out.decoded = op_cast(g, decoded, TENSOR_F32);
-    tensor *region = out.decoded;
+    out.gathered = out.decoded;
     if (m->config.features == APM_MODULE_F)
-        region = op_cast(g, attention_record(g, &m->feature_attention, decoded, memory, memory, 0), TENSOR_F32);
-    out.region_features = linear_record(g, &m->feature_linear, region, ACTIVATION_NONE);
+        out.gathered = op_cast(g, attention_record(g, &m->feature_attention, decoded, memory, memory, 0), TENSOR_F32);
+    out.region_features = linear_record(g, &m->feature_linear, out.gathered, ACTIVATION_NONE);
     return out;
 }
 

@@ -81,6 +81,7 @@ typedef struct apm_outputs {
     tensor *cls;                          /* [B, D], f32 */
     tensor *patch_features;               /* [B, P, D], f32 */
     tensor *decoded;                      /* [B, N, D], f32: the last decoder layer's output */
+    tensor *gathered; /* [B, N, D], f32: what region_features are a linear map of: module F's output, or decoded */
 } apm_outputs;
 
 /* films: [B, H, W, 1] f32 in [0, 1], of the configuration's size. */

@@ -16,6 +16,7 @@ struct alignment {
     thread_pool *pool;
     text_encoder encoder; /* until alignment_open is done */
     text_projector *projector;
+    finding_head *findings; /* NULL: none */
     sentence_vectors train, validation;
     struct {
         graph *g;
@@ -33,6 +34,7 @@ struct alignment {
 };
 
 text_projector *alignment_projector(alignment *a) { return a->projector; }
+finding_head *alignment_finding_head(alignment *a) { return a->findings; }
 
 /* ---- the graphs ---- */
 
@@ -76,6 +78,9 @@ static carina_status create(alignment *a, carina_error *error) {
                               c->model.feature_size, &random, error));
     fingerprint_text(a->projector->encoder, text_encoder_bare_fingerprint(&a->encoder));
     TRY(parameters_allocate_gradients(a->projector->parameters, error));
+    if (c->alignment.findings_weight > 0 &&
+        finding_head_create(&a->findings, c->regions, c->model.model_width, &random, error) != CARINA_OK)
+        return error_prefix(error, "%s: alignment.findings_weight", c->path);
     if (record_loss(a, error) != CARINA_OK || record_measure(a, error) != CARINA_OK)
         return error_prefix(error, "%s: training.batch_size, training.accumulate", c->path);
     return CARINA_OK;
@@ -101,6 +106,7 @@ void alignment_free(alignment *a) {
     graph_free(a->measure.g);
     text_encoder_free(&a->encoder);
     text_projector_free(a->projector);
+    finding_head_free(a->findings);
     sentence_vectors_free(&a->train);
     sentence_vectors_free(&a->validation);
     free(a->measure.sentences);
@@ -152,6 +158,7 @@ carina_status alignment_open(alignment *a, dataset *const *train, int train_coun
     if (a->train.count == 0)
         return error_set(error, CARINA_ERROR_ARGUMENT, "%s: data.train: no film says anything of a region with a box",
                          a->config->path);
+    if (a->findings) TRY(finding_head_read(a->findings, &a->train, error));
     TRY(sentence_vectors_embed(&a->train, &a->encoder, show, error));
     if (validation) {
         TRY(sentence_vectors_read(&a->validation, &validation, 1, regions, a->pool, show, error));
@@ -164,20 +171,33 @@ carina_status alignment_open(alignment *a, dataset *const *train, int train_coun
 
 /* ---- a step ---- */
 
+/* Row i of a batch: the sentence that takes part, or SENTENCE_VECTORS_NONE. */
+static uint32_t sentence_of_row(const alignment *a, const uint64_t *films, const float *present, int64_t i) {
+    uint64_t film = films[i / a->train.regions]; /* beyond the last: a place that only fills the batch */
+    if (!(present[i] > 0) || film >= a->train.films) return SENTENCE_VECTORS_NONE;
+    return sentence_vectors_of(&a->train, film)[i % a->train.regions];
+}
+
 void alignment_place(alignment *a, int place, const uint64_t *films, const float *present, const float *features) {
     int64_t regions = a->train.regions, rows = a->config->batch_size * regions, first = place * rows;
     int64_t width = a->train.width, size = a->projector->features;
     float *mask = tensor_data(a->loss.mask) + first, *vectors = tensor_data(a->loss.vectors) + first * width;
     memcpy(tensor_data(a->loss.features) + first * size, features, (size_t)(rows * size) * sizeof *features);
     for (int64_t i = 0; i < rows; i++) {
-        uint64_t film = films[i / regions];
-        uint32_t number = film < a->train.films ? sentence_vectors_of(&a->train, film)[i % regions]
-                                                : SENTENCE_VECTORS_NONE; /* a place that only fills the batch */
-        mask[i] = present[i] > 0 && number != SENTENCE_VECTORS_NONE ? 1.0f : 0.0f;
+        uint32_t number = sentence_of_row(a, films, present, i);
+        mask[i] = number != SENTENCE_VECTORS_NONE ? 1.0f : 0.0f;
         if (mask[i] > 0)
             memcpy(vectors + i * width, a->train.vectors + number * (uint64_t)width, (size_t)width * sizeof *vectors);
         else
             memset(vectors + i * width, 0, (size_t)width * sizeof *vectors);
+    }
+}
+
+void alignment_finding_targets(const alignment *a, const uint64_t *films, const float *present, float *targets) {
+    int64_t rows = (int64_t)a->config->batch_size * a->train.regions;
+    for (int64_t i = 0; i < rows; i++, targets += a->findings->count) {
+        uint32_t number = sentence_of_row(a, films, present, i);
+        finding_head_targets(a->findings, &number, 1, targets);
     }
 }
 

@@ -16,6 +16,7 @@
 #define TRAIN_ALIGNMENT_H
 
 #include "model/text_projector.h"
+#include "train/finding_head.h"
 #include "train/sentence_vectors.h"
 #include "train/train_config.h"
 
@@ -27,6 +28,8 @@ carina_status alignment_create(alignment **out, const train_config *config, thre
 void alignment_free(alignment *a); /* accepts NULL */
 
 text_projector *alignment_projector(alignment *a); /* its own; gradients allocated */
+/* Its own, NULL where alignment.findings_weight is 0. */
+finding_head *alignment_finding_head(alignment *a);
 
 /* Reads and embeds the sentences of the training sets (as the loader has them, end to end) and of the validation set
  * (NULL: none), and lets the text encoder go. Once. */
@@ -42,6 +45,9 @@ void alignment_place(alignment *a, int place, const uint64_t *films, const float
 double alignment_run(alignment *a);
 /* The weighted loss's gradient with respect to the features of a place: [B, N, R]. After alignment_run. */
 const float *alignment_slope(const alignment *a, int place);
+
+/* What the finding head is to tell of a batch: targets [B, N, F]; for the other arguments see alignment_place. */
+void alignment_finding_targets(const alignment *a, const uint64_t *films, const float *present, float *targets);
 
 /* ---- validation ---- */
 

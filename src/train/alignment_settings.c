@@ -13,5 +13,6 @@ static const config_field fields[] = {
     CONFIG_CHOICE(alignment_settings, loss, "soft", loss_names,
                   "target: how much sentences resemble each other, or the identity"),
     FIELD(projector_width, "512", 1, 65536, "hidden width of the projector"),
+    FIELD(findings_weight, "0", 0, 1000, "of telling, in training only, each finding that a region's sentence names"),
 };
 const config_schema alignment_settings_schema = {fields, sizeof fields / sizeof *fields};

@@ -11,6 +11,7 @@ typedef struct alignment_settings {
     double weight, tau, target_tau;
     int loss; /* alignment_loss */
     int projector_width;
+    double findings_weight; /* of a classifier of findings beside the alignment (train/finding_head.h); 0: none */
 } alignment_settings;
 
 extern const config_schema alignment_settings_schema;

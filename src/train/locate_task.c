@@ -24,6 +24,7 @@ typedef struct locate_task {
         tensor *films, *targets, *present, *labels;
         tensor *box_share, *label_share;
         tensor *slope; /* [B, N, R]: the alignment's gradient with respect to the features; NULL without */
+        tensor *findings, *finding_loss; /* [B, N, F] targets of the finding head; NULL without */
         tensor *features, *total;
         apm_losses losses;
     } train;
@@ -40,7 +41,7 @@ typedef struct locate_task {
     float *buffers;        /* the model's buffers, while a forward pass must not move them */
 } locate_task;
 
-enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT }; /* box: of the last decoder layer */
+enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT, LOSS_FINDINGS }; /* box: of the last decoder layer */
 
 /* ---- the graphs ---- */
 
@@ -70,6 +71,15 @@ static carina_status record_training(locate_task *t, thread_pool *pool, carina_e
         t->train.slope = graph_input(g, "slope", 3, (int64_t[]){batch, regions, c->model.feature_size});
         t->train.total = op_sum_scalars(
             g, 2, (tensor *[]){t->train.losses.total, op_dot(g, out.region_features, t->train.slope)}, (float[]){1, 1});
+    }
+    finding_head *head = t->alignment ? alignment_finding_head(t->alignment) : NULL;
+    if (head) { /* its regions are those with a box, but for the few without a sentence: the boxes' share is theirs */
+        t->train.findings = graph_input(g, "findings", 3, (int64_t[]){batch, regions, head->count});
+        t->train.finding_loss = finding_head_record(g, head, out.gathered, t->train.findings);
+        graph_output(g, t->train.finding_loss);
+        t->train.total = op_sum_scalars(
+            g, 2, (tensor *[]){t->train.total, op_multiply(g, t->train.finding_loss, t->train.box_share)},
+            (float[]){1, (float)c->alignment.findings_weight});
     }
     graph_output(g, t->train.total);
     graph_loss(g, t->train.total);
@@ -219,6 +229,9 @@ static void forward(locate_task *t, int place) {
     *tensor_data(t->train.box_share) = (float)kept->box_share;
     *tensor_data(t->train.label_share) = (float)kept->label_share;
     if (t->alignment) memset(tensor_data(t->train.slope), 0, (size_t)tensor_count(t->train.slope) * sizeof(float));
+    if (t->train.findings)
+        alignment_finding_targets(t->alignment, kept->batch.samples, kept->batch.present,
+                                  tensor_data(t->train.findings));
     graph_set_step(t->training, t->first + (uint64_t)place);
     graph_forward(t->training);
     t->forwarded = place;
@@ -267,6 +280,8 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
     if (t->alignment) {
         out->value[LOSS_TOTAL] += c->alignment.weight * t->alignment_loss;
         out->value[LOSS_ALIGNMENT] = t->alignment_loss;
+        if (t->train.findings)
+            out->value[LOSS_FINDINGS] = c->accumulate * kept->box_share * (double)*tensor_data(t->train.finding_loss);
         fill(t->train.slope, alignment_slope(t->alignment, place)); /* backward alone reads it */
     }
     graph_backward(t->training);
@@ -354,7 +369,7 @@ static void free_task(train_task *task) {
 }
 
 static const train_task_class locate_class = {
-    .loss_names = {"loss", "box_loss", "label_loss", "alignment_loss"},
+    .loss_names = {"loss", "box_loss", "label_loss", "alignment_loss", "finding_loss"},
     .shown_loss = LOSS_ALIGNMENT,
     .samples = "films",
     .score = "IoU",
@@ -372,15 +387,19 @@ static const train_task_class locate_class = {
     .free = free_task,
 };
 
-/* What the optimizer moves: the model's parameters, and the projector's behind them. */
+/* What the optimizer moves: the model's parameters, and the projector's and the finding head's behind them. */
 static carina_status join_parameters(locate_task *t, carina_error *error) {
-    const parameters *sets[2] = {t->model->parameters,
-                                 t->alignment ? alignment_projector(t->alignment)->parameters : NULL};
-    size_t count = (size_t)sets[0]->count + (sets[1] ? (size_t)sets[1]->count : 0);
+    const finding_head *head = t->alignment ? alignment_finding_head(t->alignment) : NULL;
+    const parameters *sets[] = {t->model->parameters,
+                                t->alignment ? alignment_projector(t->alignment)->parameters : NULL,
+                                head ? head->parameters : NULL};
+    const int set_count = sizeof sets / sizeof *sets;
+    size_t count = 0;
+    for (int k = 0; k < set_count; k++) count += sets[k] ? (size_t)sets[k]->count : 0;
     t->joined.items = malloc((count + 1) * sizeof *t->joined.items);
     if (!t->joined.items) return error_memory(error, "parameters", count * sizeof *t->joined.items);
-    for (int k = 0; k < 2 && sets[k]; k++)
-        for (int i = 0; i < sets[k]->count; i++) t->joined.items[t->joined.count++] = sets[k]->items[i];
+    for (int k = 0; k < set_count; k++)
+        for (int i = 0; sets[k] && i < sets[k]->count; i++) t->joined.items[t->joined.count++] = sets[k]->items[i];
     t->task.parameters = &t->joined;
     return parameters_allocate_gradients(&t->joined, error);
 }
@@ -412,6 +431,7 @@ carina_status locate_task_create(train_task **out, const train_config *config, t
     if (!t) return error_memory(error, "training", sizeof *t);
     t->type = locate_class;
     if (!*config->alignment.text_encoder) t->type.loss_names[LOSS_ALIGNMENT] = NULL;
+    if (config->alignment.findings_weight <= 0) t->type.loss_names[LOSS_FINDINGS] = NULL;
     t->task = (train_task){.type = &t->type, .config = config};
     carina_status status = create(t, pool, error);
     if (status != CARINA_OK) {

@@ -28,7 +28,9 @@ static carina_status grow(reading *r, carina_error *error) {
     if (texts) v->texts = texts;
     bool *healthy = realloc(v->healthy, (size_t)room * sizeof *healthy);
     if (healthy) v->healthy = healthy;
-    if (!texts || !healthy) return error_memory(error, "sentences", room * sizeof *texts);
+    uint16_t *region = realloc(v->region, (size_t)room * sizeof *region);
+    if (region) v->region = region;
+    if (!texts || !healthy || !region) return error_memory(error, "sentences", room * sizeof *texts);
     r->room = room;
     return CARINA_OK;
 }
@@ -45,6 +47,7 @@ static carina_status add_sentence(reading *r, int region, const char *text, uint
     v->texts[v->count] = strdup(text);
     if (!v->texts[v->count]) return error_memory(error, "sentences", strlen(text));
     const char *object = r->regions->regions[region].display_name;
+    v->region[v->count] = (uint16_t)region;
     v->healthy[v->count++] = region_sentence_parse(findings, text, object, r->regions) == 0;
     return CARINA_OK;
 }
@@ -106,6 +109,7 @@ void sentence_vectors_free(sentence_vectors *v) {
     if (!v) return;
     free_texts(v);
     free(v->healthy);
+    free(v->region);
     free(v->number);
     free(v->vectors);
     *v = (sentence_vectors){0};

@@ -19,6 +19,7 @@ typedef struct sentence_vectors {
     uint64_t count;   /* different sentences, in order of their first film and region */
     char **texts;     /* [count], owned; NULL once there are vectors */
     bool *healthy;    /* [count]: says that nothing is found */
+    uint16_t *region; /* [count]: which region it speaks of */
     int width;        /* H */
     float *vectors;   /* [count, H]; NULL before sentence_vectors_embed */
 } sentence_vectors;

@@ -9,7 +9,7 @@
 #include "train/run_log.h"
 #include "train/train_config.h"
 
-#define TRAIN_TASK_LOSSES 4
+#define TRAIN_TASK_LOSSES 5
 
 typedef struct train_task train_task;
 

@@ -140,13 +140,16 @@ static void gradients_are_the_losses_slopes(void **state) {
         {"loss.labels=0.5"},
         {"alignment.weight=0.7", "alignment.loss=clip", "model.features=decoder"},
         {"alignment.weight=3", "training.accumulate=4", "training.batch_size=2", "model.dropout=0.2"},
+        {"alignment.findings_weight=0.6", "training.accumulate=2", "training.batch_size=4"},
     };
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < 4; c++) {
         check_slope(cases[c], "text_model.project_head.proj.0.weight");
         check_slope(cases[c], "anat_obj_embs.linear.weight");
         check_slope(cases[c], "query_embed.weight");
     }
     check_slope(cases[0], "backbone.0.body.layer4.1.conv2.weight");
+    check_slope(cases[3], "finding_head.weight");
+    check_slope(cases[3], "anat_obj_embs.mha.in_proj_weight");
 }
 
 static void losses_add_up(void **state) {
@@ -165,10 +168,69 @@ static void losses_add_up(void **state) {
     assert_string_equal(r[0].task->type->loss_names[3], "alignment_loss");
     end_run(&r[0]);
     end_run(&r[1]);
+    double found[TRAIN_TASK_LOSSES];
+    START(&r[0], "alignment.weight=0.25", "loss.auxiliary=false", "alignment.findings_weight=3");
+    step(&r[0], found);
+    assert_true(found[1] == soft[1] && found[2] == soft[2] && found[3] == soft[3] && found[4] > 0);
+    assert_true(fabs(found[0] - (soft[0] + 3 * found[4])) < 1e-5 * found[0]);
+    assert_string_equal(r[0].task->type->loss_names[4], "finding_loss");
+    end_run(&r[0]);
     START(&r[0], "alignment.text_encoder=");
     assert_null(r[0].task->type->loss_names[3]);
     assert_null(parameters_find(r[0].task->parameters, "text_model.project_head.proj.0.weight"));
     end_run(&r[0]);
+}
+
+/* Each film's regions are told the findings that its scene graph affirms of them, and nothing of regions without a box. */
+static void finding_targets_are_the_scene_graphs(void **state) {
+    (void)state;
+    run r;
+    START(&r, "alignment.findings_weight=1");
+    const atlas *regions = r.config.regions;
+    dataset_config c = train_config_dataset(&r.config.train_sets[0]);
+    c.sentences = true;
+    dataset *films;
+    finding_head *head;
+    random_state random = random_seed(1);
+    assert_ok(dataset_open(&films, &c, regions, &error));
+    assert_ok(finding_head_create(&head, regions, 32, &random, &error));
+    sentence_vectors v;
+    assert_ok(sentence_vectors_read(&v, &films, 1, regions, NULL, false, &error));
+    assert_ok(finding_head_read(head, &v, &error));
+    float *targets = malloc((size_t)(regions->region_count * head->count) * sizeof *targets);
+    int affirmed = 0;
+    for (uint64_t film = 0; film < v.films; film++) {
+        const uint32_t *number = sentence_vectors_of(&v, film);
+        finding_head_targets(head, number, regions->region_count, targets);
+        for (int i = 0; i < regions->region_count; i++) {
+            const char *text = number[i] == SENTENCE_VECTORS_NONE ? NULL : v.texts[number[i]];
+            for (int k = 0; k < head->count; k++) {
+                float target = targets[i * head->count + k];
+                if (!text) {
+                    assert_true(isnan(target));
+                    continue;
+                }
+                char shown[200], joined[200];
+                snprintf(shown, sizeof shown, " shows %s", head->names[k]);
+                snprintf(joined, sizeof joined, " and %s", head->names[k]);
+                if (target > 0) assert_true(strstr(text, shown) || strstr(text, joined));
+                affirmed += target > 0;
+            }
+            if (text && v.healthy[number[i]])
+                for (int k = 0; k < head->count; k++) assert_true(targets[i * head->count + k] == 0);
+            else if (text) { /* something is told of it */
+                float sum = 0;
+                for (int k = 0; k < head->count; k++) sum += targets[i * head->count + k];
+                assert_true(sum >= 1);
+            }
+        }
+    }
+    assert_true(affirmed > 10);
+    free(targets);
+    sentence_vectors_free(&v);
+    finding_head_free(head);
+    dataset_free(films);
+    end_run(&r);
 }
 
 /* Films are cut at random, so that batches have different numbers of regions. */
@@ -178,9 +240,10 @@ static void several_batches_are_one(void **state) {
         const char *norm_word = norm ? "model.resnet_norm=frozen" : "model.resnet_norm=group";
         run one, two;
         double a[TRAIN_TASK_LOSSES], b[TRAIN_TASK_LOSSES];
-        START(&one, norm_word, "augment.crop=0.4", "augment.translation=0.3", "training.batch_size=8");
+        START(&one, norm_word, "augment.crop=0.4", "augment.translation=0.3", "training.batch_size=8",
+              "alignment.findings_weight=1");
         START(&two, norm_word, "augment.crop=0.4", "augment.translation=0.3", "training.batch_size=4",
-              "training.accumulate=2");
+              "training.accumulate=2", "alignment.findings_weight=1");
         step(&one, a);
         step(&two, b);
         for (int k = 0; k < TRAIN_TASK_LOSSES; k++) assert_true(fabs(a[k] - b[k]) <= 2e-6 * fabs(a[k]));
@@ -572,6 +635,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_the_losses_slopes),
         cmocka_unit_test(losses_add_up),
+        cmocka_unit_test(finding_targets_are_the_scene_graphs),
         cmocka_unit_test(several_batches_are_one),
         cmocka_unit_test(statistics_move_once),
         cmocka_unit_test(threads_and_interruptions_change_nothing),

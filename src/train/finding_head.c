@@ -1,0 +1,93 @@
+/* The training-only classifier of findings; see finding_head.h. */
+#include "train/finding_head.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "data/region_sentence.h"
+
+/* A finding of one region in a hundred, about what is usual: from even odds the first steps would be all about this. */
+#define USUAL_LOGIT (-4.6f)
+
+static int find_name(const finding_head *h, const char *name, size_t length) {
+    for (int i = 0; i < h->count; i++)
+        if (strlen(h->names[i]) == length && memcmp(h->names[i], name, length) == 0) return i;
+    return -1;
+}
+
+static carina_status list_names(finding_head *h, carina_error *error) {
+    size_t most = 0;
+    for (int r = 0; r < h->regions->region_count; r++) most += (size_t)h->regions->regions[r].finding_count;
+    if (most == 0)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "the region set %s names no findings", h->regions->name);
+    h->names = calloc(most, sizeof *h->names);
+    if (!h->names) return error_memory(error, "findings", most * sizeof *h->names);
+    for (int r = 0; r < h->regions->region_count; r++)
+        for (int i = 0; i < h->regions->regions[r].finding_count; i++) {
+            const char *name = h->regions->regions[r].findings[i];
+            if (find_name(h, name, strlen(name)) < 0) h->names[h->count++] = name;
+        }
+    return CARINA_OK;
+}
+
+carina_status finding_head_create(finding_head **out, const atlas *regions, int width, random_state *random,
+                                  carina_error *error) {
+    *out = NULL;
+    finding_head *h = calloc(1, sizeof *h);
+    if (!h) return error_memory(error, "finding head", sizeof *h);
+    h->regions = regions;
+    model_builder b = {.random = random};
+    carina_status status = list_names(h, error);
+    if (status == CARINA_OK) status = parameters_create(&h->parameters, error);
+    if (status == CARINA_OK) {
+        b.set = h->parameters;
+        h->layer = linear_create(&b, "finding_head", width, h->count);
+        if (b.failed) status = error_memory(error, "finding head", (uint64_t)width * sizeof(float));
+    }
+    if (status != CARINA_OK) {
+        finding_head_free(h);
+        return status;
+    }
+    parameter_fill(h->layer.bias, USUAL_LOGIT);
+    *out = h;
+    return CARINA_OK;
+}
+
+void finding_head_free(finding_head *h) {
+    if (!h) return;
+    parameters_free(h->parameters);
+    free(h->names);
+    free(h->named);
+    free(h);
+}
+
+carina_status finding_head_read(finding_head *h, const sentence_vectors *v, carina_error *error) {
+    uint64_t bytes;
+    if (!size_multiply(v->count + 1, (uint64_t)h->count, &bytes) || !(h->named = calloc((size_t)bytes, 1)))
+        return error_memory(error, "findings of sentences", v->count);
+    for (uint64_t i = 0; i < v->count; i++) {
+        region_finding findings[REGION_SENTENCE_FINDINGS];
+        const char *object = h->regions->regions[v->region[i]].display_name;
+        int count = region_sentence_parse(findings, v->texts[i], object, h->regions);
+        for (int k = 0; k < count; k++) {
+            int name = find_name(h, findings[k].name, findings[k].length);
+            if (name >= 0) h->named[i * (uint64_t)h->count + (uint64_t)name] = 1;
+        }
+    }
+    return CARINA_OK;
+}
+
+void finding_head_targets(const finding_head *h, const uint32_t *number, int64_t rows, float *targets) {
+    for (int64_t i = 0; i < rows; i++, targets += h->count)
+        for (int k = 0; k < h->count; k++)
+            targets[k] = number[i] == SENTENCE_VECTORS_NONE ? NAN
+                                                            : (float)h->named[number[i] * (uint64_t)h->count +
+                                                                              (uint64_t)k];
+}
+
+tensor *finding_head_record(graph *g, const finding_head *h, tensor *gathered, tensor *targets) {
+    tensor *logits = linear_record(g, &h->layer, gathered, ACTIVATION_NONE);
+    return op_scale(g, op_binary_cross_entropy(g, logits, targets), (float)h->count); /* from mean to sum */
+}
