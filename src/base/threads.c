@@ -18,9 +18,10 @@ struct thread_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     pthread_cond_t finished;
-    uint64_t job; /* counts jobs; workers wait for it to change */
-    bool stopping;
-    int busy; /* workers still inside the current job */
+    atomic_ullong job; /* counts jobs; workers wait for it to change */
+    atomic_bool stopping;
+    atomic_int busy; /* workers still inside the current job */
+    int patience;    /* looks before a thread lies down to sleep */
     thread_work *work;
     void *context;
     int shard_count;
@@ -35,6 +36,16 @@ typedef struct worker_start {
 /* Set while a thread executes shards: a nested thread_pool_run then stays on its own thread. */
 static _Thread_local int current_worker = -1;
 
+/* Looks at a value until it is another one, for as long as waking a sleeping thread may take: between two jobs of a
+ * language model's token lie a few microseconds, and a sleeper would be late for each. */
+#define PATIENCE 3000 /* some 50 microseconds */
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 static void run_shards(thread_pool *pool, int worker) {
     current_worker = worker;
     for (;;) {
@@ -45,23 +56,37 @@ static void run_shards(thread_pool *pool, int worker) {
     current_worker = -1;
 }
 
+/* False: no job will come any more. */
+static bool wait_for_job(thread_pool *pool, uint64_t seen) {
+    for (int i = 0; i < pool->patience && atomic_load(&pool->job) == seen; i++) pause_briefly();
+    if (atomic_load(&pool->job) != seen) return true;
+    pthread_mutex_lock(&pool->mutex);
+    while (atomic_load(&pool->job) == seen && !atomic_load(&pool->stopping))
+        pthread_cond_wait(&pool->wake, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+    return atomic_load(&pool->job) != seen;
+}
+
+static void wait_for_workers(thread_pool *pool) {
+    for (int i = 0; i < pool->patience && atomic_load(&pool->busy) > 0; i++) pause_briefly();
+    if (atomic_load(&pool->busy) == 0) return;
+    pthread_mutex_lock(&pool->mutex);
+    while (atomic_load(&pool->busy) > 0) pthread_cond_wait(&pool->finished, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
 static void *worker_main(void *argument) {
     worker_start start = *(worker_start *)argument;
     free(argument);
     thread_pool *pool = start.pool;
     cpu_flush_denormals(); /* as graph_forward does on the calling thread: every shard computes alike */
-    uint64_t seen = 0;
-    pthread_mutex_lock(&pool->mutex);
-    for (;;) {
-        while (pool->job == seen && !pool->stopping) pthread_cond_wait(&pool->wake, &pool->mutex);
-        if (pool->stopping) break;
-        seen = pool->job;
-        pthread_mutex_unlock(&pool->mutex);
+    for (uint64_t seen = 0; wait_for_job(pool, seen); seen++) { /* no job begins before all have done the last one */
         run_shards(pool, start.worker);
+        if (atomic_fetch_sub(&pool->busy, 1) > 1) continue;
         pthread_mutex_lock(&pool->mutex);
-        if (--pool->busy == 0) pthread_cond_signal(&pool->finished);
+        pthread_cond_signal(&pool->finished);
+        pthread_mutex_unlock(&pool->mutex);
     }
-    pthread_mutex_unlock(&pool->mutex);
     return NULL;
 }
 
@@ -89,6 +114,7 @@ carina_status thread_pool_create(thread_pool **out, int thread_count, carina_err
     thread_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return error_memory(error, "thread pool", sizeof *pool);
     pool->thread_count = thread_count;
+    pool->patience = thread_count <= thread_available_count() ? PATIENCE : 0; /* or one would wait in another's way */
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pthread_cond_init(&pool->finished, NULL);
@@ -114,7 +140,7 @@ carina_status thread_pool_create(thread_pool **out, int thread_count, carina_err
 void thread_pool_free(thread_pool *pool) {
     if (!pool) return;
     pthread_mutex_lock(&pool->mutex);
-    pool->stopping = true;
+    atomic_store(&pool->stopping, true);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
     for (int i = 0; i < pool->started; i++) pthread_join(pool->threads[i], NULL);
@@ -133,17 +159,15 @@ void thread_pool_run(thread_pool *pool, int shard_count, thread_work *work, void
         for (int shard = 0; shard < shard_count; shard++) work(context, shard, worker);
         return;
     }
-    pthread_mutex_lock(&pool->mutex);
     pool->work = work;
     pool->context = context;
     pool->shard_count = shard_count;
     atomic_store(&pool->next_shard, 0);
-    pool->busy = pool->thread_count - 1;
-    pool->job++;
+    atomic_store(&pool->busy, pool->thread_count - 1);
+    pthread_mutex_lock(&pool->mutex);
+    atomic_fetch_add(&pool->job, 1);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
     run_shards(pool, 0);
-    pthread_mutex_lock(&pool->mutex);
-    while (pool->busy > 0) pthread_cond_wait(&pool->finished, &pool->mutex);
-    pthread_mutex_unlock(&pool->mutex);
+    wait_for_workers(pool);
 }

@@ -1,5 +1,6 @@
 /* The one thread pool. Work is cut into shards by its shape, never by the number of threads: shard i does the same
- * arithmetic whoever runs it, so results are equal for any thread count. Waiting threads sleep (no spinning).
+ * arithmetic whoever runs it, so results are equal for any thread count. Waiting threads look
+ * out for some 50 microseconds, then sleep; with more threads than processors they sleep at once.
  */
 #ifndef BASE_THREADS_H
 #define BASE_THREADS_H

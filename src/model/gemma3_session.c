@@ -31,7 +31,7 @@ carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *c
     carina_status status = CARINA_OK;
     for (int i = 0; i < config->layers && status == CARINA_OK; i++) {
         int64_t kept = gemma3_is_global(config, i) || config->window + chunk > tokens ? tokens : config->window + chunk;
-        status = key_cache_create(&s->layers[i], type, kept, (int64_t)config->key_heads * config->head_width, error);
+        status = key_cache_create(&s->layers[i], type, kept, config->key_heads, config->head_width, error);
     }
     if (status == CARINA_OK)
         *out = s;

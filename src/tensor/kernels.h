@@ -73,12 +73,6 @@ typedef struct kernels {
     /* p = exp(scale s - lse) and ds = p (dp - delta) scale, both in bf16 */
     void (*softmax_gradient_bf16)(uint16_t *p, uint16_t *ds, const float *s, const float *dp, int64_t n, float scale,
                                   float lse, float delta);
-    /* s[j] = q . keys[j], for `count` rows of n values that lie `step` values apart */
-    void (*row_scores)(float *s, const float *q, const void *keys, int64_t step, int64_t count, int64_t n);
-    void (*row_scores_bf16)(float *s, const float *q, const void *keys, int64_t step, int64_t count, int64_t n);
-    /* y += sum of p[j] values[j], in the order of j */
-    void (*row_mix)(float *y, const float *p, const void *values, int64_t step, int64_t count, int64_t n);
-    void (*row_mix_bf16)(float *y, const float *p, const void *values, int64_t step, int64_t count, int64_t n);
     float (*dot)(const float *a, const float *b, int64_t n);
 
     /* y[c] = x[c] a[c] + b[c] (+ residual[c]) (ReLU), one pixel's channels; in place allowed */

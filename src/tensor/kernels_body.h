@@ -474,55 +474,6 @@ static void scatter_maximum(float *restrict dx, const uint8_t *restrict index, c
     for (int64_t i = 0; i < n; i++) dx[i] += index[i] == tap ? g[i] : 0.0f;
 }
 
-/* ---- one query over many keys ---- */
-
-static void row_scores(float *s, const float *q, const void *keys, int64_t step, int64_t count, int64_t n) {
-    for (int64_t j = 0; j < count; j++) s[j] = dot(q, (const float *)keys + j * step, n);
-}
-
-static void row_scores_bf16(float *s, const float *q, const void *keys, int64_t step, int64_t count, int64_t n) {
-    for (int64_t j = 0; j < count; j++) {
-        const uint16_t *key = (const uint16_t *)keys + j * step;
-        float lane[LANES] = {0};
-        int64_t i = 0;
-        for (; i + LANES <= n; i += LANES)
-            for (int l = 0; l < LANES; l++) lane[l] += q[i + l] * bf16_to_f32(key[i + l]);
-        for (int l = 0; i < n; i++, l++) lane[l] += q[i] * bf16_to_f32(key[i]);
-        s[j] = sum_lanes(lane);
-    }
-}
-
-/* Columns in blocks that stay in registers over all rows. */
-#define MIX_COLUMNS 64
-
-static void row_mix(float *y, const float *p, const void *values, int64_t step, int64_t count, int64_t n) {
-    const float *rows = values;
-    int64_t c = 0;
-    for (; c + MIX_COLUMNS <= n; c += MIX_COLUMNS) {
-        float sum[MIX_COLUMNS];
-        for (int l = 0; l < MIX_COLUMNS; l++) sum[l] = y[c + l];
-        for (int64_t j = 0; j < count; j++)
-            for (int l = 0; l < MIX_COLUMNS; l++) sum[l] += p[j] * rows[j * step + c + l];
-        for (int l = 0; l < MIX_COLUMNS; l++) y[c + l] = sum[l];
-    }
-    for (int64_t j = 0; j < count; j++)
-        for (int64_t i = c; i < n; i++) y[i] += p[j] * rows[j * step + i];
-}
-
-static void row_mix_bf16(float *y, const float *p, const void *values, int64_t step, int64_t count, int64_t n) {
-    const uint16_t *rows = values;
-    int64_t c = 0;
-    for (; c + MIX_COLUMNS <= n; c += MIX_COLUMNS) {
-        float sum[MIX_COLUMNS];
-        for (int l = 0; l < MIX_COLUMNS; l++) sum[l] = y[c + l];
-        for (int64_t j = 0; j < count; j++)
-            for (int l = 0; l < MIX_COLUMNS; l++) sum[l] += p[j] * bf16_to_f32(rows[j * step + c + l]);
-        for (int l = 0; l < MIX_COLUMNS; l++) y[c + l] = sum[l];
-    }
-    for (int64_t j = 0; j < count; j++)
-        for (int64_t i = c; i < n; i++) y[i] += p[j] * bf16_to_f32(rows[j * step + i]);
-}
-
 /* ---- optimizer: Loshchilov and Hutter 2019, as PyTorch's AdamW ---- */
 
 static void adamw(float *restrict value, float *restrict first, float *restrict second, const float *restrict gradient,
@@ -572,10 +523,6 @@ const kernels KERNELS_TABLE = {
     .softmax_gradient = softmax_gradient,
     .exponentials_bf16 = exponentials_bf16,
     .softmax_gradient_bf16 = softmax_gradient_bf16,
-    .row_scores = row_scores,
-    .row_scores_bf16 = row_scores_bf16,
-    .row_mix = row_mix,
-    .row_mix_bf16 = row_mix_bf16,
     .dot = dot,
     .affine = affine,
     .accumulate_moments = accumulate_moments,

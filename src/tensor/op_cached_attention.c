@@ -1,14 +1,21 @@
 /* Attention of new tokens over all that their sequences have seen: op_attention's causal form for a decoder that runs
  * token by token. The rows of a run may belong to different sequences; first every row's key and value are stored, then
- * every row looks back over its own sequence alone. A row is computed by itself, in the order of positions, so its
- * result depends neither on the other rows nor on threads. No gradient: training runs whole sequences. */
-#include <math.h>
+ * every row looks back over its own sequence alone.
+ *
+ * Rows that follow each other in one sequence go together, in blocks, with all heads of queries that share a head of
+ * keys: so a key is read once for many queries (key_rows.h). What a row gets is the same bits as alone: a block looks
+ * at all keys that any of its rows sees, and those that a row does not see have probability zero there. No gradient:
+ * training runs whole sequences. */
 #include <string.h>
 
+#include "tensor/key_rows.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
 
 enum { Q, K, V };
+
+#define BLOCK_ROWS 8  /* tokens */
+#define BLOCK_KEYS 32 /* looked at by all queries of a block before the next ones */
 
 typedef struct cached_state {
     const cached_row *rows;
@@ -16,34 +23,45 @@ typedef struct cached_state {
     int64_t count, width, heads, head_width, group; /* R, D, H, d, H / key heads */
     int64_t window, most;                           /* keys that a row may see at most */
     float factor;
+    const key_rows_kernel *kernel;
 } cached_state;
+
+/* Rows that follow each other in one sequence. */
+typedef struct block {
+    int64_t row, count;
+} block;
 
 static const void *row_at(const void *values, tensor_type type, int64_t offset) {
     return (const uint8_t *)values + (size_t)offset * type_bytes(type);
 }
 
-/* One row of `width` values from x into the cache, whichever types they have. */
+/* A token's row of all heads from x into the cache, whichever types they have. */
 static void store(const kernels *k, const key_cache *c, void *to, int64_t slot, const tensor *x, int64_t row) {
-    void *target = (uint8_t *)to + (size_t)(slot * c->width) * type_bytes(c->type);
-    const void *from = row_at(tensor_values(x), x->type, row * c->width);
-    if (x->type == c->type)
-        memcpy(target, from, (size_t)c->width * type_bytes(c->type));
-    else if (c->type == TENSOR_BF16)
-        k->narrow_bf16(target, from, c->width);
-    else
-        k->widen_bf16(target, from, c->width);
+    for (int64_t head = 0; head < c->heads; head++) {
+        void *target = (uint8_t *)to + (size_t)((head * c->capacity + slot) * c->width) * type_bytes(c->type);
+        const void *from = row_at(tensor_values(x), x->type, (row * c->heads + head) * c->width);
+        if (x->type == c->type)
+            memcpy(target, from, (size_t)c->width * type_bytes(c->type));
+        else if (c->type == TENSOR_BF16)
+            k->narrow_bf16(target, from, c->width);
+        else
+            k->widen_bf16(target, from, c->width);
+    }
 }
 
 static void store_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
     const cached_state *s = o->state;
-    const cached_row *row = &s->rows[shard];
-    if (!row->layers) return;
-    const key_cache *c = &row->layers[s->layer];
-    int64_t slot = row->position % c->capacity;
-    store(o->owner->kernels, c, c->keys, slot, o->input[K], shard);
-    store(o->owner->kernels, c, c->values, slot, o->input[V], shard);
+    range r = shard_range(s->count, shard_count_for(s->count, s->width), shard);
+    for (int64_t i = r.begin; i < r.end; i++) {
+        const cached_row *row = &s->rows[i];
+        if (!row->layers) continue;
+        const key_cache *c = &row->layers[s->layer];
+        int64_t slot = row->position % c->capacity;
+        store(o->owner->kernels, c, c->keys, slot, o->input[K], i);
+        store(o->owner->kernels, c, c->values, slot, o->input[V], i);
+    }
 }
 
 /* The keys of positions [begin, end) lie in at most two pieces of the ring. */
@@ -58,62 +76,135 @@ static int pieces_of(piece out[2], const key_cache *c, int64_t begin, int64_t en
     return count > first ? 2 : 1;
 }
 
-/* One head of one row. scores: [most]. */
-static void attend(const op *o, const key_cache *c, const float *q, int64_t head, int64_t position, float *scores,
-                   float *y) {
-    const cached_state *s = o->state;
-    const kernels *k = o->owner->kernels;
-    int64_t begin = s->window ? max_i64(0, position + 1 - s->window) : 0, count = position + 1 - begin, done = 0;
-    int64_t column = head / s->group * s->head_width;
-    piece pieces[2];
-    int piece_count = pieces_of(pieces, c, begin, position + 1);
-    for (int i = 0; i < piece_count; i++) {
-        const void *keys = row_at(c->keys, c->type, pieces[i].slot * c->width + column);
-        (c->type == TENSOR_F32 ? k->row_scores : k->row_scores_bf16)(scores + done, q, keys, c->width, pieces[i].count,
-                                                                     s->head_width);
-        done += pieces[i].count;
-    }
-    k->softmax(scores, count, s->factor);
-    memset(y, 0, (size_t)s->head_width * sizeof *y);
-    done = 0;
-    for (int i = 0; i < piece_count; i++) {
-        const void *values = row_at(c->values, c->type, pieces[i].slot * c->width + column);
-        (c->type == TENSOR_F32 ? k->row_mix : k->row_mix_bf16)(y, scores + done, values, c->width, pieces[i].count,
-                                                               s->head_width);
-        done += pieces[i].count;
-    }
+/* What one shard has at hand: `heads` query heads of a block's rows, one vector after the other. */
+typedef struct block_view {
+    const key_cache *cache;
+    int64_t begin, end; /* positions that any row sees */
+    int64_t head;       /* of keys */
+    int64_t vectors;    /* rows x heads: of one row its heads, then of the next */
+    float *q, *y;       /* [vectors, d] */
+    float *scores;      /* [vectors, score_step] */
+    int64_t score_step;
+} block_view;
+
+typedef void visit(const cached_state *s, const block_view *b, int64_t done, const void *rows, int64_t count);
+
+static void score(const cached_state *s, const block_view *b, int64_t done, const void *keys, int64_t count) {
+    const key_rows_kernel *k = s->kernel;
+    (b->cache->type == TENSOR_F32 ? k->scores : k->scores_bf16)(
+        b->scores + done, b->score_step, b->q, s->head_width, b->vectors, keys, b->cache->width, count, s->head_width);
+}
+static void mix(const cached_state *s, const block_view *b, int64_t done, const void *values, int64_t count) {
+    const key_rows_kernel *k = s->kernel;
+    (b->cache->type == TENSOR_F32 ? k->mix : k->mix_bf16)(b->y, s->head_width, b->scores + done, b->score_step,
+                                                          b->vectors, values, b->cache->width, count, s->head_width);
 }
 
+/* All rows of keys or values that the block sees, a few at a time: those stay in the first cache over all vectors. */
+static void walk(const cached_state *s, const block_view *b, const void *ring, visit *do_rows) {
+    piece pieces[2];
+    int piece_count = pieces_of(pieces, b->cache, b->begin, b->end);
+    int64_t done = 0;
+    for (int i = 0; i < piece_count; i++)
+        for (int64_t at = 0, n; at < pieces[i].count; at += n, done += n) {
+            n = min_i64(BLOCK_KEYS, pieces[i].count - at);
+            int64_t offset = (b->head * b->cache->capacity + pieces[i].slot + at) * b->cache->width;
+            do_rows(s, b, done, row_at(ring, b->cache->type, offset), n);
+        }
+}
+
+/* Scores to probabilities, over the keys that the row at `position` sees; zero for the others. */
+static void soften(const op *o, float *scores, const block_view *b, int64_t position) {
+    const cached_state *s = o->state;
+    int64_t first = s->window ? max_i64(b->begin, position + 1 - s->window) : b->begin;
+    int64_t before = first - b->begin, count = position + 1 - first, behind = b->end - position - 1;
+    memset(scores, 0, (size_t)before * sizeof *scores);
+    o->owner->kernels->softmax(scores + before, count, s->factor);
+    memset(scores + before + count, 0, (size_t)behind * sizeof *scores);
+}
+
+typedef struct attend_call {
+    op *o;
+    const block *blocks;
+    int64_t heads; /* of queries in a shard */
+} attend_call;
+
 static void attend_shard(void *context, int shard, int worker) {
-    op *o = context;
+    const attend_call *call = context;
+    op *o = call->o;
     const cached_state *s = o->state;
     const kernels *k = o->owner->kernels;
-    int64_t row = shard / s->heads, head = shard % s->heads, offset = row * s->width + head * s->head_width;
+    int64_t parts = s->heads / call->heads, head = shard % parts * call->heads, d = s->head_width;
+    const block *bl = &call->blocks[shard / parts];
+    const cached_row *rows = &s->rows[bl->row];
     tensor_type type = o->output->type;
-    float *q_buffer = op_worker_scratch(o, worker), *y_buffer = q_buffer + s->head_width;
-    float *scores = y_buffer + s->head_width;
-    float *y = span_target(tensor_values(o->output), type, offset, y_buffer);
-    const cached_row *r = &s->rows[row];
-    if (r->layers)
-        attend(o, &r->layers[s->layer], span_read(k, tensor_values(o->input[Q]), type, offset, s->head_width, q_buffer),
-               head, r->position, scores, y);
-    else
-        memset(y, 0, (size_t)s->head_width * sizeof *y);
-    span_flush(k, tensor_values(o->output), type, offset, s->head_width, y);
+    void *out = tensor_values(o->output);
+    float *q = op_worker_scratch(o, worker), *y = q + BLOCK_ROWS * s->group * d,
+          *scores = y + BLOCK_ROWS * s->group * d;
+    memset(y, 0, (size_t)(bl->count * call->heads * d) * sizeof *y);
+    if (rows->layers) {
+        block_view b = {.cache = &rows->layers[s->layer],
+                        .begin = s->window ? max_i64(0, rows->position + 1 - s->window) : 0,
+                        .end = rows->position + bl->count,
+                        .head = head / s->group,
+                        .vectors = bl->count * call->heads,
+                        .q = q,
+                        .y = y,
+                        .scores = scores};
+        b.score_step = b.end - b.begin;
+        for (int64_t i = 0; i < bl->count; i++) {
+            float *to = q + i * call->heads * d;
+            int64_t offset = (bl->row + i) * s->width + head * d;
+            const float *from = span_read(k, tensor_values(o->input[Q]), type, offset, call->heads * d, to);
+            if (from != to) memcpy(to, from, (size_t)(call->heads * d) * sizeof *to);
+        }
+        walk(s, &b, b.cache->keys, score);
+        for (int64_t v = 0; v < b.vectors; v++)
+            soften(o, scores + v * b.score_step, &b, rows->position + v / call->heads);
+        walk(s, &b, b.cache->values, mix);
+    }
+    for (int64_t i = 0; i < bl->count; i++) {
+        int64_t offset = (bl->row + i) * s->width + head * d, count = call->heads * d;
+        const float *from = y + i * count;
+        if (type == TENSOR_F32)
+            memcpy((float *)out + offset, from, (size_t)count * sizeof *from);
+        else
+            k->narrow_bf16((uint16_t *)out + offset, from, count);
+    }
 }
 
 static carina_status cached_prepare(op *o, carina_error *error) {
-    const cached_state *s = o->state;
+    cached_state *s = o->state;
     if (o->backward_active)
         return error_set(error, CARINA_ERROR_ARGUMENT, "cached attention has no gradient; train on whole sequences");
-    o->worker_bytes = (uint64_t)(2 * s->head_width + s->most) * sizeof(float);
+    s->kernel = key_rows_best();
+    o->worker_bytes =
+        (uint64_t)(BLOCK_ROWS * s->group) * (uint64_t)(2 * s->head_width + s->most + BLOCK_ROWS) * sizeof(float);
+    o->scratch_bytes = (uint64_t)s->count * sizeof(block);
     return CARINA_OK;
+}
+
+static int64_t cut_into_blocks(block *blocks, const cached_state *s) {
+    int64_t count = 0;
+    for (int64_t row = 0; row < s->count; row++) {
+        block *last = count ? &blocks[count - 1] : NULL;
+        if (last && last->count < BLOCK_ROWS && s->rows[row].layers == s->rows[last->row].layers &&
+            (!s->rows[row].layers || s->rows[row].position == s->rows[last->row].position + last->count))
+            last->count++;
+        else
+            blocks[count++] = (block){row, 1};
+    }
+    return count;
 }
 
 static void cached_forward(op *o) {
     const cached_state *s = o->state;
-    op_parallel(o, (int)s->count, store_shard, o);
-    op_parallel(o, (int)(s->count * s->heads), attend_shard, o);
+    attend_call call = {o, op_scratch(o), s->group};
+    int64_t count = cut_into_blocks(op_scratch(o), s);
+    if (count * s->heads / s->group < thread_pool_count(o->owner->options.pool))
+        call.heads = 1; /* too few to share out: keys are read once for each head */
+    op_parallel(o, shard_count_for(s->count, s->width), store_shard, o);
+    op_parallel(o, (int)(count * s->heads / call.heads), attend_shard, &call);
 }
 
 static const op_type cached_type = {"cached attention", cached_prepare, cached_forward, NULL, NULL};

@@ -84,14 +84,6 @@ static void do_rms_norm(const kernels *k, operands *o, int64_t n) {
     o->d[0] = k->rms_norm(o->out, o->a, o->b, n, 1e-6f);
     k->rms_norm_gradient(o->other, o->c, o->b, o->a, o->out, n, o->d[0]);
 }
-/* Two rows of keys half as far apart as n, so rows of every length are met. */
-static void do_rows(const kernels *k, operands *o, int64_t n) {
-    int64_t width = n / 2 + 1, step = n - width;
-    k->row_scores(o->out, o->a, o->b, step, 2, width);
-    k->row_scores_bf16(o->out + 2, o->a, o->narrow, step, 2, width);
-    k->row_mix(o->c, o->out, o->b, step, 2, width);
-    k->row_mix_bf16(o->d, o->out, o->narrow, step, 2, width);
-}
 static void do_softmax(const kernels *k, operands *o, int64_t n) {
     memcpy(o->out, o->a, sizeof o->out);
     float lse = k->softmax(o->out, n, 0.7f);
@@ -123,8 +115,8 @@ static const struct {
     {"widen", do_widen},       {"narrow", do_narrow},           {"add", do_add},
     {"add bf16", do_add_bf16}, {"products", do_products},       {"ReLU gates", do_relu_gates},
     {"signs", do_signs},       {"activations", do_activations}, {"layer norm", do_layer_norm},
-    {"rms norm", do_rms_norm}, {"rows of keys", do_rows},       {"softmax", do_softmax},
-    {"norms", do_norms},       {"maxima", do_maxima},           {"updates", do_updates},
+    {"rms norm", do_rms_norm}, {"softmax", do_softmax},         {"norms", do_norms},
+    {"maxima", do_maxima},     {"updates", do_updates},
 };
 
 static bool near_all(const float *x, const float *y, int64_t n) {

@@ -1,0 +1,30 @@
+/* A few query rows against keys and values as they lie in a decoder's cache (key_cache.h), f32 or bf16.
+ *
+ * What a query gets is the same bits however many queries and keys are asked for at once: sums of a score run in 16
+ * lanes over the row, which are then added in one order; mixtures run over keys in their order. Tiles only decide how
+ * often a key is read. Compiled once per instruction set from key_rows_body.h.
+ */
+#ifndef TENSOR_KEY_ROWS_H
+#define TENSOR_KEY_ROWS_H
+
+#include <stdint.h>
+
+typedef struct key_rows_kernel {
+    const char *name;
+    /* scores[r score_step + j] = q[r] . keys[j]: rows of n values, queries q_step apart, keys `step` apart */
+    void (*scores)(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
+                   int64_t step, int64_t count, int64_t n);
+    void (*scores_bf16)(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows,
+                        const void *keys, int64_t step, int64_t count, int64_t n);
+    /* y[r] += sum over j of p[r p_step + j] values[j], in the order of j */
+    void (*mix)(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
+                int64_t step, int64_t count, int64_t n);
+    void (*mix_bf16)(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
+                     int64_t step, int64_t count, int64_t n);
+} key_rows_kernel;
+extern const key_rows_kernel key_rows_generic, key_rows_avx2, key_rows_avx512;
+
+/* The best for this processor, as capped by CARINA_MAX_ISA: to be asked for once, when an op is prepared. */
+const key_rows_kernel *key_rows_best(void);
+
+#endif

@@ -1,0 +1,185 @@
+/* The loops of key_rows.h. Included by key_rows_generic.c, _avx2.c and _avx512.c, which set ROWS and KEYS (so many sums
+ * stay in registers; with fewer rows a tile is longer), KERNEL and NAME; the compiler may fuse multiply and add.
+ * This is deliberately a header that defines functions: it is the body of those files.
+ */
+#include <stdbool.h>
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#include "tensor/key_rows.h"
+
+#define LANES  16 /* at every instruction set, or sums would differ */
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef float half_lanes __attribute__((vector_size(2 * LANES)));
+typedef float quarter_lanes __attribute__((vector_size(LANES)));
+typedef uint32_t lane_bits __attribute__((vector_size(4 * LANES)));
+typedef uint16_t narrow_lanes __attribute__((vector_size(2 * LANES)));
+
+/* ---- 16 values of a row ---- */
+
+INLINE lanes load_some(const void *x, bool narrow, int64_t i, int64_t count) {
+    lanes v = {0};
+    if (!narrow) {
+        memcpy(&v, (const float *)x + i, (size_t)count * sizeof(float));
+        return v;
+    }
+    narrow_lanes bits = {0};
+    memcpy(&bits, (const uint16_t *)x + i, (size_t)count * sizeof(uint16_t));
+    lane_bits wide = __builtin_convertvector(bits, lane_bits) << 16;
+    memcpy(&v, &wide, sizeof v);
+    return v;
+}
+INLINE lanes load(const void *x, bool narrow, int64_t i) {
+#ifdef __AVX512F__ /* one instruction, which the compiler does not find by itself */
+    if (narrow) {
+        __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)((const uint16_t *)x + i)));
+        return (lanes)_mm512_slli_epi32(bits, 16);
+    }
+#endif
+    return load_some(x, narrow, i, LANES);
+}
+
+INLINE const void *row_of(const void *x, bool narrow, int64_t offset) {
+    return narrow ? (const void *)((const uint16_t *)x + offset) : (const void *)((const float *)x + offset);
+}
+
+INLINE float sum_of(lanes v) {
+    half_lanes a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    quarter_lanes b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+    return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
+/* ---- scores ---- */
+
+/* rows and keys are constants wherever this is put in, so that all sums are registers. */
+INLINE void score_tile(float *scores, int64_t score_step, const float *q, int64_t q_step, int rows, const void *keys,
+                       int64_t step, int key_count, int64_t n, bool narrow) {
+    lanes sum[ROWS * KEYS] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        lanes key[ROWS * KEYS];
+#pragma GCC unroll 16
+        for (int j = 0; j < key_count; j++) key[j] = load(row_of(keys, narrow, j * step), narrow, i);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            lanes x = load(q + r * q_step, false, i);
+#pragma GCC unroll 16
+            for (int j = 0; j < key_count; j++) sum[r * key_count + j] += x * key[j];
+        }
+    }
+    if (i < n)
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+            for (int j = 0; j < key_count; j++)
+                sum[r * key_count + j] += load_some(q + r * q_step, false, i, n - i) *
+                                          load_some(row_of(keys, narrow, j * step), narrow, i, n - i);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int j = 0; j < key_count; j++) scores[r * score_step + j] = sum_of(sum[r * key_count + j]);
+}
+
+/* All keys for a tile's rows, `together` at a time while there are as many. */
+INLINE void score_rows(float *scores, int64_t score_step, const float *q, int64_t q_step, int rows, const void *keys,
+                       int64_t step, int64_t count, int64_t n, int together, bool narrow) {
+    int64_t j = 0;
+    for (; j + together <= count; j += together)
+        score_tile(scores + j, score_step, q, q_step, rows, row_of(keys, narrow, j * step), step, together, n, narrow);
+    for (; j + KEYS <= count; j += KEYS)
+        score_tile(scores + j, score_step, q, q_step, rows, row_of(keys, narrow, j * step), step, KEYS, n, narrow);
+    for (; j < count; j++)
+        score_tile(scores + j, score_step, q, q_step, rows, row_of(keys, narrow, j * step), step, 1, n, narrow);
+}
+
+/* ROWS rows as often as possible, then half as many, and so on. */
+INLINE void score_all(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
+                      int64_t step, int64_t count, int64_t n, bool narrow) {
+    int64_t r = 0;
+#define SCORE(tile)                                                                                     \
+    for (; r + tile <= rows; r += tile)                                                                 \
+    score_rows(scores + r * score_step, score_step, q + r * q_step, q_step, tile, keys, step, count, n, \
+               ROWS / tile * KEYS, narrow)
+    SCORE(ROWS);
+    if (ROWS >= 4) SCORE(2);
+    SCORE(1);
+#undef SCORE
+}
+
+/* ---- mixtures ---- */
+
+/* `parts` times 16 columns, the last of them `last` wide. */
+INLINE void mix_tile(float *y, int64_t y_step, const float *p, int64_t p_step, int rows, const void *values,
+                     int64_t step, int64_t count, int parts, int64_t last, bool narrow) {
+    lanes sum[ROWS * KEYS];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int c = 0; c < parts; c++)
+            sum[r * parts + c] = load_some(y + r * y_step, false, c * LANES, c + 1 < parts ? LANES : last);
+    for (int64_t j = 0; j < count; j++) {
+        const void *row = row_of(values, narrow, j * step);
+        lanes value[ROWS * KEYS];
+#pragma GCC unroll 16
+        for (int c = 0; c < parts; c++)
+            value[c] = last == LANES ? load(row, narrow, c * LANES) : load_some(row, narrow, c * LANES, last);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+            for (int c = 0; c < parts; c++) sum[r * parts + c] += p[r * p_step + j] * value[c];
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int c = 0; c < parts; c++)
+            memcpy(y + r * y_step + c * LANES, &sum[r * parts + c], (size_t)(c + 1 < parts ? LANES : last) * sizeof *y);
+}
+
+INLINE void mix_rows(float *y, int64_t y_step, const float *p, int64_t p_step, int rows, const void *values,
+                     int64_t step, int64_t count, int64_t n, int together, bool narrow) {
+    int64_t c = 0;
+    for (; c + together * LANES <= n; c += together * LANES)
+        mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, together, LANES, narrow);
+    for (; c + LANES <= n; c += LANES)
+        mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, 1, LANES, narrow);
+    if (c < n) mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, 1, n - c, narrow);
+}
+
+INLINE void mix_all(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
+                    int64_t step, int64_t count, int64_t n, bool narrow) {
+    int64_t r = 0;
+#define MIX(tile)                       \
+    for (; r + tile <= rows; r += tile) \
+    mix_rows(y + r * y_step, y_step, p + r * p_step, p_step, tile, values, step, count, n, ROWS / tile * KEYS, narrow)
+    MIX(ROWS);
+    if (ROWS >= 4) MIX(2);
+    MIX(1);
+#undef MIX
+}
+
+/* ---- the table ---- */
+
+static void scores(float *out, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
+                   int64_t step, int64_t count, int64_t n) {
+    score_all(out, score_step, q, q_step, rows, keys, step, count, n, false);
+}
+static void scores_bf16(float *out, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
+                        int64_t step, int64_t count, int64_t n) {
+    score_all(out, score_step, q, q_step, rows, keys, step, count, n, true);
+}
+static void mix(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
+                int64_t step, int64_t count, int64_t n) {
+    mix_all(y, y_step, p, p_step, rows, values, step, count, n, false);
+}
+static void mix_bf16(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
+                     int64_t step, int64_t count, int64_t n) {
+    mix_all(y, y_step, p, p_step, rows, values, step, count, n, true);
+}
+
+const key_rows_kernel KERNEL = {
+    .name = NAME, .scores = scores, .scores_bf16 = scores_bf16, .mix = mix, .mix_bf16 = mix_bf16};
