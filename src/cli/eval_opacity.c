@@ -138,7 +138,7 @@ static carina_status evaluate(const opacity_values *v, const char *word, carina_
                                        v->database,
                                        r.print,
                                        word,
-                                       interpreter_ranking(r.interpreter)->weight};
+                                       sentence_ranking_order(interpreter_ranking(r.interpreter))};
         status = run_set(&r, &origin, error);
         if (status == CARINA_OK) status = report(v, &r.table, &origin, error);
     }

@@ -102,7 +102,8 @@ static carina_status open_database(run *r, carina_error *error) {
         .regions = r->file.regions, .model_fingerprint = r->print, .width = r->file.model->config.feature_size};
     TRY(index_file_read(&r->index, r->v->database, &use, error));
     r->ranking = sentence_ranking_choose(&r->calibration, r->index, r->v->cosine);
-    return retrieval_collector_create(&r->collector, r->index, r->ranking.weight, r->file.regions, error);
+    return retrieval_collector_create(&r->collector, r->index, sentence_ranking_order(&r->ranking), r->file.regions,
+                                      error);
 }
 
 static carina_status open_set(run *r, const char *word, carina_error *error) {
@@ -232,9 +233,12 @@ static carina_status evaluate(const retrieval_values *v, const char *word, carin
     if (status == CARINA_OK) status = open_set(&r, word, error);
     if (status == CARINA_OK && v->predictions) status = file_writer_open(&kept, v->predictions, error);
     if (status == CARINA_OK && kept) {
-        const retrieval_origin origin = {
-            r.file.regions->name, v->model ? v->model : MODEL_PATH_DEFAULT, r.print, v->database, word,
-            r.ranking.weight};
+        const retrieval_origin origin = {r.file.regions->name,
+                                         v->model ? v->model : MODEL_PATH_DEFAULT,
+                                         r.print,
+                                         v->database,
+                                         word,
+                                         sentence_ranking_order(&r.ranking)};
         r.predictions = file_writer_stream(kept);
         retrieval_put_origin(r.predictions, &origin);
     }

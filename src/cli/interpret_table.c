@@ -183,6 +183,8 @@ static void put_ranking(json_writer *w, const interpret_view *v) {
         json_put_f32(w, r->temperature);
         json_key(w, "prior_exponent");
         json_put_f32(w, r->prior_exponent);
+        json_key(w, "healthy_discount");
+        json_put_f32(w, r->healthy_discount);
     } else if (*r->why_not) {
         json_field_text(w, "reason", r->why_not);
     }

@@ -23,7 +23,7 @@ void opacity_put_origin(FILE *out, const opacity_origin *origin, const opacity_t
     json_begin_object(&w);
     json_field_text(&w, "carina", FORMAT_NAME);
     for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) json_field_text(&w, origin_keys[i], texts[i]);
-    prediction_put_ranking(&w, origin->prior_weight);
+    prediction_put_order(&w, origin->order);
     json_field_whole(&w, "not_read", (int64_t)table->not_read);
     json_key(&w, "regions");
     json_begin_array(&w);
@@ -92,8 +92,8 @@ static carina_status take_origin(void *context, const json_document *line, carin
     bool answers[OPACITY_REGIONS] = {false};
     int64_t not_read;
     for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) TRY(prediction_text(&p->texts[i], line, origin_keys[i], error));
-    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4], 0};
-    TRY(prediction_weight(&p->origin.prior_weight, line, error));
+    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4], {0, 0}};
+    TRY(prediction_order(&p->origin.order, line, error));
     TRY(json_get_whole(line, json_root(line), "not_read", 0, UINT32_MAX, &not_read, error));
     TRY(take_regions(answers, line, error));
     TRY(opacity_table_create(&p->table, answers, error));

@@ -2,10 +2,10 @@
  * without the model, the database and the films.
  *
  * First line: {"carina": "opacity-1", "model", "model_fingerprint", "database", "database_fingerprint", "set",
- * "ranking", "prior_weight" (eval/prediction_lines.h), "not_read": films left out, "regions": [names of those that have
- * an answer]}; then one line a film: {"film", "patient", "seen": 1 or 0, the reading, and, each in the order of
- * "regions", "shown": [similarities], "healthy": [similarities], "says": [1 or 0], "nearest": [sentences, for people]}.
- * eval/opacity_sentences.h says what they mean.
+ * "ranking", ... (the order of sentences, eval/prediction_lines.h), "not_read": films left out, "regions": [names of
+ * those that have an answer]}; then one line a film: {"film", "patient", "seen": 1 or 0, the reading, and, each in the
+ * order of "regions", "shown": [similarities], "healthy": [similarities], "says": [1 or 0], "nearest": [sentences, for
+ * people]}. eval/opacity_sentences.h says what they mean.
  */
 #ifndef EVAL_OPACITY_PREDICTIONS_H
 #define EVAL_OPACITY_PREDICTIONS_H
@@ -13,10 +13,11 @@
 #include <stdio.h>
 
 #include "eval/opacity.h"
+#include "pipeline/sentence_ranking.h"
 
 typedef struct opacity_origin {
     const char *model, *model_fingerprint, *database, *database_fingerprint, *set;
-    float prior_weight; /* of the log prior in the ranking */
+    sentence_order order;
 } opacity_origin;
 #define OPACITY_ORIGIN_TEXTS 5
 

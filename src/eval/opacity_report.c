@@ -39,7 +39,7 @@ static void print_left_out(const opacity_report *r, FILE *out) {
 
 void opacity_report_print(const opacity_report *r, FILE *out) {
     const opacity_figures *f = &r->figures;
-    char ranking[64];
+    char ranking[100];
     fprintf(out, "%s: %" PRIu64 " films of %" PRIu64 " patients that radiologists read for lung opacity\n",
             r->origin.set, r->table->count, f->patient_count);
     print_kind(out, "with opacity", f, 1);
@@ -58,8 +58,7 @@ void opacity_report_print(const opacity_report *r, FILE *out) {
         "largest of its regions. sens., spec.: a film counts as opaque when a region's first sentence of all shows\n"
         "an opacity; a constant guess makes sens. + spec. 1.\n",
         out);
-    fprintf(out, "Sentences are ranked by %s.\n",
-            sentence_ranking_text(ranking, sizeof ranking, r->origin.prior_weight));
+    fprintf(out, "Sentences are ranked by %s.\n", sentence_order_text(ranking, sizeof ranking, r->origin.order));
     if (r->resamples) fprintf(out, "95 %%: %d bootstrap resamples of patients.\n", r->resamples);
 }
 
@@ -90,7 +89,7 @@ void opacity_report_json(const opacity_report *r, json_writer *w) {
     json_field_text(w, "model_fingerprint", r->origin.model_fingerprint);
     json_field_text(w, "database", r->origin.database);
     json_field_text(w, "database_fingerprint", r->origin.database_fingerprint);
-    prediction_put_ranking(w, r->origin.prior_weight);
+    prediction_put_order(w, r->origin.order);
     json_field_whole(w, "films", (int64_t)r->table->count);
     json_field_whole(w, "patients", (int64_t)f->patient_count);
     put_kind(w, "with_opacity", f, 1);

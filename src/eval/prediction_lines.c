@@ -54,18 +54,25 @@ carina_status prediction_text(char **out, const json_document *line, const char 
     return *out ? CARINA_OK : error_memory(error, json_name(line), strlen(text));
 }
 
-void prediction_put_ranking(json_writer *w, float weight) {
-    json_field_text(w, "ranking", weight > 0 ? "calibrated" : "cosine");
+void prediction_put_order(json_writer *w, sentence_order order) {
+    json_field_text(w, "ranking", order.prior_weight > 0 ? "calibrated" : "cosine");
     json_key(w, "prior_weight");
-    json_put_f32(w, weight);
+    json_put_f32(w, order.prior_weight);
+    json_key(w, "healthy_discount");
+    json_put_f32(w, order.healthy_discount);
 }
 
-carina_status prediction_weight(float *out, const json_document *line, carina_error *error) {
-    double weight = 0;
+static carina_status read_positive(float *out, const json_document *line, const char *key, carina_error *error) {
+    double value = 0;
     *out = 0;
-    if (!json_has(json_root(line), "prior_weight")) return CARINA_OK;
-    TRY(json_get_number(line, json_root(line), "prior_weight", &weight, error));
-    *out = (float)weight;
-    if (weight >= 0 && isfinite(*out)) return CARINA_OK;
-    return json_fail(line, json_root(line), "prior_weight", CARINA_ERROR_FORMAT, error, "%g is out of range", weight);
+    if (!json_has(json_root(line), key)) return CARINA_OK;
+    TRY(json_get_number(line, json_root(line), key, &value, error));
+    *out = (float)value;
+    if (value >= 0 && isfinite(*out)) return CARINA_OK;
+    return json_fail(line, json_root(line), key, CARINA_ERROR_FORMAT, error, "%g is out of range", value);
+}
+
+carina_status prediction_order(sentence_order *out, const json_document *line, carina_error *error) {
+    TRY(read_positive(&out->prior_weight, line, "prior_weight", error));
+    return read_positive(&out->healthy_discount, line, "healthy_discount", error);
 }

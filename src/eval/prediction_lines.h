@@ -6,6 +6,7 @@
 
 #include "format/json.h"
 #include "format/json_writer.h"
+#include "pipeline/sentence_ranking.h"
 
 #define PREDICTION_MAX_BYTES (2ull << 30)
 
@@ -24,10 +25,10 @@ carina_status prediction_lines_read(const prediction_lines *reader, const char *
 /* A required text of a line, malloc'ed. */
 carina_status prediction_text(char **out, const json_document *line, const char *key, carina_error *error);
 
-/* What sentences were ranked by, in an object that is open: "ranking": "cosine" or "calibrated", and "prior_weight",
- * the weight of the log prior beside the cosine (0: none). */
-void prediction_put_ranking(json_writer *w, float weight);
-/* That weight, of a file's first line; 0 in files from before there was any. */
-carina_status prediction_weight(float *out, const json_document *line, carina_error *error);
+/* What sentences were ranked by, in an object that is open: "ranking": "cosine" or "calibrated", "prior_weight" and
+ * "healthy_discount". */
+void prediction_put_order(json_writer *w, sentence_order order);
+/* These two, of a file's first line; 0 in files from before there were any. */
+carina_status prediction_order(sentence_order *out, const json_document *line, carina_error *error);
 
 #endif

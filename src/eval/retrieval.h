@@ -20,6 +20,7 @@
 
 #include "eval/bootstrap.h"
 #include "index/sentence_index.h"
+#include "pipeline/sentence_ranking.h"
 
 #define RETRIEVAL_CUTS 3 /* k = 1, 5, 10 */
 extern const int retrieval_cuts[RETRIEVAL_CUTS];
@@ -91,8 +92,8 @@ void retrieval_score_findings(retrieval_finding_score *out, const retrieval_set 
 typedef struct retrieval_collector retrieval_collector;
 
 /* index (NULL when only add_ranked is called) and regions (whose findings resolve names with " and ") are borrowed.
- * weight: of the log prior in the ranking; 0: by cosine. */
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, float weight,
+ * order: what the index's sentences are ranked by; they are held back already. */
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, sentence_order order,
                                          const atlas *regions, carina_error *error);
 void retrieval_collector_free(retrieval_collector *c); /* accepts NULL */
 
@@ -115,7 +116,7 @@ carina_status retrieval_collector_ask(retrieval_collector *c, int region, const 
 carina_status retrieval_collector_add_ranked(retrieval_collector *c, const char *patient, int region,
                                              const char *sentence, const retrieval_answer *answer, carina_error *error);
 
-float retrieval_collector_weight(const retrieval_collector *c);
+sentence_order retrieval_collector_order(const retrieval_collector *c);
 
 /* Valid until the next add. */
 retrieval_set retrieval_collector_set(const retrieval_collector *c);

@@ -14,11 +14,11 @@ struct retrieval_collector {
     uint64_t count, room;
     string_index *patients, *sentences, *findings;
     const char *finding_names[RETRIEVAL_MAX_FINDINGS]; /* borrowed from the index of findings */
-    float weight;                                      /* of the log prior */
-    float *similarities, *scores;                      /* [rows of the region with the most] */
+    sentence_order order;
+    float *similarities, *scores; /* [rows of the region with the most] */
 };
 
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, float weight,
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, sentence_order order,
                                          const atlas *regions, carina_error *error) {
     *out = NULL;
     uint64_t most = 1;
@@ -28,7 +28,7 @@ carina_status retrieval_collector_create(retrieval_collector **out, const senten
     if (!c) return error_memory(error, "retrieval", sizeof *c);
     c->index = index;
     c->regions = regions;
-    c->weight = weight;
+    c->order = order;
     c->similarities = malloc((size_t)most * sizeof *c->similarities);
     c->scores = malloc((size_t)most * sizeof *c->scores);
     carina_status status =
@@ -90,7 +90,7 @@ static carina_status rank_sentences(retrieval_collector *c, int region, const fl
     *best = -1;
     if (rows == 0) return CARINA_OK;
     TRY(sentence_index_similarities(c->index, region, feature, c->similarities, error));
-    sentence_index_scores(c->index, region, c->similarities, c->weight, c->scores);
+    sentence_index_scores(c->index, region, c->similarities, c->order.prior_weight, c->scores);
     *best = 0;
     for (uint64_t i = 1; i < rows; i++)
         if (s[i] > s[*best]) *best = (int64_t)i;
@@ -170,4 +170,4 @@ const char *retrieval_collector_finding(const retrieval_collector *c, int number
 
 uint64_t retrieval_collector_patients(const retrieval_collector *c) { return string_index_count(c->patients); }
 
-float retrieval_collector_weight(const retrieval_collector *c) { return c->weight; }
+sentence_order retrieval_collector_order(const retrieval_collector *c) { return c->order; }

@@ -31,7 +31,7 @@ carina_status retrieval_report_create(retrieval_report **out, const char *title,
     *out = NULL;
     if (!r) return error_memory(error, title, sizeof *r);
     r->title = title;
-    r->weight = retrieval_collector_weight(c);
+    r->order = retrieval_collector_order(c);
     r->regions = regions;
     r->films = films;
     r->patients = retrieval_collector_patients(c);
@@ -93,9 +93,9 @@ static void print_findings(const retrieval_report *r, FILE *out) {
 }
 
 void retrieval_report_print(const retrieval_report *r, FILE *out) {
-    char ranking[64];
+    char ranking[100];
     fprintf(out, "%s: %" PRIu64 " regions of %" PRIu64 " films of %" PRIu64 " patients\nranked by %s\n\n", r->title,
-            r->all.items, r->films, r->patients, sentence_ranking_text(ranking, sizeof ranking, r->weight));
+            r->all.items, r->films, r->patients, sentence_order_text(ranking, sizeof ranking, r->order));
     print_all(r, out);
     print_regions(r, out);
     print_findings(r, out);
@@ -130,7 +130,7 @@ void retrieval_report_json(const retrieval_report *r, json_writer *w) {
     json_field_whole(w, "films", (int64_t)r->films);
     json_field_whole(w, "patients", (int64_t)r->patients);
     json_field_whole(w, "resamples", r->resamples);
-    prediction_put_ranking(w, r->weight);
+    prediction_put_order(w, r->order);
     put_scores(w, &r->all, r->all_intervals, r->resamples > 0);
     json_key(w, "regions");
     json_begin_array(w);
@@ -170,7 +170,7 @@ void retrieval_put_origin(FILE *out, const retrieval_origin *origin) {
     json_field_text(&w, "model_fingerprint", origin->model_fingerprint);
     json_field_text(&w, "database", origin->database);
     json_field_text(&w, "set", origin->set);
-    prediction_put_ranking(&w, origin->prior_weight);
+    prediction_put_order(&w, origin->order);
     json_end(&w);
 }
 
@@ -202,14 +202,14 @@ typedef struct prediction_reader {
 static carina_status take_origin(void *context, const json_document *line, carina_error *error) {
     prediction_reader *p = context;
     const char *set;
-    float weight;
+    sentence_order order;
     TRY(json_get_text(line, json_root(line), "region_set", &set, error));
-    TRY(prediction_weight(&weight, line, error));
+    TRY(prediction_order(&order, line, error));
     p->regions = atlas_builtin(set);
     if (!p->regions)
         return json_fail(line, json_root(line), "region_set", CARINA_ERROR_UNSUPPORTED, error,
                          "\"%.60s\" is not a built-in region set", set);
-    return retrieval_collector_create(&p->collector, NULL, weight, p->regions, error);
+    return retrieval_collector_create(&p->collector, NULL, order, p->regions, error);
 }
 
 static carina_status take_item(void *context, uint64_t item, const json_document *line, carina_error *error) {

@@ -10,8 +10,8 @@
 #include "format/json_writer.h"
 
 typedef struct retrieval_report {
-    const char *title; /* borrowed */
-    float weight;      /* of the log prior in the ranking */
+    const char *title;    /* borrowed */
+    sentence_order order; /* of the log prior in the ranking */
     const atlas *regions;
     uint64_t films, patients;
     int resamples;
@@ -25,18 +25,18 @@ typedef struct retrieval_report {
 /* resamples 0: no intervals. free() it. */
 carina_status retrieval_report_create(retrieval_report **out, const char *title, const retrieval_collector *c,
                                       const atlas *regions, uint64_t films, int resamples, uint64_t seed,
-                                      carina_error *error); /* the weight is the collector's */
+                                      carina_error *error); /* the order is the collector's */
 void retrieval_report_print(const retrieval_report *r, FILE *out);
 void retrieval_report_json(const retrieval_report *r, json_writer *w); /* one object */
 
 /* ---- predictions ---- */
 
 /* First line: {"carina": "retrieval-1", "region_set": ..., "model": ..., "model_fingerprint": ..., "database": ...,
- * "set": ..., "ranking": ..., "prior_weight": ...} (the last two as in eval/prediction_lines.h); then one line an item:
+ * "set": ..., "ranking": ..., ...} (the order of sentences as in eval/prediction_lines.h); then one line an item:
  * {"film", "patient", "region", "sentence", "rank", "retrieved", "similarity"}. */
 typedef struct retrieval_origin {
     const char *region_set, *model, *model_fingerprint, *database, *set;
-    float prior_weight;
+    sentence_order order;
 } retrieval_origin;
 
 void retrieval_put_origin(FILE *out, const retrieval_origin *origin);

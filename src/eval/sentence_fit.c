@@ -225,19 +225,90 @@ static sentence_fit_outcome outcome_of(const double at[2]) {
 
 static double share(uint64_t part, uint64_t all) { return all ? (double)part / (double)all : NAN; }
 
-static carina_status score(sentence_fit_scores *out, const sentence_cases *c, float weight, carina_error *error) {
-    uint64_t width = (uint64_t)sentence_index_width(c->index), right[2] = {0}, all[2] = {0};
+/* How a region's sentences stand by score = cosine + weight log prior. */
+typedef struct standing {
+    int64_t first, other; /* the best row, and the best that names a finding; -1: none */
+    bool healthy;         /* the first names no finding */
+    double lead;          /* of the first before the other, in scores */
+} standing;
+
+static carina_status stand(standing *out, const sentence_cases *c, uint64_t i, float weight, float *similarities,
+                           carina_error *error) {
+    const sentence_case *item = &c->items[i];
+    const sentence_region *region = sentence_index_region(c->index, item->region);
+    uint64_t width = (uint64_t)sentence_index_width(c->index);
+    double best = -INFINITY, best_other = -INFINITY;
+    *out = (standing){.first = -1, .other = -1};
+    TRY(sentence_index_similarities(c->index, item->region, c->features + i * width, similarities, error));
+    for (uint64_t j = 0; j < region->count; j++) {
+        double score = (double)similarities[j] + (double)weight * (double)region->log_priors[j];
+        bool healthy = sentence_says_healthy(region->entries[j].text, region->display);
+        if (score > best) best = score, out->first = (int64_t)j, out->healthy = healthy;
+        if (!healthy && score > best_other) best_other = score, out->other = (int64_t)j;
+    }
+    out->lead = best - best_other;
+    return CARINA_OK;
+}
+
+/* What is right when the other comes first wherever "is healthy" leads by less than `discount` (in scores). */
+static carina_status score(sentence_fit_scores *out, const fit_work *w, float weight, double discount,
+                           carina_error *error) {
+    const sentence_cases *c = w->cases;
+    uint64_t right[2] = {0}, all[2] = {0};
     for (uint64_t i = 0; i < c->count; i++) {
         const sentence_case *item = &c->items[i];
-        similarity_hit hit;
-        int count;
-        TRY(sentence_index_search(c->index, NULL, item->region, c->features + i * width, weight, 1, &hit, &count,
-                                  error));
+        standing s;
+        TRY(stand(&s, c, i, weight, w->similarities, error));
+        int64_t said = s.healthy && s.lead < discount ? s.other : s.first;
         all[!item->healthy]++;
-        right[!item->healthy] += count && (int64_t)hit.row == item->row;
+        right[!item->healthy] += said >= 0 && said == item->row;
     }
     *out = (sentence_fit_scores){share(right[0] + right[1], all[0] + all[1]), share(right[1], all[1])};
     return CARINA_OK;
+}
+
+/* ---- the discount ---- */
+
+/* A region of which "is healthy" is said, until the discount is larger than its lead. */
+typedef struct turn {
+    double lead;
+    int gain; /* regions that are right then and were not before: -1, 0, 1 */
+} turn;
+
+static int by_lead(const void *left, const void *right) {
+    double a = ((const turn *)left)->lead, b = ((const turn *)right)->lead;
+    return (a > b) - (a < b);
+}
+
+/* The largest discount that leaves SENTENCE_FIT_KEPT of what the likeliest sentences win over always saying "healthy".
+ */
+static carina_status fit_discount(sentence_fit *out, const fit_work *w, carina_error *error) {
+    const sentence_cases *c = w->cases;
+    double temperature = (double)out->fitted.temperature;
+    float weight = out->fitted.temperature * out->fitted.prior_exponent;
+    turn *turns = malloc((size_t)(c->count + 1) * sizeof *turns);
+    uint64_t count = 0;
+    carina_status status = turns ? CARINA_OK : error_memory(error, "a calibration", c->count * sizeof *turns);
+    for (uint64_t i = 0; i < c->count && status == CARINA_OK; i++) {
+        standing s;
+        int64_t truth = c->items[i].row;
+        status = stand(&s, c, i, weight, w->similarities, error);
+        if (status == CARINA_OK && s.healthy && s.other >= 0)
+            turns[count++] = (turn){s.lead, (truth >= 0 && s.other == truth) - (truth >= 0 && s.first == truth)};
+    }
+    double won = (out->likeliest.all - out->healthy.all) * (double)c->count, spent = 0, discount = 0;
+    if (status == CARINA_OK && won > 0 && weight > 0) {
+        qsort(turns, count, sizeof *turns, by_lead);
+        for (uint64_t i = 0; i < count; i++) {
+            spent -= turns[i].gain;
+            if (i + 1 < count && turns[i + 1].lead == turns[i].lead) continue;
+            double next = i + 1 < count ? turns[i + 1].lead : turns[i].lead * 2;
+            if (spent <= (1 - SENTENCE_FIT_KEPT) * won) discount = (turns[i].lead + next) / 2;
+        }
+    }
+    free(turns);
+    out->fitted.healthy_discount = (float)fmin(discount / temperature, CALIBRATION_MOST_HEALTHY_DISCOUNT);
+    return status;
 }
 
 /* ---- all of it ---- */
@@ -245,23 +316,28 @@ static carina_status score(sentence_fit_scores *out, const sentence_cases *c, fl
 static carina_status fit(sentence_fit *out, fit_work *w, carina_error *error) {
     double at[2] = {1, 1};
     moments m;
+    TRY(score(&out->cosine, w, 0, 0, error));
     TRY(measure(&m, w, 0, 1, error));
     out->nll_prior = out->known ? m.value / (double)out->known : NAN;
     if (out->outcome == SENTENCE_FIT_FEW) return CARINA_OK;
     TRY(minimise(at, &m, w, error));
     out->outcome = outcome_of(at);
     if (out->outcome != SENTENCE_FIT_FITTED) return CARINA_OK;
-    out->fitted = (sentence_calibration){true, (float)(1 / at[A]), (float)at[B], "", ""};
+    out->fitted =
+        (sentence_calibration){.fitted = true, .temperature = (float)(1 / at[A]), .prior_exponent = (float)at[B]};
     snprintf(out->fitted.encoder, sizeof out->fitted.encoder, "%s",
              sentence_index_origin(w->cases->index)->encoder_fingerprint);
     out->nll = m.value / (double)out->known;
-    const sentence_ranking ranking = sentence_ranking_choose(&out->fitted, w->cases->index, false);
-    return score(&out->calibrated, w->cases, ranking.weight, error);
+    const sentence_calibration *f = &out->fitted;
+    TRY(score(&out->likeliest, w, f->temperature * f->prior_exponent, 0, error));
+    TRY(fit_discount(out, w, error));
+    return score(&out->calibrated, w, f->temperature * f->prior_exponent,
+                 (double)f->healthy_discount * (double)f->temperature, error);
 }
 
-static carina_status count(sentence_fit *out, const sentence_cases *c, uint64_t least, carina_error *error) {
+static void count(sentence_fit *out, const sentence_cases *c, uint64_t least) {
     uint64_t usable = 0;
-    *out = (sentence_fit){.regions = c->count, .nll = NAN, .calibrated = {NAN, NAN}};
+    *out = (sentence_fit){.regions = c->count, .nll = NAN, .calibrated = {NAN, NAN}, .likeliest = {NAN, NAN}};
     for (uint64_t i = 0; i < c->count; i++) {
         out->with_finding += !c->items[i].healthy;
         out->known += c->items[i].row >= 0;
@@ -269,13 +345,12 @@ static carina_status count(sentence_fit *out, const sentence_cases *c, uint64_t 
     }
     if (usable < least) out->outcome = SENTENCE_FIT_FEW;
     out->healthy = (sentence_fit_scores){share(c->count - out->with_finding, c->count), out->with_finding ? 0 : NAN};
-    return score(&out->cosine, c, 0, error);
 }
 
 carina_status sentence_fit_make(sentence_fit *out, const sentence_cases *cases, thread_pool *pool, uint64_t least,
                                 carina_error *error) {
     fit_work w = {.cases = cases, .pool = pool, .most_rows = 1};
-    TRY(count(out, cases, least, error));
+    count(out, cases, least);
     for (int r = 0; r < sentence_index_regions(cases->index); r++) {
         uint64_t rows = sentence_index_region(cases->index, r)->count;
         if (rows > w.most_rows) w.most_rows = rows;
@@ -311,6 +386,7 @@ void sentence_fit_print(const sentence_fit *f, FILE *out) {
             " the database has the true sentence\n\n%-32s  %5s  %s\n",
             f->regions, f->with_finding, f->known, "exactly right", "all", "with findings");
     print_scores(out, "by cosine", &f->cosine);
+    print_scores(out, "likeliest", &f->likeliest);
     print_scores(out, "calibrated", &f->calibrated);
     print_scores(out, "always healthy", &f->healthy);
     if (f->outcome != SENTENCE_FIT_FITTED) {
@@ -319,9 +395,11 @@ void sentence_fit_print(const sentence_fit *f, FILE *out) {
     }
     fprintf(out,
             "\ntemperature %.5f, prior exponent %.3f: ranked by cosine + %.5f log prior\n"
+            "\"is healthy\" comes first where it is likelier than the next by %.3f nats\n"
             "mean -log p(true sentence) %.4f, by the prior alone %.4f\n",
             (double)f->fitted.temperature, (double)f->fitted.prior_exponent,
-            (double)(f->fitted.temperature * f->fitted.prior_exponent), f->nll, f->nll_prior);
+            (double)(f->fitted.temperature * f->fitted.prior_exponent), (double)f->fitted.healthy_discount, f->nll,
+            f->nll_prior);
 }
 
 static void put_scores(json_writer *w, const char *key, const sentence_fit_scores *s) {
@@ -344,9 +422,12 @@ void sentence_fit_json(const sentence_fit *f, json_writer *w) {
     json_put_f32(w, fitted ? f->fitted.temperature : NAN);
     json_key(w, "prior_exponent");
     json_put_f32(w, fitted ? f->fitted.prior_exponent : NAN);
+    json_key(w, "healthy_discount");
+    json_put_f32(w, fitted ? f->fitted.healthy_discount : NAN);
     figure_put(w, "nll", f->nll);
     figure_put(w, "nll_prior", f->nll_prior);
     put_scores(w, "cosine_exact", &f->cosine);
+    put_scores(w, "likeliest_exact", &f->likeliest);
     put_scores(w, "calibrated_exact", &f->calibrated);
     put_scores(w, "always_healthy_exact", &f->healthy);
     json_end(w);

@@ -1,5 +1,5 @@
-/* Fitting the sentences' part of a calibration (pipeline/sentence_ranking.h): temperature T and prior exponent b, on
- * films that no weight was trained on.
+/* Fitting the sentences' part of a calibration (pipeline/sentence_ranking.h): temperature T, prior exponent b and the
+ * discount of "is healthy", on films that no weight was trained on.
  *
  * Those that make the true sentences of the films' regions most likely. A region whose true sentence the database lacks
  * takes no part, but counts in the figures, as never right. With a = 1/T the negative log-likelihood
@@ -10,6 +10,10 @@
  * its minimum. Sums are over shards of SENTENCE_FIT_SHARD regions, added in their order: the same for any number of
  * threads. Nothing is fitted, with a reason, when fewer than `least` regions with a finding have their sentence in the
  * database, or when the minimum lies at a bound of T, or at the upper one of b.
+ *
+ * The likeliest sentence of each region is right most often, but seldom where there is a finding. So the discount takes
+ * half of what it wins over always saying "is healthy" and spends it on findings: it is the largest with which at least
+ * that much more than by always saying so is right; 0 when nothing is won.
  */
 #ifndef EVAL_SENTENCE_FIT_H
 #define EVAL_SENTENCE_FIT_H
@@ -20,6 +24,7 @@
 #include "pipeline/sentence_ranking.h"
 
 #define SENTENCE_FIT_SHARD 64
+#define SENTENCE_FIT_KEPT  0.5 /* of what is won */
 
 /* ---- regions with their true sentences ---- */
 
@@ -63,9 +68,10 @@ typedef struct sentence_fit_scores {
 
 typedef struct sentence_fit {
     sentence_fit_outcome outcome;
-    sentence_calibration fitted;                     /* .fitted false unless FITTED; fitted_on is the caller's */
-    uint64_t regions, with_finding, known;           /* known: the true sentence is in the database */
-    sentence_fit_scores cosine, calibrated, healthy; /* healthy: always saying so; calibrated: NaN unless FITTED */
+    sentence_calibration fitted;               /* .fitted false unless FITTED; fitted_on is the caller's */
+    uint64_t regions, with_finding, known;     /* known: the true sentence is in the database */
+    sentence_fit_scores cosine, healthy;       /* healthy: always saying so */
+    sentence_fit_scores likeliest, calibrated; /* without and with the discount; NaN unless FITTED */
     double nll_prior, nll; /* mean -log p(true sentence) of the known: by the prior alone; calibrated, else NaN */
 } sentence_fit;
 

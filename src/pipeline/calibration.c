@@ -49,6 +49,9 @@ static carina_status read_sentences(sentence_calibration *out, const json_docume
     TRY(read_within(&out->temperature, d, object, "temperature", CALIBRATION_LEAST_SENTENCE_TEMPERATURE,
                     CALIBRATION_MOST_SENTENCE_TEMPERATURE, error));
     TRY(read_within(&out->prior_exponent, d, object, "prior_exponent", 0, CALIBRATION_MOST_PRIOR_EXPONENT, error));
+    if (json_has(object, "healthy_discount"))
+        TRY(read_within(&out->healthy_discount, d, object, "healthy_discount", 0, CALIBRATION_MOST_HEALTHY_DISCOUNT,
+                        error));
     copy_text(out->encoder, sizeof out->encoder, object, "text_encoder_fingerprint");
     copy_text(out->fitted_on, sizeof out->fitted_on, object, "fitted_on");
     out->fitted = true;
@@ -129,6 +132,10 @@ static void put_sentences(json_writer *w, const sentence_calibration *s) {
     json_put_f32(w, s->temperature);
     json_key(w, "prior_exponent");
     json_put_f32(w, s->prior_exponent);
+    if (s->healthy_discount > 0) {
+        json_key(w, "healthy_discount");
+        json_put_f32(w, s->healthy_discount);
+    }
     if (s->encoder[0]) json_field_text(w, "text_encoder_fingerprint", s->encoder);
     if (s->fitted_on[0]) json_field_text(w, "fitted_on", s->fitted_on);
     json_end(w);

@@ -8,10 +8,11 @@
  * label, and all of a model without the key: temperature 1, threshold 0.5, "uncalibrated".
  *
  * Beside these, when it was fitted with a sentence database,
- *     "sentences": {"temperature": 0.012, "prior_exponent": 0.9, "text_encoder_fingerprint": "...", "fitted_on": "..."}
+ *     "sentences": {"temperature": 0.012, "prior_exponent": 0.9, "healthy_discount": 0.7,
+ *                   "text_encoder_fingerprint": "...", "fitted_on": "..."}
  * p(sentence | region) = softmax over the region's sentences of (cosine / temperature + prior_exponent * log prior);
- * see pipeline/sentence_ranking.h. temperature is within 0.0001 and 10, prior_exponent within 0 and 4; the other two
- * may be missing. A model without it: sentences are ranked by cosine.
+ * see pipeline/sentence_ranking.h. temperature is within 0.0001 and 10, prior_exponent within 0 and 4, healthy_discount
+ * within 0 and 20; the last three may be missing. A model without it: sentences are ranked by cosine.
  */
 #ifndef PIPELINE_CALIBRATION_H
 #define PIPELINE_CALIBRATION_H
@@ -28,11 +29,13 @@
 #define CALIBRATION_LEAST_SENTENCE_TEMPERATURE 0.0001
 #define CALIBRATION_MOST_SENTENCE_TEMPERATURE  10.0
 #define CALIBRATION_MOST_PRIOR_EXPONENT        4.0
+#define CALIBRATION_MOST_HEALTHY_DISCOUNT      20.0
 
 typedef struct sentence_calibration {
     bool fitted;
     float temperature, prior_exponent;
-    char encoder[64]; /* fingerprint of the text encoder whose cosines these are; "" not known */
+    float healthy_discount; /* nats that "is healthy" must be likelier than another sentence to come before it */
+    char encoder[64];       /* fingerprint of the text encoder whose cosines these are; "" not known */
     char fitted_on[200];
 } sentence_calibration;
 

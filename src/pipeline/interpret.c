@@ -92,11 +92,6 @@ void interpretation_free(interpretation *made) {
     *made = (interpretation){0};
 }
 
-static bool says_healthy(const char *sentence, const char *display) {
-    size_t length = strlen(display);
-    return strncmp(sentence, display, length) == 0 && strcmp(sentence + length, " is healthy.") == 0;
-}
-
 /* What was found for a region, as the interpretation has it. */
 static carina_status fill_region(const interpreter *i, interpretation *out, int region, const similarity_hit *found,
                                  int count, float *probabilities, carina_error *error) {
@@ -110,7 +105,7 @@ static carina_status fill_region(const interpreter *i, interpretation *out, int 
     }
     out->regions[region] = (interpreted_region){.count = count, .sentences = hits};
     out->regions[region].healthy =
-        count > 0 && says_healthy(hits[0].text, locator_regions(i->locator)->regions[region].display_name);
+        count > 0 && sentence_says_healthy(hits[0].text, locator_regions(i->locator)->regions[region].display_name);
     return CARINA_OK;
 }
 

@@ -113,7 +113,7 @@ expect 0 '^ id  region +prob\. cosine ' '' "$CARINA" interpret $model --force --
 grep -q '^sentences ranked by probability, calibrated on$' expect.out || fail "the table does not say what ranked"
 [ "$(awk '{ if (length > 100) print }' expect.out | wc -l)" -eq 0 ] || fail "lines are too wide"
 grep -qE '<small>[0-9.]+ % \(-?[0-9.]+\)</small>' ranked/film.html || fail "no probabilities in the page"
-expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
+expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+, "healthy_discount": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
 grep -oE '"similarity": -?[0-9.]+, "probability": [0-9.e-]+' expect.out | awk '{ sum += $4 } END { exit !(sum > 35.5 && sum < 36.5) }' ||
     fail "the probabilities of 36 regions do not add up"
 expect 0 '"sentence_ranking": \{"by": "cosine"\}' '' "$CARINA" interpret $model --force --json --cosine film.jpg
@@ -123,8 +123,8 @@ grep -q '"sentence_ranking": {"by": "cosine", "reason": "the model.s sentences a
 regions() { grep -oE '"regions": .*' "$1"; }
 [ "$(regions expect.out)" = "$(regions plain.json)" ] || fail "--cosine is not what a model without a calibration gives"
 retrieval="$CARINA eval retrieval -q --resamples 0 --own-split-only --split valid -d tiny.db"
-expect 0 '^ranked by cosine \+ [0-9.e-]+ log prior$' - $retrieval -m ./ranked.safetensors --predictions r.jsonl $set
-grep -qE '"ranking": "calibrated", "prior_weight": 0*[0-9.e-]+\}$' r.jsonl || fail "kept predictions do not say what ranked: $(head -n 1 r.jsonl)"
+expect 0 '^ranked by cosine \+ [0-9.e-]+ log prior(, "is healthy" [0-9.]+ nats behind)?$' - $retrieval -m ./ranked.safetensors --predictions r.jsonl $set
+grep -qE '"ranking": "calibrated", "prior_weight": 0*[0-9.e-]+, "healthy_discount": [0-9.e-]+\}$' r.jsonl || fail "kept predictions do not say what ranked: $(head -n 1 r.jsonl)"
 sed 1d expect.out > r.txt
 expect 0 '' '' "$CARINA" eval retrieval --resamples 0 --from r.jsonl
 sed 1d expect.out | cmp -s r.txt - || fail "kept predictions forget what ranked"
@@ -134,7 +134,7 @@ expect 0 '^ranked by cosine$' 'sentences are not calibrated: they are ranked by 
 cmp -s expect.out cosine.txt || fail "--cosine is not what a model without a calibration gives"
 head -n 2 r.jsonl | sed '1s/, "ranking": "calibrated", "prior_weight": [^}]*//' > old.jsonl
 expect 0 '^ranked by cosine$' '' "$CARINA" eval retrieval --resamples 0 --from old.jsonl
-head -n 2 r.jsonl | sed '1s/"prior_weight": [^}]*/"prior_weight": -1/' > odd.jsonl
+head -n 2 r.jsonl | sed '1s/"prior_weight": [^,]*/"prior_weight": -1/' > odd.jsonl
 expect 1 - 'odd.jsonl:1: prior_weight: -1 is out of range' "$CARINA" eval retrieval --from odd.jsonl
 echo 'Left lung is healthy.' | "$CARINA" text encode -m "$bert" --projected -o one.npy 2> /dev/null
 query="$CARINA index query tiny.db -r 11 --vector one.npy"

@@ -241,15 +241,16 @@ static void test_calibration_of_sentences(void **state) {
     carina_error error;
     char *text;
     calibration_clear(c, 2);
-    c->sentences = (sentence_calibration){true, 0.00897f, 1.0062f, "196aa6653e1ed355", "a \"set\""};
+    c->sentences = (sentence_calibration){true, 0.00897f, 1.0062f, 0.625f, "196aa6653e1ed355", "a \"set\""};
     assert_int_equal(calibration_text(&text, c, &error), CARINA_OK);
     assert_string_equal(text,
                         "{\"temperature\": [null, null], \"threshold\": [null, null], \"sentences\": "
-                        "{\"temperature\": 0.00897, \"prior_exponent\": 1.0062, \"text_encoder_fingerprint\": "
-                        "\"196aa6653e1ed355\", \"fitted_on\": \"a \\\"set\\\"\"}}");
+                        "{\"temperature\": 0.00897, \"prior_exponent\": 1.0062, \"healthy_discount\": 0.625, "
+                        "\"text_encoder_fingerprint\": \"196aa6653e1ed355\", \"fitted_on\": \"a \\\"set\\\"\"}}");
     assert_int_equal(calibrate(again, text, &error), CARINA_OK);
     assert_true(!again->fitted && again->sentences.fitted);
     assert_true(again->sentences.temperature == 0.00897f && again->sentences.prior_exponent == 1.0062f);
+    assert_true(again->sentences.healthy_discount == 0.625f);
     assert_string_equal(again->sentences.encoder, "196aa6653e1ed355");
     assert_string_equal(again->sentences.fitted_on, "a \"set\"");
     free(text);
@@ -260,6 +261,7 @@ static void test_calibration_of_sentences(void **state) {
                                         "{\"temperature\": 0.01}",
                                         "{\"prior_exponent\": 1}",
                                         "{\"temperature\": 0, \"prior_exponent\": 1}",
+                                        "{\"temperature\": 1, \"prior_exponent\": 1, \"healthy_discount\": -1}",
                                         "{\"temperature\": 11, \"prior_exponent\": 1}",
                                         "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
                                         "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",

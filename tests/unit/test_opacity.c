@@ -195,7 +195,7 @@ static void predictions(void **state) {
     carina_error error;
     char *text;
     size_t size;
-    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", 0.009f};
+    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", {0.009f, 0.5f}};
     FILE *out = open_memstream(&text, &size);
     opacity_put_origin(out, &origin, &t);
     for (int i = 0; i < 6; i++) opacity_put_film(out, &t, "film", hand_films[i].patient, hand_films[i].seen, given[i]);
@@ -204,7 +204,7 @@ static void predictions(void **state) {
     assert_string_equal(p.origin.model_fingerprint, origin.model_fingerprint);
     assert_string_equal(p.origin.database_fingerprint, origin.database_fingerprint);
     assert_string_equal(p.origin.set, origin.set);
-    assert_true(p.origin.prior_weight == 0.009f);
+    assert_true(p.origin.order.prior_weight == 0.009f && p.origin.order.healthy_discount == 0.5f);
     assert_int_equal(p.table.not_read, 7);
     assert_memory_equal(p.table.answers, t.answers, sizeof t.answers);
     assert_int_equal(opacity_measure(&f, &t, 50, 1, NULL), CARINA_OK);
@@ -212,7 +212,11 @@ static void predictions(void **state) {
     for (int k = 0; k <= 1 + LEFT_LUNG; k++) assert_memory_equal(&f.lines[k], &back.lines[k], sizeof f.lines[k]);
     opacity_predictions_free(&p);
     assert_int_equal(opacity_predictions_parse(&p, "kept", text, size / 2, &error), CARINA_ERROR_FORMAT);
-    assert_non_null(strstr(error.message, "kept:4"));
+    char place[20];
+    int line = 1;
+    for (uint64_t i = 0; i < size / 2; i++) line += text[i] == '\n';
+    snprintf(place, sizeof place, "kept:%d:", line);
+    assert_non_null(strstr(error.message, place));
     opacity_predictions_free(&p);
     char *lungs = strstr(text, "\"right lung\"");
     memcpy(lungs, "\"wrong lung\"", 12);

@@ -81,6 +81,7 @@ static void finds_what_truths_were_drawn_with(void **state) {
     sentence_index *index = make_index();
     carina_error error;
     thread_pool *pool;
+    int spent = 0;
     assert_int_equal(thread_pool_create(&pool, 3, &error), CARINA_OK);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         sentence_cases cases = draw_cases(index, 6000, known[i][0], known[i][1]);
@@ -93,12 +94,19 @@ static void finds_what_truths_were_drawn_with(void **state) {
                      (double)fit.fitted.prior_exponent);
         assert_string_equal(fit.fitted.encoder, "an encoder");
         assert_true(fit.nll < fit.nll_prior);
-        assert_true(fit.calibrated.all > fit.cosine.all && fit.calibrated.all >= fit.healthy.all - 0.01);
+        assert_true(fit.likeliest.all > fit.cosine.all && fit.likeliest.all >= fit.healthy.all - 0.01);
+        /* The discount spends at most half of what is won, on findings. */
+        double won = fit.likeliest.all - fit.healthy.all;
+        assert_true(fit.calibrated.finding >= fit.likeliest.finding);
+        assert_true(fit.calibrated.all >= fit.healthy.all + SENTENCE_FIT_KEPT * won - 1e-12 || won <= 0);
+        if (won <= 0) assert_true(fit.fitted.healthy_discount == 0 && fit.calibrated.all == fit.likeliest.all);
+        spent += fit.calibrated.finding > fit.likeliest.finding;
         assert_near(fit.healthy.all, 1 - (double)fit.with_finding / 6000, 1e-12);
         assert_true(again.fitted.temperature == fit.fitted.temperature && again.nll == fit.nll &&
                     again.fitted.prior_exponent == fit.fitted.prior_exponent);
         sentence_cases_free(&cases);
     }
+    assert_true(spent > 0);
     thread_pool_free(pool);
     sentence_index_free(index);
 }
@@ -116,7 +124,7 @@ static void counts_what_the_database_lacks(void **state) {
     sentence_fit fit = fit_of(&cases, NULL, 10);
     assert_true(fit.regions == 2000 && fit.known == 1000 && fit.with_finding == before.with_finding + 1000);
     assert_true(fit.fitted.temperature == before.fitted.temperature && fit.nll == before.nll);
-    assert_near(fit.calibrated.all, before.calibrated.all / 2, 1e-12);
+    assert_near(fit.likeliest.all, before.likeliest.all / 2, 1e-12);
     assert_int_equal(sentence_cases_add(&cases, region, (float[WIDTH]){1}, "Right lung is healthy.", &error),
                      CARINA_ERROR_FORMAT);
     sentence_cases_free(&cases);
@@ -194,6 +202,24 @@ static void gives_probabilities(void **state) {
     }
     assert_near(sum, 1, 1e-6);
 
+    /* "is healthy" held back: another place, the same probabilities. */
+    float healthy = 0;
+    int healthy_place = 0, place = 0;
+    for (int h = 0; h < count; h++)
+        if (sentence_says_healthy(r->entries[hits[h].row].text, r->display)) healthy = probabilities[healthy_place = h];
+    double next = (double)probabilities[healthy_place + 1];
+    c.healthy_discount = (float)(log((double)healthy / next) + 0.1); /* a little more than its lead */
+    ranking = sentence_ranking_choose(&c, index, false);
+    assert_int_equal(sentence_index_search(index, NULL, region, query, ranking.weight, SENTENCES, hits, &count, &error),
+                     CARINA_OK);
+    assert_int_equal(sentence_ranking_probabilities(&ranking, index, region, query, hits, count, probabilities, &error),
+                     CARINA_OK);
+    for (int h = 0; h < count; h++)
+        if (sentence_says_healthy(r->entries[hits[h].row].text, r->display)) place = h;
+    assert_int_equal(place, healthy_place + 1);
+    assert_near(probabilities[place], healthy, 1e-6);
+    assert_near(probabilities[place - 1], next, 1e-6);
+
     /* Asked for cosines, not calibrated, calibrated for another text encoder: no probabilities, weight 0. */
     ranking = sentence_ranking_choose(&c, index, true);
     assert_true(!ranking.calibrated && ranking.weight == 0 && !*ranking.why_not);
@@ -206,9 +232,10 @@ static void gives_probabilities(void **state) {
     assert_int_equal(sentence_ranking_probabilities(&ranking, index, region, query, hits, 1, probabilities, &error),
                      CARINA_OK);
     assert_true(isnan(probabilities[0]));
-    char text[64];
-    assert_string_equal(sentence_ranking_text(text, sizeof text, 0), "cosine");
-    assert_string_equal(sentence_ranking_text(text, sizeof text, 0.00902f), "cosine + 0.00902 log prior");
+    char text[100];
+    assert_string_equal(sentence_order_text(text, sizeof text, (sentence_order){0}), "cosine");
+    assert_string_equal(sentence_order_text(text, sizeof text, (sentence_order){0.00902f, 0.5f}),
+                        "cosine + 0.00902 log prior, \"is healthy\" 0.5 nats behind");
     sentence_index_free(index);
 }
 
