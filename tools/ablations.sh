@@ -14,7 +14,7 @@ variants=("$@")
 out=results/ablations
 mkdir -p $out
 
-"$build/carina" data phantom --out runs/phantoms --count 10000 --seed 1 --no-masks --split train=0.96,valid=0.04
+"$build/carina" data phantom --out runs/phantoms --count 16000 --seed 1 --no-masks --split train=0.96,valid=0.04
 "$build/carina" data phantom --out runs/phantoms-test --count 500 --seed 7001 --no-masks --split test=1
 
 for variant in "${variants[@]}"; do
