@@ -138,6 +138,11 @@ tensor *op_binary_cross_entropy(graph *g, tensor *logits, tensor *target);
 /* Mean over the tokens whose target is 0 .. V - 1 of -log softmax(logits)[target]: logits [..., V], target [...] whole
  * numbers, no gradient; tokens with any other target take no part. No such token: 0. */
 tensor *op_token_cross_entropy(graph *g, tensor *logits, tensor *target);
+/* Sum over the tokens of share x -log softmax(x weight^T)[target], without the logits in memory: never more than those
+ * of a chunk of tokens. x [.., D] f32, weight [V, D] a parameter, target [..] whole numbers, share [..] f32; the last
+ * two get no gradient. A token whose target is not 0 .. V - 1 or whose share is not above 0 takes no part. Whoever
+ * wants the mean gives shares that add up to 1. */
+tensor *op_vocabulary_cross_entropy(graph *g, tensor *x, tensor *weight, tensor *target, tensor *share);
 
 typedef struct alignment_options {
     float tau;        /* of the similarities z t^T: 0.01 in AnatomiX */

@@ -233,6 +233,21 @@ static tensor *build_group_norm_tail(bench *b) {
 }
 static tensor *build_max_pool(bench *b) { return op_max_pool(b->g, INPUT(b, 2, 9, 8, 5), 3, 2, 1); }
 
+/* Every fifth token takes no part, by its target or by its share. */
+static tensor *vocabulary_loss(bench *b, int64_t tokens, int64_t width, int64_t words) {
+    float *targets = malloc((size_t)tokens * sizeof *targets), *shares = malloc((size_t)tokens * sizeof *shares);
+    for (int64_t i = 0; i < tokens; i++) {
+        targets[i] = i % 10 == 3 ? -1 : (float)random_below(&b->random, (uint64_t)words);
+        shares[i] = i % 10 == 8 ? 0 : (i % 2 ? 2.0f : 1.0f) / (float)tokens;
+    }
+    tensor *target = graph_constant(b->g, 1, &tokens, targets), *share = graph_constant(b->g, 1, &tokens, shares);
+    free(targets), free(shares);
+    parameter *w = WEIGHT(b, words, width);
+    return op_vocabulary_cross_entropy(b->g, INPUT(b, 1, tokens, width), graph_parameter(b->g, w), target, share);
+}
+static tensor *build_vocabulary_loss(bench *b) { return vocabulary_loss(b, 12, 5, 11); }
+static tensor *build_vocabulary_loss_chunks(bench *b) { return vocabulary_loss(b, 1100, 6, 37); }
+
 static const struct gradient_case {
     const char *name;
     build_function *build;
@@ -279,6 +294,8 @@ static const struct gradient_case {
     {"group norm", build_group_norm, 4e-3},
     {"group norm, residual, relu", build_group_norm_tail, 3e-2},
     {"max pool", build_max_pool, 5e-3},
+    {"vocabulary cross-entropy", build_vocabulary_loss, 3e-3},
+    {"vocabulary cross-entropy, chunks and tails", build_vocabulary_loss_chunks, 1e-2},
 };
 
 /* ---- running a case ---- */

@@ -249,6 +249,111 @@ static void token_cross_entropy_matches_the_formula(void **state) {
     graph_free(g);
 }
 
+/* ---- the next token, without logits ---- */
+
+typedef struct next_run {
+    graph *g;
+    parameters *set;
+    parameter *words;
+    tensor *x, *target, *share, *loss;
+} next_run;
+
+enum { NEXT_ROWS = 70, NEXT_WIDTH = 6, NEXT_WORDS = 13 }; /* two blocks, the second one short */
+
+static next_run start_next(int64_t rows, int64_t width, int64_t words, bool whole) {
+    next_run r;
+    graph_options options = {.training = true};
+    assert_int_equal(parameters_create(&r.set, NULL), CARINA_OK);
+    r.words = parameters_add(r.set, "words", PARAMETER_WEIGHT, 2, (int64_t[]){words, width});
+    random_state random = random_seed(4);
+    parameter_fill_normal(r.words, &random, 0.5);
+    assert_int_equal(parameters_allocate_gradients(r.set, NULL), CARINA_OK);
+    assert_int_equal(graph_create(&r.g, &options, NULL), CARINA_OK);
+    r.x = graph_input(r.g, "x", 3, (int64_t[]){2, rows / 2, width});
+    graph_require_gradient(r.g, r.x);
+    r.target = graph_input(r.g, "target", 2, (int64_t[]){2, rows / 2});
+    r.share = graph_input(r.g, "share", 2, (int64_t[]){2, rows / 2});
+    tensor *table = graph_parameter(r.g, r.words);
+    r.loss = whole ? op_token_cross_entropy(r.g, op_linear(r.g, r.x, table, NULL, ACTIVATION_NONE), r.target)
+                   : op_vocabulary_cross_entropy(r.g, r.x, table, r.target, r.share);
+    graph_loss(r.g, r.loss);
+    assert_int_equal(graph_plan(r.g, NULL), CARINA_OK);
+    return r;
+}
+
+static void fill_next(next_run *r, bool any) {
+    int counted = 0;
+    random_state random = random_seed(5);
+    for (int i = 0; i < NEXT_ROWS * NEXT_WIDTH; i++) tensor_data(r->x)[i] = (float)random_normal(&random);
+    tensor_data(r->x)[0] = 400; /* beyond what exp takes without the maximum removed first */
+    for (int i = 0; i < NEXT_ROWS; i++) {
+        tensor_data(r->target)[i] = any && i % 4 ? (float)(i % NEXT_WORDS) : i % 8 ? -1 : NEXT_WORDS;
+        counted += any && i % 4;
+    }
+    for (int i = 0; i < NEXT_ROWS; i++) tensor_data(r->share)[i] = 1.0f / (float)(counted ? counted : 1);
+}
+
+static void run_next(next_run *r, bool any) {
+    fill_next(r, any);
+    parameters_zero_gradients(r->set);
+    graph_forward(r->g);
+    graph_backward(r->g);
+}
+
+static void finish_next(next_run *r) {
+    graph_free(r->g);
+    parameters_free(r->set);
+}
+
+static void assert_near(const float *got, const float *wanted, int count) {
+    for (int i = 0; i < count; i++)
+        if (!(fabsf(got[i] - wanted[i]) <= 1e-5f * (1 + fabsf(wanted[i]))))
+            fail_msg("%d: %g, wanted %g", i, (double)got[i], (double)wanted[i]);
+}
+
+/* The same as over logits that are kept, with gradients; rows without a target get none. */
+static void vocabulary_cross_entropy_is_that_of_all_logits(void **state) {
+    (void)state;
+    next_run ours = start_next(NEXT_ROWS, NEXT_WIDTH, NEXT_WORDS, false);
+    next_run theirs = start_next(NEXT_ROWS, NEXT_WIDTH, NEXT_WORDS, true);
+    for (int time = 0; time < 2; time++) {
+        run_next(&ours, true), run_next(&theirs, true);
+        assert_near(tensor_data(ours.loss), tensor_data(theirs.loss), 1);
+        assert_near(tensor_gradient(ours.x), tensor_gradient(theirs.x), NEXT_ROWS * NEXT_WIDTH);
+        assert_near(ours.words->gradient, theirs.words->gradient, NEXT_WORDS * NEXT_WIDTH);
+        for (int i = 0; i < NEXT_WIDTH; i++) assert_true(tensor_gradient(ours.x)[4 * NEXT_WIDTH + i] == 0);
+    }
+    run_next(&ours, false);
+    assert_true(*tensor_data(ours.loss) == 0);
+    for (int i = 0; i < NEXT_WORDS * NEXT_WIDTH; i++) assert_true(ours.words->gradient[i] == 0);
+    finish_next(&ours), finish_next(&theirs);
+}
+
+/* A share of zero takes a token out, a share of two counts it twice. */
+static void shares_weigh_the_tokens(void **state) {
+    (void)state;
+    static const float shares[3][2] = {{0, 1}, {2, 0}, {2, 1}}; /* of even and odd tokens */
+    float sums[3];
+    next_run r = start_next(NEXT_ROWS, NEXT_WIDTH, NEXT_WORDS, false);
+    for (int kind = 0; kind < 3; kind++) {
+        fill_next(&r, true);
+        for (int i = 0; i < NEXT_ROWS; i++) tensor_data(r.share)[i] = shares[kind][i % 2];
+        graph_forward(r.g);
+        sums[kind] = *tensor_data(r.loss);
+    }
+    assert_true(sums[0] > 10 && sums[1] > 10);
+    assert_float_equal(sums[0] + sums[1], sums[2], 1e-5f * sums[2]);
+    finish_next(&r);
+}
+
+/* Gemma's vocabulary and 4,096 tokens: logits would take 4 GiB. Planned only, the memory is not touched. */
+static void logits_are_never_whole(void **state) {
+    (void)state;
+    next_run r = start_next(4096, 4, 262144, false);
+    assert_true(graph_planned_bytes(r.g) < 200u << 20);
+    finish_next(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alignment_matches_the_formula),
@@ -256,6 +361,9 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_the_alignment),
         cmocka_unit_test(alignment_refuses_what_does_not_fit),
         cmocka_unit_test(token_cross_entropy_matches_the_formula),
+        cmocka_unit_test(vocabulary_cross_entropy_is_that_of_all_logits),
+        cmocka_unit_test(shares_weigh_the_tokens),
+        cmocka_unit_test(logits_are_never_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
