@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/half.h"
 #include "format/json.h"
 #include "format/json_writer.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
+#include "model/parameters_file.h"
 
 /* ---- config.json ---- */
 
@@ -344,49 +344,15 @@ static carina_status write_config(const bert_config *c, const char *path, carina
     return file_writer_commit(writer, error);
 }
 
-/* The parameters' values as bf16, one after the other; malloc'ed. */
-static uint16_t *narrowed(const parameters *set) {
-    int64_t total = parameters_total(set);
-    uint16_t *values = malloc((size_t)(total + 1) * sizeof *values), *next = values;
-    for (int i = 0; values && i < set->count; i++)
-        for (int64_t j = 0; j < set->items[i]->count; j++) *next++ = bf16_from_f32(set->items[i]->value[j]);
-    return values;
-}
-
-static carina_status write_weights(const parameters *set, const char *path, const bert_save_options *options,
-                                   carina_error *error) {
-    bool narrow = options->type == DTYPE_BF16;
-    named_tensor *tensors = calloc((size_t)set->count + 1, sizeof *tensors);
-    uint16_t *values = narrow ? narrowed(set) : NULL, *next = values;
-    if (!tensors || (narrow && !values)) {
-        free(tensors);
-        free(values);
-        return error_memory(error, path, (uint64_t)parameters_total(set) * sizeof *values);
-    }
-    for (int i = 0; i < set->count; i++) {
-        const parameter *p = set->items[i];
-        tensors[i] = (named_tensor){.name = p->name,
-                                    .dtype = options->type,
-                                    .rank = p->rank,
-                                    .data = narrow ? (const void *)next : p->value,
-                                    .byte_count = (uint64_t)p->count * tensor_dtype_size(options->type)};
-        for (int axis = 0; axis < p->rank; axis++) tensors[i].shape[axis] = (uint64_t)p->size[axis];
-        if (narrow) next += p->count;
-    }
-    carina_status status =
-        safetensors_write(path, tensors, (uint64_t)set->count, options->metadata, options->metadata_count, error);
-    free(values);
-    free(tensors);
-    return status;
-}
-
 carina_status bert_save_as(const bert *model, const char *folder, const bert_save_options *options,
                            carina_error *error) {
     TRY(file_make_folders(folder, error));
     char *config = path_join(folder, "config.json"), *weights = path_join(folder, "model.safetensors");
     carina_status status = config && weights ? CARINA_OK : error_memory(error, folder, 4096);
     if (status == CARINA_OK) status = write_config(&model->config, config, error);
-    if (status == CARINA_OK) status = write_weights(model->parameters, weights, options, error);
+    if (status == CARINA_OK)
+        status = parameters_write(model->parameters, weights, options->type, options->metadata, options->metadata_count,
+                                  error);
     free(config);
     free(weights);
     return status;
