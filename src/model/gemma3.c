@@ -1,6 +1,7 @@
 /* Gemma 3's parameters and forward pass; see gemma3.h. */
 #include "model/gemma3.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,4 +285,11 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
 tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {
     tensor *logits = multiply(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x));
     return op_cast(g, logits, TENSOR_F32);
+}
+
+tensor *gemma3_record_loss(graph *g, const gemma3 *m, tensor *x, tensor *targets, tensor *shares) {
+    const gemma3_matrix *words = m->config.tied ? &m->table : &m->head;
+    assert(words->weight);
+    x = op_cast(g, normed(g, m, m->norm, x), TENSOR_F32);
+    return op_vocabulary_cross_entropy(g, x, graph_parameter(g, words->weight), targets, shares);
 }

@@ -93,5 +93,8 @@ typedef struct gemma3_past {
 tensor *gemma3_record_body(graph *g, const gemma3 *model, tensor *ids, tensor *vectors, const gemma3_past *past);
 /* [.., D] of the body -> logits [.., V], f32. */
 tensor *gemma3_record_logits(graph *g, const gemma3 *model, tensor *x);
+/* [.., D] of the body -> sum over tokens of share x -log P(target), [1]: op_vocabulary_cross_entropy, which keeps no
+ * logits. targets and shares [..]. Of a model that is not packed. */
+tensor *gemma3_record_loss(graph *g, const gemma3 *model, tensor *x, tensor *targets, tensor *shares);
 
 #endif

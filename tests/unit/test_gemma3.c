@@ -94,6 +94,41 @@ static void threads_do_not_change_results(void **state) {
     thread_pool_free(pool);
 }
 
+/* The loss of training is that of the logits; tied and untied. */
+static void loss_is_that_of_the_logits(void **state) {
+    (void)state;
+    for (size_t i = 0; i < GEMMA3_FIXTURE_COUNT; i++) {
+        run r = start(&gemma3_fixtures[i], false, NULL, TENSOR_F32);
+        int64_t tokens = tensor_count(r.ids), words = r.model->config.vocabulary;
+        double wanted = 0;
+        for (int64_t t = 0; t < tokens; t++) {
+            const float *row = tensor_data(r.logits) + t * words;
+            double sum = 0;
+            for (int64_t v = 0; v < words; v++) sum += exp((double)row[v]);
+            wanted += t % 3 ? 0.5 * (log(sum) - (double)row[t % words]) : 0;
+        }
+        graph *g;
+        assert_int_equal(graph_create(&g, &(graph_options){0}, NULL), CARINA_OK);
+        int64_t size[3] = {tensor_size(r.vectors, 0), tensor_size(r.vectors, 1), tensor_size(r.vectors, 2)};
+        tensor *ids = graph_input(g, "ids", 2, size), *targets = graph_input(g, "targets", 2, size);
+        tensor *shares = graph_input(g, "shares", 2, size), *vectors = graph_input(g, "vectors", 3, size);
+        tensor *loss =
+            gemma3_record_loss(g, r.model, gemma3_record_body(g, r.model, ids, vectors, NULL), targets, shares);
+        graph_output(g, loss);
+        assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+        fixture_fill(&r.expected, "ids", ids);
+        fixture_fill(&r.expected, "vectors", vectors);
+        for (int64_t t = 0; t < tokens; t++) {
+            tensor_data(targets)[t] = (float)(t % words);
+            tensor_data(shares)[t] = t % 3 ? 0.5f : 0;
+        }
+        graph_forward(g);
+        assert_float_equal(*tensor_data(loss), (float)wanted, 1e-4f * (float)wanted);
+        graph_free(g);
+        finish(&r);
+    }
+}
+
 static void configurations_are_checked(void **state) {
     (void)state;
     carina_error error;
@@ -116,9 +151,8 @@ static void configurations_are_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_match_pytorch),
-        cmocka_unit_test(gradients_match_pytorch),
-        cmocka_unit_test(threads_do_not_change_results),
+        cmocka_unit_test(logits_match_pytorch),          cmocka_unit_test(gradients_match_pytorch),
+        cmocka_unit_test(threads_do_not_change_results), cmocka_unit_test(loss_is_that_of_the_logits),
         cmocka_unit_test(configurations_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

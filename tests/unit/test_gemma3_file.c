@@ -8,9 +8,11 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/half.h"
 #include "format/safetensors_shards.h"
 #include "gemma3_fixture.h"
 #include "model/gemma3_file.h"
+#include "model/gemma3_write.h"
 
 static carina_error error;
 #include "assert_ok.h"
@@ -200,12 +202,91 @@ static void configurations_of_every_age(void **state) {
     }
 }
 
+/* ---- writing ---- */
+
+static void assert_same_config(const gemma3_config *a, const gemma3_config *b) {
+    assert_true(a->vocabulary == b->vocabulary && a->width == b->width && a->layers == b->layers);
+    assert_true(a->heads == b->heads && a->key_heads == b->key_heads && a->head_width == b->head_width);
+    assert_true(a->ffn_width == b->ffn_width && a->window == b->window && a->global_every == b->global_every);
+    assert_true(a->local_base == b->local_base && a->global_base == b->global_base && a->tied == b->tied);
+    assert_true(a->global_scale == b->global_scale && a->query_scalar == b->query_scalar && a->epsilon == b->epsilon);
+}
+
+static void assert_text(const char *path, const char *wanted) {
+    uint8_t *data;
+    uint64_t size;
+    assert_ok(file_read(path, 1 << 20, &data, &size, &error));
+    if (!strstr((const char *)data, wanted)) fail_msg("%s: no %s", path, wanted);
+    free(data);
+}
+
+/* Whatever model: the same configuration and, in f32, the same bits; names and keys as Hugging Face's library has them.
+ */
+static void saved_and_loaded_it_is_the_same(void **state) {
+    (void)state;
+    static char note[] = "note", words[] = "of a test";
+    const tensor_file_entry metadata = {note, words};
+    const gemma3_save_options options = {.type = DTYPE_F32,
+                                         .positions = 99,
+                                         .begin = 2,
+                                         .end = 1,
+                                         .pad = -1,
+                                         .metadata = &metadata,
+                                         .metadata_count = 1};
+    char out[400], path[500];
+    snprintf(out, sizeof out, "%s/a/saved", folder);
+    for (size_t i = 0; i < GEMMA3_FIXTURE_COUNT; i++) {
+        gemma3 *m = gemma3_fixture_load(&gemma3_fixtures[i]), *again;
+        tensor_file file;
+        assert_ok(gemma3_save(m, out, &options, &error));
+        assert_ok(gemma3_load(&again, out, &error));
+        assert_same_config(&m->config, &again->config);
+        for (int k = 0; k < m->parameters->count; k++) {
+            const parameter *p = m->parameters->items[k], *q = parameters_find(again->parameters, p->name);
+            assert_non_null(q);
+            assert_memory_equal(p->value, q->value, (size_t)p->count * sizeof(float));
+        }
+        snprintf(path, sizeof path, "%s/model.safetensors", out);
+        assert_ok(safetensors_read(&file, path, &error));
+        assert_int_equal(file.count, m->parameters->count);
+        assert_non_null(tensor_file_find(&file, "model.layers.1.self_attn.q_norm.weight"));
+        assert_non_null(tensor_file_find(&file, "model.layers.0.pre_feedforward_layernorm.weight"));
+        assert_true((tensor_file_find(&file, "lm_head.weight") == NULL) == m->config.tied);
+        assert_string_equal(tensor_file_metadata(&file, "format"), "pt");
+        assert_string_equal(tensor_file_metadata(&file, "note"), "of a test");
+        tensor_file_free(&file);
+        snprintf(path, sizeof path, "%s/config.json", out);
+        assert_text(path, "\"Gemma3ForCausalLM\"");
+        assert_text(path, "\"max_position_embeddings\": 99");
+        snprintf(path, sizeof path, "%s/generation_config.json", out);
+        assert_text(path, "\"eos_token_id\": 1,");
+        assert_text(path, "\"pad_token_id\": null");
+        gemma3_free(again), gemma3_free(m);
+    }
+}
+
+static void saved_in_bf16_it_is_rounded(void **state) {
+    (void)state;
+    char out[400];
+    gemma3 *m = gemma3_fixture_load(&gemma3_fixtures[0]), *again;
+    snprintf(out, sizeof out, "%s/short", folder);
+    assert_ok(gemma3_save(m, out, &(gemma3_save_options){.type = DTYPE_BF16}, &error));
+    assert_ok(gemma3_load(&again, out, &error));
+    for (int64_t i = 0; i < m->table.weight->count; i++)
+        assert_true(bf16_to_f32(bf16_from_f32(m->table.weight->value[i])) == again->table.weight->value[i]);
+    gemma3_free(again), gemma3_free(m);
+    assert_ok(file_write(path_of("taken"), "x", 1, &error));
+    m = gemma3_fixture_load(&gemma3_fixtures[0]);
+    assert_true(gemma3_save(m, path_of("taken"), &(gemma3_save_options){.type = DTYPE_F32}, &error) != CARINA_OK);
+    assert_non_null(strstr(error.message, "taken"));
+    gemma3_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_of_every_nesting),
-        cmocka_unit_test(shards),
-        cmocka_unit_test(weights_that_do_not_fit),
-        cmocka_unit_test(configurations_of_every_age),
+        cmocka_unit_test(folders_of_every_nesting),        cmocka_unit_test(shards),
+        cmocka_unit_test(weights_that_do_not_fit),         cmocka_unit_test(configurations_of_every_age),
+        cmocka_unit_test(saved_and_loaded_it_is_the_same), cmocka_unit_test(saved_in_bf16_it_is_rounded),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
