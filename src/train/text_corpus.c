@@ -9,10 +9,12 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "data/chest_imagenome.h"
+#include "data/film_report.h"
 #include "data/region_sentence.h"
 #include "data/report_sentences.h"
 #include "data/string_index.h"
 #include "text/wordpiece_train.h"
+#include "train/text_set.h"
 
 #define NO_GROUP UINT32_MAX
 
@@ -152,19 +154,14 @@ static bool add_report_sentence(void *context, const char *sentence) {
     return r->status == CARINA_OK;
 }
 
-/* files/pXX/pPATIENT/sSTUDY.txt; a film without a report has none to read. */
 static carina_status add_report(text_corpus *c, const char *folder, const scene_graph *scene, carina_error *error) {
-    char path[1024];
-    uint8_t *data;
+    char *text;
     uint64_t size;
-    if (strchr(scene->patient_id, '/') || strchr(scene->study_id, '/')) return CARINA_OK;
-    int length = snprintf(path, sizeof path, "%s/files/p%.2s/p%s/s%s.txt", folder, scene->patient_id, scene->patient_id,
-                          scene->study_id);
-    if (length >= (int)sizeof path || !file_exists(path)) return CARINA_OK;
-    TRY(file_read(path, REPORT_MAX_BYTES, &data, &size, error));
+    TRY(film_report_read(&text, &size, folder, scene, error));
+    if (!text) return CARINA_OK;
     report_reading r = {c, CARINA_OK, error};
-    report_sentences((const char *)data, size, add_report_sentence, &r);
-    free(data);
+    report_sentences(text, size, add_report_sentence, &r);
+    free(text);
     return r.status;
 }
 
@@ -202,19 +199,12 @@ static carina_status add_films(text_corpus *c, const dataset *set, const char *r
 
 static carina_status add_set(text_corpus *c, const train_config *config, const train_config_set *keys, const char *key,
                              carina_error *error) {
-    dataset_config wanted = train_config_dataset(keys);
-    if (!wanted.type) return CARINA_OK;
-    if (strcmp(wanted.type, "chest_imagenome") != 0)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: %s.type: %s has no sentences; chest_imagenome has",
-                         config->path, key, wanted.type);
     dataset *set;
-    const char *folder = wanted.images ? wanted.images : wanted.annotations;
-    wanted.sentences = true;
-    carina_status status = dataset_open(&set, &wanted, config->regions, error);
-    if (status == CARINA_OK) {
-        status = add_films(c, set, config->text_task.reports ? folder : NULL, error);
-        dataset_free(set);
-    }
+    const char *folder;
+    TRY(text_set_open(&set, &folder, config, keys, key, error));
+    if (!set) return CARINA_OK;
+    carina_status status = add_films(c, set, config->text_task.reports ? folder : NULL, error);
+    dataset_free(set);
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s: %s", config->path, key);
 }
 

@@ -18,13 +18,13 @@
 #include "tensor/kernels.h"
 #include "train/text_task.h"
 
-#include "assert_ok.h"
-
 #define FILMS 6
 #define SIDE  96
 
 static char folder[400], configuration[500];
 static carina_error error;
+#include "assert_ok.h"
+#include "task_check.h"
 
 static int set_up(void **state) {
     (void)state;
@@ -72,62 +72,13 @@ static void end(work *w) {
 
 /* ---- gradients ---- */
 
-/* The first batch's loss, in stage 1 (step 0) or 2 (step 1); gradients are left in the parameters. */
-static double loss_of(work *w, uint64_t step) {
-    train_task_losses losses = {0};
-    parameters_changed(w->task->parameters);
-    parameters_zero_gradients(w->task->parameters);
-    assert_ok(w->task->type->step(w->task, 0, step, &losses, &error));
-    return losses.value[0];
-}
-
-/* One way through a parameter's values: half along the gradient, half at random. */
-static double make_direction(const parameter *p, float *way, random_state *random) {
-    double length = 0, noise = 0, slope = 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        length += (double)p->gradient[i] * (double)p->gradient[i];
-        way[i] = (float)random_normal(random);
-        noise += (double)way[i] * (double)way[i];
-    }
-    for (int64_t i = 0; i < p->count; i++) {
-        way[i] = (float)((double)way[i] / sqrt(noise) + (length > 0 ? (double)p->gradient[i] / sqrt(length) : 0));
-        slope += (double)way[i] * (double)p->gradient[i];
-    }
-    return slope;
-}
-
-static void check_parameter(work *w, uint64_t step, parameter *p, random_state *random) {
-    size_t bytes = (size_t)p->count * sizeof(float);
-    float *kept = malloc(bytes), *way = malloc(bytes);
-    double slope, at[2];
-    assert_true(kept && way);
-    loss_of(w, step);
-    slope = make_direction(p, way, random);
-    memcpy(kept, p->value, bytes);
-    double reach = 2e-2 / (1 + fabs(slope)); /* small beside what bends the loss, large beside its rounding */
-    for (int side = 0; side < 2; side++) {
-        for (int64_t i = 0; i < p->count; i++) p->value[i] = kept[i] + (float)(side ? -reach : reach) * way[i];
-        at[side] = loss_of(w, step);
-    }
-    memcpy(p->value, kept, bytes);
-    double difference = (at[0] - at[1]) / (2 * reach);
-    if (!(fabs(difference - slope) <= 0.02 * fabs(slope) + 2e-4))
-        fail_msg("stage %d, %s: slope %g, by differences %g", (int)step + 1, p->name, slope, difference);
-    free(kept);
-    free(way);
-}
-
 /* Also a check of what only the task puts together: the table of words, which is embedding and head at once and is met
  * twice in stage 2, the head, rows cut out of the pooled sentences, and both losses' weights. */
 static void gradients_match_differences(void **state) {
     (void)state;
     work w;
     begin(&w, NULL, 0);
-    for (uint64_t step = 0; step < 2; step++) {
-        random_state random = random_stream(8, step);
-        for (int i = 0; i < w.task->parameters->count; i++)
-            check_parameter(&w, step, w.task->parameters->items[i], &random);
-    }
+    for (uint64_t step = 0; step < 2; step++) task_check_gradients(w.task, step); /* stage 1, stage 2 */
     end(&w);
 }
 
@@ -143,24 +94,6 @@ static void write_sentences(const char *path) {
             snprintf(text + length, sizeof text - length, "%c%c%s", 'a' + i, 'a' + j, j < 3 ? " " : "\n");
         }
     assert_ok(file_write(path, text, strlen(text), &error));
-}
-
-/* Mean loss of the last 30 of `steps` steps. */
-static double learn(work *w, int steps) {
-    optimizer *o;
-    double sum = 0, norm;
-    const optimizer_options options = train_config_optimizer(&w->config);
-    const schedule rate = train_config_schedule(&w->config);
-    assert_ok(optimizer_create(&o, w->task->parameters, &options, NULL, &error));
-    for (int i = 0; i < steps; i++) {
-        train_task_losses losses = {0};
-        parameters_zero_gradients(w->task->parameters);
-        assert_ok(w->task->type->step(w->task, (uint64_t)i, (uint64_t)i, &losses, &error));
-        assert_true(optimizer_step(o, schedule_rate(&rate, (uint64_t)i), &norm));
-        if (i >= steps - 30) sum += losses.value[0] / 30;
-    }
-    optimizer_free(o);
-    return sum;
 }
 
 static void sentences_are_learned(void **state) {
@@ -186,7 +119,7 @@ static void sentences_are_learned(void **state) {
                                "optimizer.clip_norm=1"};
         work w;
         begin(&w, words, (int)(sizeof words / sizeof *words));
-        double loss = learn(&w, 400);
+        double loss = task_learn(w.task, 400);
         if (!(loss < 2)) fail_msg("%s: loss %g; the most usual word alone costs 4.2", words[2], loss);
         end(&w);
     }
