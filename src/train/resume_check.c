@@ -7,7 +7,8 @@
 #include "format/yaml.h"
 
 /* A key's whole name, or the beginning of several when it ends in a dot. */
-static const char *const fixed[] = {"task", "atlas", "model.", "vocabulary.", "training.batch_size", "optimizer.type"};
+static const char *const fixed[] = {
+    "task", "atlas", "model.", "vocabulary.", "data.context", "data.packed", "training.batch_size", "optimizer.type"};
 /* Begins a run, and has no meaning afterwards. */
 static const char *const passed[] = {"start", "model.encoder_weights"};
 

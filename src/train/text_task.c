@@ -1,7 +1,6 @@
 /* Graphs, steps and figures of the text task; see text_task.h. */
 #include "train/text_task.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,14 +246,9 @@ static carina_status write_vocabulary(const text_task *t, const char *folder, ca
 
 static carina_status save(train_task *task, const char *path, const train_task_origin *origin, carina_error *error) {
     const text_task *t = (const text_task *)task;
-    static char keys[4][32] = {"training_configuration", "training_step", "validation_score", "data_fingerprint"};
-    char text[3][64];
-    snprintf(text[0], sizeof text[0], "%" PRIu64, origin->step);
-    snprintf(text[1], sizeof text[1], "%.6f", origin->score);
-    snprintf(text[2], sizeof text[2], "%016" PRIx64, origin->data_fingerprint);
-    tensor_file_entry metadata[] = {
-        {keys[0], task->config->text}, {keys[1], text[0]}, {keys[2], text[1]}, {keys[3], text[2]}};
-    bert_save_options o = {task->config->text_task.output_type ? DTYPE_BF16 : DTYPE_F32, metadata, 4};
+    train_task_notes notes;
+    train_task_note(&notes, task->config, origin);
+    bert_save_options o = {task->config->text_task.output_type ? DTYPE_BF16 : DTYPE_F32, notes.entries, 4};
     TRY(file_make_folders(path, error));
     TRY(write_vocabulary(t, path, error));
     TRY(write_tokenizer(t, path, error));

@@ -22,11 +22,12 @@ static const char *const label_names[] = {"0", "1", "mask", NULL};
 #define CHOICE(member, key, ...)          CONFIG_CHOICE_KEY(train_config, member, key, __VA_ARGS__)
 #define AUGMENT(member, text, high, help) KEY(augment.member, "augment." #member, text, 0, high, help, 0)
 
-static const char *const task_names[] = {"locate", "text", NULL};
+static const char *const task_names[] = {"locate", "text", "language", NULL};
 
 /* Of every task. */
 static const config_field fields[] = {
-    CHOICE(task, "task", "locate", task_names, "what is trained: boxes and labels of films, or a text encoder", 0),
+    CHOICE(task, "task", "locate", task_names,
+           "what is trained: boxes and labels of films, a text encoder, or a language model", 0),
     KEY(name, "name", NULL, CONFIG_ANY, "the run's name: its folder is RUNS/NAME", CONFIG_NOT_HASHED),
     KEY(runs, "runs", "runs", CONFIG_ANY, "folder of the runs", CONFIG_NOT_HASHED),
     KEY(atlas, "atlas", "anatomix36", CONFIG_ANY, "region set: a built-in one's name or a YAML file", 0),
@@ -98,6 +99,12 @@ static const config_field locate_fields[] = {
 };
 static const config_schema locate_schema = {locate_fields, sizeof locate_fields / sizeof *locate_fields};
 
+/* Beside what language_settings.c has. */
+static const config_field language_fields[] = {
+    KEY(start, "start", "", CONFIG_ANY, "folder of a Gemma 3 whose weights begin the run", 0),
+};
+static const config_schema language_schema = {language_fields, sizeof language_fields / sizeof *language_fields};
+
 static const config_field set_fields[] = {
     CONFIG_FIELD(train_config_set, type, "", CONFIG_ANY, "chest_imagenome, nih_boxes, ...; empty: no such set"),
     CONFIG_FIELD(train_config_set, annotations, "", CONFIG_ANY, "folder of the annotations"),
@@ -120,6 +127,9 @@ static uint32_t list_parts(config_part parts[PART_COUNT], train_config *c) {
     parts[count++] = (config_part){"", &train_config_schema, c};
     if (c->task == TRAIN_CONFIG_TEXT) {
         parts[count++] = (config_part){"", &text_settings_schema, &c->text_task};
+    } else if (c->task == TRAIN_CONFIG_LANGUAGE) {
+        parts[count++] = (config_part){"", &language_schema, c};
+        parts[count++] = (config_part){"", &language_settings_schema, &c->language};
     } else {
         parts[count++] = (config_part){"", &locate_schema, c};
         parts[count++] = (config_part){"model", &apm_schema, &c->model};
@@ -128,11 +138,15 @@ static uint32_t list_parts(config_part parts[PART_COUNT], train_config *c) {
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
         parts[count++] = (config_part){train_config_train_keys[i], &set_schema, &c->train_sets[i]};
     parts[count++] = (config_part){"data.validation", &set_schema, &c->validation_set};
-    if (c->task != TRAIN_CONFIG_TEXT) parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
+    if (c->task == TRAIN_CONFIG_LOCATE) parts[count++] = (config_part){"data.monitor", &set_schema, &c->monitor_set};
     return count;
 }
 
-static int task_named(const char *name) { return strcmp(name, task_names[TRAIN_CONFIG_TEXT]) == 0; }
+static int task_named(const char *name) {
+    for (int task = 0; task_names[task]; task++)
+        if (strcmp(name, task_names[task]) == 0) return task;
+    return TRAIN_CONFIG_LOCATE;
+}
 
 /* Which tables to read with must be known before they are read. What is wrong with the file or the name is left for
  * config_load to say. */
@@ -248,6 +262,17 @@ static carina_status check_text(const text_settings *t, const source *from, cari
     return CARINA_OK;
 }
 
+static carina_status check_language(const language_settings *s, const source *from, carina_error *error) {
+    if (!*s->tokenizer)
+        return refuse(from, "tokenizer", error, "no tokenizer.json is given; `carina tokenizer train` makes one");
+    if (s->heads % s->key_heads)
+        return refuse(from, "model.key_heads", error, "%d heads of keys do not divide model.heads %d", s->key_heads,
+                      s->heads);
+    if (s->head_width % 2)
+        return refuse(from, "model.head_width", error, "%d is odd; positions turn values in pairs", s->head_width);
+    return CARINA_OK;
+}
+
 static carina_status check_set(const train_config_set *set, const char *prefix, const source *from,
                                carina_error *error) {
     char key[64];
@@ -277,12 +302,14 @@ static carina_status check_alignment(const train_config *c, const source *from, 
 static carina_status check_sets(const train_config *c, const source *from, carina_error *error) {
     if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_TEXT && c->text_task.texts.count == 0)
         return refuse(from, "data.train.type", error, "no sentences to train on; give a data set or data.texts");
+    if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_LANGUAGE && c->language.texts.count == 0)
+        return refuse(from, "data.texts", error, "nothing to train on; give text files, or a data set as data.train");
     if (!*c->train_sets[0].type && c->task == TRAIN_CONFIG_LOCATE)
         return refuse(from, "data.train.type", error, "no data set to train on; give chest_imagenome or another type");
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++)
         TRY(check_set(&c->train_sets[i], train_config_train_keys[i], from, error));
     TRY(check_set(&c->validation_set, "data.validation", from, error));
-    return c->task == TRAIN_CONFIG_TEXT ? CARINA_OK : check_set(&c->monitor_set, "data.monitor", from, error);
+    return c->task == TRAIN_CONFIG_LOCATE ? check_set(&c->monitor_set, "data.monitor", from, error) : CARINA_OK;
 }
 
 static bool has_effect(const void *config, const char *key) { return !idle_keys_has(config, key); }
@@ -309,8 +336,10 @@ static carina_status finish(train_config *c, const source *from, carina_error *e
         TRY(check_encoder_weights(c, from, error));
         TRY(check_alignment(c, from, error));
         apm_schema_finish(&c->model, c->regions->region_count, ATLAS_LABEL_COUNT);
-    } else {
+    } else if (c->task == TRAIN_CONFIG_TEXT) {
         TRY(check_text(&c->text_task, from, error));
+    } else {
+        TRY(check_language(&c->language, from, error));
     }
     TRY(idle_keys_check(c, from->path, from->words, from->word_count, error));
     config_part parts[PART_COUNT];

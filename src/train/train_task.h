@@ -1,11 +1,13 @@
 /* What the trainer (trainer.h) asks of something that can be trained: its weights, its data, one batch's losses and
- * gradients, a score on validation data, and the model as a file. locate_task.h and text_task.h are such things.
+ * gradients, a score on validation data, and the model as a file. locate_task.h, text_task.h
+ * and language_task.h are such things.
  *
  * A batch is a function of (seed, its number) alone; the number is the whole position in the data.
  */
 #ifndef TRAIN_TRAIN_TASK_H
 #define TRAIN_TRAIN_TASK_H
 
+#include "format/tensor_file.h"
 #include "train/run_log.h"
 #include "train/train_config.h"
 
@@ -32,6 +34,12 @@ typedef struct train_task_origin {
     uint64_t step, data_fingerprint;
     double score; /* -1: not measured */
 } train_task_origin;
+
+/* The same as metadata of a model.safetensors, with the configuration. Not to be copied: entries point into text. */
+typedef struct train_task_notes {
+    tensor_file_entry entries[4];
+    char text[3][64];
+} train_task_notes;
 
 typedef struct train_task_class {
     const char *loss_names[TRAIN_TASK_LOSSES]; /* "loss", ...; NULL ends them early */
@@ -70,5 +78,7 @@ struct train_task {
 /* The task that the configuration names, with random weights from its seed. pool is borrowed, may be NULL. */
 carina_status train_task_create(train_task **out, const train_config *config, thread_pool *pool, carina_error *error);
 void train_task_free(train_task *task); /* accepts NULL */
+
+void train_task_note(train_task_notes *out, const train_config *config, const train_task_origin *origin);
 
 #endif

@@ -103,8 +103,9 @@ static carina_status load_start(trainer *t, carina_error *error) {
 
 /* A run that begins anew removes what is in its folder: not what it begins with. */
 static carina_status check_start(const trainer *t, carina_error *error) {
-    const char *start = t->config->start, *written[] = {t->best_weights, t->last_weights, t->checkpoint_path};
-    for (int i = 0; i < 3 && !t->options->resume && start; i++)
+    const char *start = t->config->start;
+    const char *written[] = {t->best_weights, t->last_weights, t->checkpoint_path, t->best_path, t->last_path};
+    for (int i = 0; i < 5 && !t->options->resume && start; i++)
         if (file_is_same(start, written[i]))
             return error_set(error, CARINA_ERROR_ARGUMENT,
                              "%s: start: %s is a file of this run, which writes over it; give the run another name=",
