@@ -8,7 +8,7 @@ cmake_options = $(if $(filter-out default,$(origin CC)),-DCMAKE_C_COMPILER=$(CC)
                 $(if $(filter-out default,$(origin CXX)),-DCMAKE_CXX_COMPILER=$(CXX)) \
                 $(if $(PREFIX),-DCMAKE_INSTALL_PREFIX=$(PREFIX))
 
-.PHONY: all demo test bench check-sanitize format install clean default-model text-encoder packages
+.PHONY: all demo test bench check-sanitize format install clean default-model text-encoder tiny-language-model packages
 
 all: packages
 	@cmake -S . -B $(BUILD) -G Ninja $(cmake_options) > $(BUILD)-configure.log || { cat $(BUILD)-configure.log; exit 1; }
@@ -48,6 +48,10 @@ default-model: all
 # Trains a small text encoder in runs/text-small.
 text-encoder: all
 	@tools/text_encoder.sh $(BUILD)
+
+# Trains a tiny Gemma 3 in runs/language-tiny.
+tiny-language-model: all
+	@tools/tiny_language_model.sh $(BUILD)
 
 clean:
 	@rm -rf build build-*

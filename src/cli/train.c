@@ -130,7 +130,8 @@ const command command_train = {
     .description =
         "Runs the configuration to its end. Everything goes to the folder runs/NAME: config.yaml (all keys\n"
         "that have an effect), checkpoint.safetensors, best.safetensors (the model with the best validation IoU),\n"
-        "last.safetensors, metrics.jsonl, first_losses.txt, log.txt and TensorBoard events.\n"
+        "last.safetensors, metrics.jsonl, first_losses.txt, log.txt and TensorBoard events. A text encoder and a\n"
+        "language model (task: text, language) are Hugging Face folders instead: best and last.\n"
         "\n"
         "KEY=VALUE changes a key of the configuration, for example training.steps=500. Ctrl-C saves and stops;\n"
         "--resume continues, to the same numbers as if nothing had happened. Keys that are something else than in the\n"

@@ -124,6 +124,7 @@ static carina_status add_files(reading *r, const config_texts *files, const char
         carina_status status = file_read(files->items[i], MAX_FILE, &data, &size, r->error);
         if (status == CARINA_OK) {
             status = add_text(r, (const char *)data, size);
+            if (status != CARINA_OK) error_prefix(r->error, "%s", files->items[i]);
             free(data);
         }
         if (status != CARINA_OK) return error_prefix(r->error, "%s: %s", r->config->path, key);
@@ -170,8 +171,11 @@ static carina_status read_all(reading *r) {
         TRY(add_set(r, &config->train_sets[i], train_config_train_keys[i]));
     TRY(add_files(r, &config->language.texts, "data.texts"));
     if (c->train.count == 0)
-        return error_set(r->error, CARINA_ERROR_ARGUMENT, "%s: %s: no document to train on, only white space",
-                         config->path, config->language.texts.count ? "data.texts" : "data.train");
+        return config->language.texts.count
+                   ? error_set(r->error, CARINA_ERROR_ARGUMENT,
+                               "%s: data.texts: no document to train on, only white space", config->path)
+                   : error_set(r->error, CARINA_ERROR_ARGUMENT,
+                               "%s: data.train: no document to train on: no film has a report", config->path);
     /* Validation data may change between sessions, as with films. */
     c->fingerprint = dataset_hash(DATASET_HASH_START, c->ids, c->id_count * sizeof *c->ids);
     c->fingerprint = dataset_hash(c->fingerprint, c->train.documents, c->train.count * sizeof *c->train.documents);
