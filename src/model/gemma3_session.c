@@ -1,6 +1,7 @@
 /* Sessions and runners of Gemma 3; see gemma3_session.h. */
 #include "model/gemma3_session.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,6 +54,15 @@ uint64_t gemma3_session_bytes(const gemma3_session *session) {
     uint64_t bytes = 0;
     for (int i = 0; i < session->config.layers; i++) bytes += key_cache_bytes(&session->layers[i]);
     return bytes;
+}
+
+gemma3_session_parts gemma3_session_open(gemma3_session *s) {
+    return (gemma3_session_parts){&s->config, s->type, s->capacity, s->chunk, s->layers};
+}
+
+void gemma3_session_resume(gemma3_session *session, int64_t length) {
+    assert(length >= 0 && length <= session->capacity);
+    session->length = length;
 }
 
 carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error) {

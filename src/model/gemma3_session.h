@@ -23,6 +23,18 @@ void gemma3_session_free(gemma3_session *session); /* accepts NULL */
 int64_t gemma3_session_length(const gemma3_session *session);   /* tokens seen */
 int64_t gemma3_session_capacity(const gemma3_session *session); /* tokens that it has room for */
 uint64_t gemma3_session_bytes(const gemma3_session *session);
+
+/* What a session is made of, for keeping it in a file (model/gemma3_session_file.h). */
+typedef struct gemma3_session_parts {
+    const gemma3_config *config;
+    tensor_type type;
+    int64_t capacity, chunk; /* as they were given to create */
+    key_cache *layers;       /* [config->layers], the session's own */
+} gemma3_session_parts;
+gemma3_session_parts gemma3_session_open(gemma3_session *session);
+/* Says that `length` tokens have been seen, up to the capacity: their keys and values were put into the parts. */
+void gemma3_session_resume(gemma3_session *session, int64_t length);
+
 /* A second session that has seen the same: prompts that share a beginning pay for it once. */
 carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error);
 /* Forgets all tokens from `length` on. False, and nothing changes, when a local layer no longer has the window in front

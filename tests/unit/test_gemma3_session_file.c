@@ -1,0 +1,214 @@
+/* Sessions in files: what is restored goes on with the same bits, and damaged, truncated and other models' files are
+ * refused by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "assert_ok.h"
+#include "base/file.h"
+#include "gemma3_fixture.h"
+#include "model/gemma3_random.h"
+#include "model/gemma3_session_file.h"
+
+#define CHUNK    8
+#define CAPACITY 40
+#define PATH     TEST_TMP "/gemma3_session.safetensors"
+
+static carina_error error;
+
+typedef struct bench {
+    gemma3 *model;
+    gemma3_runner *runner;
+    uint64_t fingerprint;
+} bench;
+
+static bench start(tensor_type type) {
+    bench b;
+    const gemma3_config config = tied_config();
+    const gemma3_runner_options options = {.type = type, .chunk = CHUNK, .tokens = CAPACITY};
+    assert_ok(gemma3_create(&b.model, &config, 3, &error));
+    assert_ok(gemma3_runner_create(&b.runner, b.model, &options, &error));
+    b.fingerprint = gemma3_fingerprint(b.model);
+    return b;
+}
+
+static void finish(bench *b) {
+    gemma3_runner_free(b->runner);
+    gemma3_free(b->model);
+}
+
+static gemma3_session *new_session(const bench *b, tensor_type type) {
+    gemma3_session *s;
+    assert_ok(gemma3_session_create(&s, &b->model->config, type, CAPACITY, CHUNK, &error));
+    return s;
+}
+
+/* The next `count` tokens; their logits are the runner's until its next step. */
+static const float *take(bench *b, gemma3_session *s, int count) {
+    gemma3_row rows[CHUNK];
+    const float *logits;
+    int64_t first = gemma3_session_length(s);
+    for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (first + i) * 17 % 61, NULL, true};
+    assert_ok(gemma3_runner_step(b->runner, rows, count, &logits, &error));
+    return logits;
+}
+
+static void take_all(bench *b, gemma3_session *s, int length) {
+    for (int left = length; left > 0; left -= CHUNK) take(b, s, left < CHUNK ? left : CHUNK);
+}
+
+/* Local layers keep 13 rows: lengths before, at and long after their first turn, and a full session. */
+static void what_is_restored_goes_on_with_the_same_bits(void **state) {
+    (void)state;
+    static const int lengths[] = {0, 1, 5, 12, 13, 14, 19, 31, CAPACITY};
+    for (int type = TENSOR_F32; type <= TENSOR_BF16; type++) {
+        bench b = start((tensor_type)type);
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            gemma3_session *s = new_session(&b, (tensor_type)type), *again;
+            take_all(&b, s, lengths[i]);
+            assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+            assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, CAPACITY, &error));
+            assert_int_equal(gemma3_session_length(again), lengths[i]);
+            assert_int_equal(gemma3_session_capacity(again), CAPACITY);
+            assert_int_equal(gemma3_session_bytes(again), gemma3_session_bytes(s));
+            while (gemma3_session_length(s) < CAPACITY) {
+                int count = gemma3_session_length(s) + CHUNK <= CAPACITY ? CHUNK : 1;
+                size_t bytes = (size_t)(count * b.model->config.vocabulary) * sizeof(float);
+                float wanted[CHUNK * 61];
+                memcpy(wanted, take(&b, s, count), bytes);
+                assert_memory_equal(wanted, take(&b, again, count), bytes);
+            }
+            gemma3_session_free(s);
+            gemma3_session_free(again);
+        }
+        finish(&b);
+    }
+}
+
+/* Tokens that were forgotten leave no trace that matters; a restored session is rewound like the first. */
+static void a_rewound_session_is_restored(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *again;
+    float wanted[61];
+    take_all(&b, s, 16);
+    assert_true(gemma3_session_rewind(s, 14));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, CAPACITY, &error));
+    memcpy(wanted, take(&b, s, 1), sizeof wanted);
+    assert_memory_equal(wanted, take(&b, again, 1), sizeof wanted);
+    assert_int_equal(gemma3_session_rewind(again, 5), gemma3_session_rewind(s, 5));
+    gemma3_session_free(s);
+    gemma3_session_free(again);
+    finish(&b);
+}
+
+static void fingerprints_tell_models_apart(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3 *other;
+    gemma3_config config = b.model->config;
+    assert_ok(gemma3_create(&other, &config, 3, &error));
+    assert_true(gemma3_fingerprint(other) == b.fingerprint);
+    other->norm->value[3] += 1e-3f;
+    assert_true(gemma3_fingerprint(other) != b.fingerprint);
+    gemma3_free(other);
+    config.window++; /* changes no weight */
+    assert_ok(gemma3_create(&other, &config, 3, &error));
+    assert_true(gemma3_fingerprint(other) != b.fingerprint);
+    gemma3_free(other);
+    finish(&b);
+}
+
+static void packed_models_have_fingerprints_of_their_own(void **state) {
+    (void)state;
+    gemma3_config config = tied_config();
+    config.width = config.ffn_width = 64;
+    uint64_t found[3];
+    for (int i = 0; i < 3; i++) {
+        gemma3 *model;
+        assert_ok(
+            gemma3_create_random(&model, &config, i == 0 ? QUANTIZED_Q8 : QUANTIZED_BF16, i == 2 ? 2 : 1, &error));
+        found[i] = gemma3_fingerprint(model);
+        gemma3_free(model);
+    }
+    assert_true(found[0] != found[1] && found[1] != found[2] && found[0] != found[2]);
+}
+
+/* ---- files that are refused ---- */
+
+static void refuse(const bench *b, const void *data, uint64_t size, uint64_t fingerprint, int64_t most,
+                   const char *message) {
+    gemma3_session *s;
+    assert_true(gemma3_session_parse(&s, "FILE", data, size, &b->model->config, fingerprint, most, &error) !=
+                CARINA_OK);
+    assert_null(s);
+    if (!strstr(error.message, "FILE") || !strstr(error.message, message)) fail_msg("%s", error.message);
+}
+
+static void other_models_and_smaller_rooms_refuse(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32);
+    uint8_t *data;
+    uint64_t size;
+    take_all(&b, s, 14);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
+    refuse(&b, data, size, b.fingerprint + 1, CAPACITY, "a session of the model");
+    refuse(&b, data, size, b.fingerprint, CAPACITY - 1, "a session for 40 tokens, at most 39");
+    b.model->config.layers--; /* a fingerprint that lies */
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "20 tensors, expected 16");
+    b.model->config.layers++;
+    b.model->config.window++;
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0 is f32 [13,8]");
+    b.model->config.window--;
+    b.model->config.head_width++;
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0");
+    b.model->config.head_width--;
+    free(data);
+    gemma3_session_free(s);
+    finish(&b);
+}
+
+static void damage_is_found(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32);
+    uint8_t *data;
+    uint64_t size;
+    take_all(&b, s, 3);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
+    for (uint64_t i = 0; i < size; i += 3) refuse(&b, data, i, b.fingerprint, CAPACITY, "");
+    for (uint64_t i = 0; i < size; i++) {
+        data[i] ^= 1;
+        refuse(&b, data, size, b.fingerprint, CAPACITY, "");
+        data[i] ^= 1;
+    }
+    data[size - 1] ^= 0x40;
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "damaged: its content has the fingerprint");
+    static const char text[] = "{\"__metadata__\":{\"format\":\"x\"}}";
+    uint8_t foreign[8 + sizeof text - 1] = {sizeof text - 1};
+    memcpy(foreign + 8, text, sizeof text - 1);
+    refuse(&b, foreign, sizeof foreign, b.fingerprint, CAPACITY, "format: expected \"carina-gemma3-session-1\"");
+    free(data);
+    gemma3_session_free(s);
+    assert_true(gemma3_session_read(&s, TEST_TMP "/no such session", &b.model->config, 0, 1, &error) != CARINA_OK);
+    finish(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_restored_goes_on_with_the_same_bits),
+        cmocka_unit_test(a_rewound_session_is_restored),
+        cmocka_unit_test(fingerprints_tell_models_apart),
+        cmocka_unit_test(packed_models_have_fingerprints_of_their_own),
+        cmocka_unit_test(other_models_and_smaller_rooms_refuse),
+        cmocka_unit_test(damage_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
