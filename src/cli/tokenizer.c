@@ -13,6 +13,7 @@
 #include "format/json_writer.h"
 #include "text/bpe.h"
 #include "text/bpe_cache.h"
+#include "text/bpe_gguf.h"
 #include "text/bpe_train.h"
 
 typedef struct tokenizer_values {
@@ -51,8 +52,10 @@ static carina_status add_tokens(bpe *tokenizer, const char *path, carina_error *
 }
 
 static carina_status open_tokenizer(bpe **out, const char *path, const tokenizer_values *v, carina_error *error) {
-    char *folder = bpe_cache_default_folder();
-    carina_status status = bpe_read(out, path, folder, error);
+    size_t length = strlen(path);
+    bool gguf = length > 5 && strcasecmp(path + length - 5, ".gguf") == 0;
+    char *folder = gguf ? NULL : bpe_cache_default_folder();
+    carina_status status = gguf ? bpe_read_gguf(out, path, error) : bpe_read(out, path, folder, error);
     free(folder);
     if (status == CARINA_OK && v->add) status = add_tokens(*out, v->add, error);
     return status;
@@ -229,6 +232,8 @@ const command command_tokenizer_encode = {
         "them. FILE.json is a tokenizer.json of the BPE kind, such as Gemma's. No special tokens are put round a line\n"
         "unless --special asks for them; those that stand in the text are found. Bytes that are not UTF-8 count as\n"
         "U+FFFD. A line has at most 64 MiB.\n"
+        "\n"
+        "A model's FILE.gguf stands for the tokenizer in it.\n"
         "\n"
         "A compact form of a large FILE.json is kept in CARINA_CACHE, or else in the user's cache folder.\n"
         "\n"

@@ -27,6 +27,11 @@ encode --special "$gemma" <plain | decode --skip-special "$gemma" | sed -n 4p | 
 say 'The lung\n' encode --json "$gemma" | grep -q '^{"text": "The lung", "ids": \[[0-9, ]*\], "tokens": \["T", "he", "▁l", "u", "ng"\]}$' || fail "encode as JSON"
 say '271 264 2\n' decode --json --skip-special "$gemma" | grep -qE '^\{"ids": \[271, 264, 2\], "text": ".\\n"\}$' || fail "decode as JSON: $(say '271 264 2\n' decode --json -s "$gemma")"
 [ "$(say 'a b\n' encode "$llama" | decode "$llama")" = 'a b' ] || fail "a blank in front is not taken off"
+cp "$ROOT/fuzz/corpus/bpe_gguf/gemma" model.gguf
+[ "$(say 'abc aa\n' encode model.gguf)" = '9 11 10' ] || fail "ids by a GGUF file's tokenizer"
+[ "$(say '9 11 10\n' decode model.gguf)" = 'abc aa' ] || fail "texts by a GGUF file's tokenizer"
+cp "$ROOT/fuzz/corpus/bpe_gguf/gpt2" other.gguf
+expect 1 - 'other.gguf: tokenizer.ggml.model: tokenizers of the kind "gpt2"' "$CARINA" tokenizer encode other.gguf
 head -c 3000000 /dev/zero | tr '\0' a >long
 [ "$(encode "$gemma" <long | decode "$gemma" | wc -c)" -eq 3000001 ] || fail "a line of 3 MB"
 

@@ -1,0 +1,26 @@
+/* The tokenizer that a GGUF file carries in its metadata, as a bpe: for tokenizer.ggml.model "llama", the kind of
+ * Gemma's.
+ *
+ *     tokenizer.ggml.tokens       text of each id
+ *     tokenizer.ggml.scores       of each: the higher, the sooner two neighbours are joined to it
+ *     tokenizer.ggml.token_type   1 normal, 2 unknown, 3 control, 4 user defined, 5 unused, 6 byte
+ *     tokenizer.ggml.bos_token_id, .eos_token_id, .unknown_token_id, .add_bos_token, .add_eos_token, .add_space_prefix
+ *
+ * There are no merges in such a file: any two neighbours whose texts together are a token may be joined. All these
+ * pairs are made, in the order in which Hugging Face's converter of SentencePiece models puts them: by the score of
+ * what they make, then the longer left side first. Control and user defined tokens become added tokens, found before
+ * anything else. "gpt2" (byte letters, cut by a regular expression) and others are CARINA_ERROR_UNSUPPORTED with their
+ * name.
+ */
+#ifndef TEXT_BPE_GGUF_H
+#define TEXT_BPE_GGUF_H
+
+#include "format/gguf_metadata.h"
+#include "text/bpe.h"
+
+/* Borrows nothing. Errors name the file and the key. */
+carina_status bpe_from_gguf(bpe **out, const gguf_metadata *metadata, carina_error *error);
+/* The same of a file, whose tensors are not looked at beyond its headers. */
+carina_status bpe_read_gguf(bpe **out, const char *path, carina_error *error);
+
+#endif
