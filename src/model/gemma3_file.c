@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "format/json.h"
 #include "format/safetensors_shards.h"
+#include "model/gemma3_rows.h"
 
 /* ---- config.json ---- */
 
@@ -202,6 +203,16 @@ static carina_status check_sizes(const gemma3_config *c, const tensor_file *file
     return CARINA_OK;
 }
 
+/* What all matrices take in f32. */
+static carina_status check_memory(const gemma3_config *c, const char *path, carina_error *error) {
+    gemma3 shape = {.config = *c};
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(&shape, slots);
+    uint64_t values = 0;
+    for (int i = 0; i < count; i++) values += (uint64_t)slots[i].outputs * (uint64_t)slots[i].inputs;
+    return gemma3_check_memory(path, values * sizeof(float), error);
+}
+
 static bool is_slot(gemma3 *m, const char *name) {
     gemma3_slot slots[GEMMA3_MAX_SLOTS];
     int count = gemma3_slots(m, slots);
@@ -237,6 +248,7 @@ carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, con
                                   const char *path, carina_error *error) {
     *out = NULL;
     TRY(check_sizes(config, weights, path, error));
+    TRY(check_memory(config, path, error));
     TRY(gemma3_create_empty(out, config, error));
     carina_status status = gemma3_refuse_strangers(*out, weights, path, error);
     for (int i = 0; i < (*out)->parameters->count && status == CARINA_OK; i++)

@@ -30,7 +30,8 @@ carina_status gemma3_refuse_strangers(gemma3 *model, const tensor_file *file, co
 /* A parameter from its tensor, checked. */
 carina_status gemma3_copy_parameter(parameter *p, const tensor_file *file, const char *path, carina_error *error);
 
-/* In f32, for training and for small models. No memory is taken for parameters that the weights do not have. */
+/* In f32, for training and for small models. No memory is taken for parameters that the weights do not have;
+ * more than is available is said before. */
 carina_status gemma3_load(gemma3 **out, const char *folder, carina_error *error);
 carina_status gemma3_from_tensors(gemma3 **out, const gemma3_config *config, const tensor_file *weights,
                                   const char *path, carina_error *error);

@@ -1,4 +1,5 @@
-/* What the loaders of packed weights share: filling a matrix row by row, by all threads, from wherever rows come. */
+/* What the loaders share: filling a packed matrix row by row, by all threads, from wherever rows come; and whether the
+ * memory would suffice. */
 #ifndef MODEL_GEMMA3_ROWS_H
 #define MODEL_GEMMA3_ROWS_H
 

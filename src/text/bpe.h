@@ -85,5 +85,8 @@ carina_status bpe_decoder_finish(bpe_decoder *d, carina_error *error); /* bytes 
 /* All at once; *out is malloc'ed and NUL-terminated. */
 carina_status bpe_decode(const bpe *b, const int32_t *ids, uint64_t count, bool skip_special, char **out,
                          uint64_t *out_size, carina_error *error);
+/* What one token adds behind other text, in bytes that need be no whole character: <0xE2> is one byte, special tokens
+ * and ids without a token add none. They go to *out + *at (of *room bytes, grown by realloc), and *at moves on. */
+carina_status bpe_token_bytes(const bpe *b, int id, char **out, uint64_t *room, uint64_t *at, carina_error *error);
 
 #endif

@@ -65,19 +65,32 @@ static int byte_of(const char *text, uint64_t size) {
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-/* A token's text with the decoder's patterns replaced. */
+/* Room for a token's text on its way through the decoder's patterns. */
+typedef struct replaced_text {
+    char *from, *to;
+    uint64_t from_room, to_room;
+} replaced_text;
+
+static void free_replaced(replaced_text *r) {
+    free(r->from);
+    free(r->to);
+}
+
+/* *text becomes the text with the decoder's patterns replaced, of r when there are any. */
+static carina_status replace(replaced_text *r, const bpe_settings *s, const char **text, uint64_t *size,
+                             carina_error *error) {
+    for (int i = 0; i < s->decode_count; i++) {
+        TRY(bpe_apply(&s->decode[i], *text, *size, &r->to, size, &r->to_room, error));
+        *text = r->to;
+        *r = (replaced_text){r->to, r->from, r->to_room, r->from_room};
+    }
+    return CARINA_OK;
+}
+
 static carina_status append_replaced(bpe_decoder *d, const char *text, uint64_t size, carina_error *error) {
     const bpe_settings *s = &d->tokenizer->settings;
-    char *from = NULL, *to = NULL;
-    uint64_t from_room = 0, to_room = 0;
-    carina_status status = CARINA_OK;
-    for (int i = 0; status == CARINA_OK && i < s->decode_count; i++) {
-        status = bpe_apply(&s->decode[i], text, size, &to, &size, &to_room, error);
-        char *swap = from;
-        uint64_t room = from_room;
-        text = from = to, from_room = to_room;
-        to = swap, to_room = room;
-    }
+    replaced_text r = {0};
+    carina_status status = replace(&r, s, &text, &size, error);
     int byte = s->decode_bytes && status == CARINA_OK ? byte_of(text, size) : -1;
     if (byte >= 0) {
         d->bytes[d->byte_count++] = (uint8_t)byte; /* at most three wait */
@@ -86,8 +99,24 @@ static carina_status append_replaced(bpe_decoder *d, const char *text, uint64_t 
         status = settle(d, true, error);
         if (status == CARINA_OK) status = append(d, text, size, error);
     }
-    free(from);
-    free(to);
+    free_replaced(&r);
+    return status;
+}
+
+carina_status bpe_token_bytes(const bpe *b, int id, char **out, uint64_t *room, uint64_t *at, carina_error *error) {
+    const bpe_settings *s = &b->settings;
+    uint64_t size = 0;
+    const char *text = id >= 0 && id < bpe_count(b) ? bpe_token(b, id, &size) : NULL;
+    if (!text || bpe_is_special(b, id)) return CARINA_OK;
+    replaced_text r = {0};
+    carina_status status = replace(&r, s, &text, &size, error);
+    int byte = s->decode_bytes && status == CARINA_OK ? byte_of(text, size) : -1;
+    char single = (char)byte;
+    if (byte >= 0) text = &single, size = 1;
+    if (status == CARINA_OK) status = bpe_grow(out, room, *at + size + 1, 1, error);
+    if (status == CARINA_OK && size) memcpy(*out + *at, text, (size_t)size);
+    if (status == CARINA_OK) *at += size;
+    free_replaced(&r);
     return status;
 }
 
