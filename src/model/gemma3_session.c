@@ -19,6 +19,17 @@ struct gemma3_session {
 
 /* ---- sessions ---- */
 
+/* Tokens that a layer keeps. */
+static int64_t kept_tokens(const gemma3_config *c, int layer, int64_t tokens, int64_t chunk) {
+    return gemma3_is_global(c, layer) || c->window + chunk > tokens ? tokens : c->window + chunk;
+}
+
+uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk) {
+    uint64_t rows = 0, row = 2 * (uint64_t)config->key_heads * (uint64_t)config->head_width;
+    for (int i = 0; i < config->layers; i++) rows += (uint64_t)kept_tokens(config, i, tokens, chunk);
+    return rows * row * (type == TENSOR_BF16 ? 2 : 4);
+}
+
 carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
                                     int64_t chunk, carina_error *error) {
     *out = NULL;
@@ -31,7 +42,7 @@ carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *c
     *s = (gemma3_session){.config = *config, .type = type, .capacity = tokens, .chunk = chunk};
     carina_status status = CARINA_OK;
     for (int i = 0; i < config->layers && status == CARINA_OK; i++) {
-        int64_t kept = gemma3_is_global(config, i) || config->window + chunk > tokens ? tokens : config->window + chunk;
+        int64_t kept = kept_tokens(config, i, tokens, chunk);
         status = key_cache_create(&s->layers[i], type, kept, config->key_heads, config->head_width, error);
     }
     if (status == CARINA_OK)
@@ -72,7 +83,7 @@ carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *se
     return CARINA_OK;
 }
 
-bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
+bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length) {
     if (length < 0 || length > session->length) return false;
     for (int i = 0; i < session->config.layers; i++) {
         /* The token at `length` looks back to length + 1 - window; what lies a ring's length behind the end is gone. */
@@ -80,6 +91,11 @@ bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
         if (needed < 0) needed = 0;
         if (session->length - session->layers[i].capacity > needed) return false;
     }
+    return true;
+}
+
+bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
+    if (!gemma3_session_can_rewind(session, length)) return false;
     session->length = length;
     return true;
 }

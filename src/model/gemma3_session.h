@@ -23,6 +23,8 @@ void gemma3_session_free(gemma3_session *session); /* accepts NULL */
 int64_t gemma3_session_length(const gemma3_session *session);   /* tokens seen */
 int64_t gemma3_session_capacity(const gemma3_session *session); /* tokens that it has room for */
 uint64_t gemma3_session_bytes(const gemma3_session *session);
+/* The same for one that is still to be made; sizes as gemma3_session_create accepts them. */
+uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk);
 
 /* What a session is made of, for keeping it in a file (model/gemma3_session_file.h). */
 typedef struct gemma3_session_parts {
@@ -40,6 +42,7 @@ carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *se
 /* Forgets all tokens from `length` on. False, and nothing changes, when a local layer no longer has the window in front
  * of them. */
 bool gemma3_session_rewind(gemma3_session *session, int64_t length);
+bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length);
 
 /* ---- the runner ---- */
 
