@@ -39,6 +39,14 @@ static carina_status check_bounds(const option *o, double value, const char *tex
     return CARINA_OK;
 }
 
+static carina_status add_text(const option *o, const char *text, option_list *list, carina_error *error) {
+    if (!*text) return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: empty %s", o->name, o->argument);
+    if (list->count == OPTION_LIST_MAX)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: given more than %d times", o->name, OPTION_LIST_MAX);
+    list->items[list->count++] = text;
+    return CARINA_OK;
+}
+
 static carina_status set_value(const option *o, const char *text, void *values, carina_error *error) {
     void *target = (char *)values + o->offset;
     switch (o->kind) {
@@ -66,6 +74,7 @@ static carina_status set_value(const option *o, const char *text, void *values, 
             return CARINA_OK;
         }
         case OPTION_CHOICE: return parse_choice(o, text, target, error);
+        case OPTION_LIST: return add_text(o, text, target, error);
     }
     return CARINA_OK;
 }

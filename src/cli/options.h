@@ -10,7 +10,7 @@
  *     };
  *
  * Options may stand anywhere; `--name value`, `--name=value`, `-n value`, `-nvalue`; flags of
- * one letter may stand together (`-qr`). `--` ends them. Given twice, the last counts.
+ * one letter may stand together (`-qr`). `--` ends them. Given twice, the last counts (OPTION_LIST: all).
  * What is not an option is left in order: FILE, key=value and the like are the command's own business.
  */
 #ifndef CLI_OPTIONS_H
@@ -31,7 +31,15 @@ typedef enum option_kind {
     OPTION_INTEGER, /* int64_t, low <= value <= high (both 0: no bound) */
     OPTION_NUMBER,  /* double, likewise */
     OPTION_CHOICE,  /* int: index into the words of `argument`, "f32|bf16" */
+    OPTION_LIST,    /* option_list: each time it is given adds a text */
 } option_kind;
+
+#define OPTION_LIST_MAX 64
+
+typedef struct option_list {
+    int count;
+    const char *items[OPTION_LIST_MAX]; /* borrowed from argv */
+} option_list;
 
 typedef struct option {
     const char *name; /* without the dashes; NULL ends a table */

@@ -276,10 +276,13 @@ typedef struct batch {
     int request[GENERATE_MAX_SEQUENCES]; /* -1: another's place, or none's */
 } batch;
 
-static void refuse(generate_result *result, generate_end end, const carina_error *error) {
-    *result = (generate_result){.end = end, .stop = -1, .started = clock_seconds()};
+static void refuse(batch *b, int request, generate_end end, const carina_error *error) {
+    const generate_request *r = &b->requests[request];
+    generate_result *result = &b->results[request];
+    *result = (generate_result){.end = end, .prompt_tokens = r->prompt_count, .stop = -1, .started = clock_seconds()};
     result->ended = result->started;
     if (error) result->error = *error;
+    if (r->on_end) r->on_end(r->context, result);
 }
 
 static void start_more(generator *g, batch *b) {
@@ -294,7 +297,7 @@ static void start_more(generator *g, batch *b) {
         if (generator_start(g, &b->requests[request], &place, &error) == CARINA_OK)
             b->request[place] = request;
         else
-            refuse(&b->results[request], GENERATE_FAILED, &error);
+            refuse(b, request, GENERATE_FAILED, &error);
     }
 }
 
@@ -326,6 +329,6 @@ carina_status generator_run(generator *g, const generate_request *requests, int 
         own = collect(g, &b, false);
     }
     collect(g, &b, true);
-    for (; b.begun < count; b.begun++) refuse(&results[b.begun], GENERATE_CANCELLED, NULL);
+    for (; b.begun < count; b.begun++) refuse(&b, b.begun, GENERATE_CANCELLED, NULL);
     return status;
 }

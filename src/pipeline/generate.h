@@ -56,10 +56,21 @@ typedef enum generate_end {
 
 const char *generate_end_name(generate_end end); /* "end", "stop", "max_tokens", "context", "cancelled", "failed" */
 
+typedef struct generate_result {
+    generate_end end;
+    carina_error error;           /* of GENERATE_FAILED */
+    int64_t prompt_tokens;        /* rows of the prompt */
+    int64_t reused;               /* of them: known beforehand */
+    int64_t tokens;               /* drawn, an end token included */
+    int stop;                     /* of GENERATE_STOP_STRING: which */
+    double started, first, ended; /* clock_seconds(): joined, first token drawn, ended */
+} generate_result;
+
 /* Receivers; false: no more is wanted, the sequence is cancelled. */
 typedef bool generate_text(void *context, const char *text,
                            uint64_t size);                            /* well-formed UTF-8, without a NUL behind */
 typedef bool generate_token(void *context, const sampler_draw *draw); /* each drawn one, an end token too */
+typedef void generate_ended(void *context, const generate_result *result);
 
 typedef struct generate_request {
     const generate_row *prompt; /* [prompt_count], copied */
@@ -75,20 +86,11 @@ typedef struct generate_request {
                            the newest that fill half of the room, which are read anew as if they were a prompt */
     generate_text *on_text;   /* may be NULL */
     generate_token *on_token; /* may be NULL */
-    void *context;            /* for both */
+    generate_ended *on_end;   /* may be NULL; generator_run calls it for requests that are refused too */
+    void *context;            /* for all three */
 } generate_request;
 
 generate_request generate_request_defaults(void); /* greedy, 256 tokens, the text ends with the context */
-
-typedef struct generate_result {
-    generate_end end;
-    carina_error error;           /* of GENERATE_FAILED */
-    int64_t prompt_tokens;        /* rows of the prompt */
-    int64_t reused;               /* of them: known beforehand */
-    int64_t tokens;               /* drawn, an end token included */
-    int stop;                     /* of GENERATE_STOP_STRING: which */
-    double started, first, ended; /* clock_seconds(): joined, first token drawn, ended */
-} generate_result;
 
 typedef struct generator generator;
 

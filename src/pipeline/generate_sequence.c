@@ -113,6 +113,7 @@ carina_status generate_sequence_make(generate_sequence *out, language_model *mod
                                .keep = request->keep,
                                .on_text = request->on_text,
                                .on_token = request->on_token,
+                               .on_end = request->on_end,
                                .receiver = request->context};
     out->result.started = clock_seconds();
     out->result.stop = -1;
@@ -140,11 +141,12 @@ void generate_sequence_end(generate_sequence *s, generate_end end) {
     s->result.end = end;
     if (end != GENERATE_STOP_STRING && !s->silent) stop_text_finish(s->stop, NULL);
     s->result.ended = clock_seconds();
+    if (s->on_end) s->on_end(s->receiver, &s->result);
 }
 
 void generate_sequence_fail(generate_sequence *s, const carina_error *error) {
-    generate_sequence_end(s, GENERATE_FAILED);
     s->result.error = *error;
+    generate_sequence_end(s, GENERATE_FAILED);
 }
 
 static bool is_end(const generate_sequence *s, int token) {

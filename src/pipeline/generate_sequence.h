@@ -26,6 +26,7 @@ typedef struct generate_sequence {
     int64_t max_tokens, keep;
     generate_text *on_text;
     generate_token *on_token;
+    generate_ended *on_end;
     void *receiver;
     bool silent; /* the receiver wants no more */
     generate_result result;

@@ -19,6 +19,7 @@ typedef struct values {
     int64_t threads;
     double scale;
     int dtype;
+    option_list stops;
 } values;
 
 static const option table[] = {
@@ -30,6 +31,7 @@ static const option table[] = {
     {"resume", 'r', OPTION_FLAG, NULL, "go on", offsetof(values, resume), 0, 0},
     {"scale", 0, OPTION_NUMBER, "X", "scale", offsetof(values, scale), 0.5, 2},
     {"dtype", 0, OPTION_CHOICE, "f32|bf16", "type", offsetof(values, dtype), 0, 0},
+    {"stop", 0, OPTION_LIST, "TEXT", "end", offsetof(values, stops), 0, 0},
     {0},
 };
 
@@ -84,6 +86,24 @@ static void test_values(void **state) {
     assert_string_equal(left, "-;--json;-x;");
     assert_int_equal(parse("a --help --nonsense", &v, left, &help), CARINA_OK);
     assert_true(help);
+    assert_int_equal(parse("--stop a x --stop=b --stop -", &v, left, &help), CARINA_OK);
+    assert_int_equal(v.stops.count, 3);
+    assert_string_equal(left, "x;");
+}
+
+static void test_lists_are_bounded(void **state) {
+    (void)state;
+    values v = {0};
+    char *words[2 * OPTION_LIST_MAX + 2];
+    bool help;
+    for (int more = 0; more < 2; more++) {
+        int count = 2 * (OPTION_LIST_MAX + more);
+        for (int i = 0; i < count; i++) words[i] = i % 2 ? "text" : "--stop";
+        v.stops.count = 0;
+        assert_int_equal(options_parse(table, &v, &count, words, &help, &error),
+                         more ? CARINA_ERROR_ARGUMENT : CARINA_OK);
+        assert_int_equal(v.stops.count, OPTION_LIST_MAX);
+    }
 }
 
 static void refused(const char *line, const char *message) {
@@ -118,6 +138,7 @@ static void test_refusals(void **state) {
     refused("--scale 3", "outside 0.5 to 2");
     refused("--dtype f16", "'f16' is not one of f32|bf16");
     refused("--dtype f3", "not one of");
+    refused("--stop=", "--stop: empty TEXT");
 }
 
 /* Every command's table can be shown and parsed, and no two options or commands share a name. */
@@ -153,6 +174,7 @@ static void test_commands(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_lists_are_bounded),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_commands),
     };

@@ -1,0 +1,59 @@
+/* Opening language models; see lm_options.h. */
+#include "cli/lm_options.h"
+
+#include <stdlib.h>
+
+#include "text/bpe_cache.h"
+
+carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *error) {
+    char *cache = bpe_cache_default_folder();
+    *out = (lm_engine){0};
+    carina_status status = thread_pool_create(&out->pool, (int)v->threads, error);
+    const language_model_options options = {.tokenizer = v->tokenizer,
+                                            .weights = (language_model_weights)v->weights,
+                                            .cache_folder = cache,
+                                            .pool = out->pool};
+    if (status == CARINA_OK) status = language_model_load(&out->model, v->model, &options, error);
+    if (status == CARINA_OK) status = bpe_encoder_create(&out->encoder, out->model->tokenizer, error);
+    free(cache);
+    if (status != CARINA_OK) lm_engine_close(out);
+    return status;
+}
+
+void lm_engine_close(lm_engine *e) {
+    bpe_encoder_free(e->encoder);
+    language_model_free(e->model);
+    thread_pool_free(e->pool);
+    *e = (lm_engine){0};
+}
+
+generate_request lm_request(const lm_values *v) {
+    generate_request r = generate_request_defaults();
+    r.sampler = (sampler_options){.temperature = (float)v->temperature,
+                                  .top_k = (int)v->top_k,
+                                  .top_p = (float)v->top_p,
+                                  .min_p = (float)v->min_p,
+                                  .repetition_penalty = (float)v->repetition_penalty,
+                                  .penalty_window = (int)v->penalty_window,
+                                  .seed = (uint64_t)v->seed};
+    r.stops = v->stops.items;
+    r.stop_count = v->stops.count;
+    r.max_tokens = v->max_tokens;
+    r.keep = v->slide;
+    return r;
+}
+
+carina_status lm_encode(lm_engine *e, const char *text, uint64_t size, bool special, generate_row **rows,
+                        int64_t *count, carina_error *error) {
+    const int32_t *ids;
+    uint64_t id_count;
+    *rows = NULL;
+    *count = 0;
+    TRY(bpe_encode(e->encoder, text, size, special, &ids, &id_count, error));
+    generate_row *made = malloc((size_t)(id_count + 1) * sizeof *made);
+    if (!made) return error_memory(error, "a prompt", id_count * sizeof *made);
+    for (uint64_t i = 0; i < id_count; i++) made[i] = (generate_row){.id = ids[i]};
+    *rows = made;
+    *count = (int64_t)id_count;
+    return CARINA_OK;
+}
