@@ -19,14 +19,14 @@ struct progress {
     char note[128];
 };
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* the signal's number, 0: none */
 
 static void on_interrupt(int number) {
     if (interrupted) { /* a second request: the user means it */
         signal(number, SIG_DFL);
         raise(number);
     }
-    interrupted = 1;
+    interrupted = number;
 }
 
 void progress_catch_interrupts(void) {
@@ -37,6 +37,12 @@ void progress_catch_interrupts(void) {
 }
 
 bool progress_interrupted(void) { return interrupted != 0; }
+
+bool progress_forget_interrupt(void) {
+    if (interrupted == SIGTERM) return false;
+    interrupted = 0;
+    return true;
+}
 
 double clock_seconds(void) {
     struct timespec now;

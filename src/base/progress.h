@@ -21,6 +21,9 @@ void progress_finish(progress *p);      /* final line, frees p; accepts NULL */
 
 void progress_catch_interrupts(void);
 bool progress_interrupted(void);
+/* For programs in which SIGINT ends what is being done, not themselves: forgets it. False, and it stays, after SIGTERM.
+ */
+bool progress_forget_interrupt(void);
 
 /* Seconds on the monotonic clock. */
 double clock_seconds(void);

@@ -19,6 +19,7 @@ static const command *const commands[] = {
     &command_model_info,
     &command_model_import,
     &command_lm_generate,
+    &command_lm_chat,
     &command_lm_bench,
     &command_data_phantom,
     &command_text_encode,

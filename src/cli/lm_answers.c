@@ -83,7 +83,7 @@ static void print_json(const lm_answer *a) {
     const generate_result *r = &a->result;
     json_writer w = json_writer_make(stdout, JSON_ONE_LINE);
     json_begin_object(&w);
-    json_field_whole(&w, "prompt", a->index + 1);
+    json_field_whole(&w, "prompt", a->all->first + a->index + 1);
     json_key(&w, "text");
     json_put_bytes(&w, a->text ? a->text : "", a->size);
     json_field_text(&w, "ended", generate_end_name(r->end));
@@ -116,7 +116,7 @@ static void note_failure(lm_answer *a) {
     if (r->end != GENERATE_FAILED && r->end != GENERATE_CONTEXT) return;
     a->all->failed = true;
     fflush(stdout);
-    fprintf(stderr, "carina: prompt %d: %s\n", a->index + 1,
+    fprintf(stderr, "carina: prompt %d: %s\n", a->all->first + a->index + 1,
             r->end == GENERATE_FAILED ? r->error.message
                                       : "the context is full: the answer is not complete; make --context larger or "
                                         "--slide it");

@@ -30,6 +30,7 @@ struct lm_answers {
     int alternatives;
     lm_answer *items; /* [count] */
     int count, current;
+    int first;          /* added to the numbers that are shown */
     bool failed;        /* an answer failed, or was cut by the context */
     carina_error error; /* of memory */
 };

@@ -74,7 +74,7 @@ static carina_status add_prompt(generate_run *r, const char *text, uint64_t size
         r->room = room;
     }
     prompt *p = &r->prompts[r->count];
-    TRY(lm_encode(&r->engine, text, size, !r->v->raw, &p->rows, &p->count, error));
+    TRY(generate_encode(r->engine.encoder, text, size, !r->v->raw, &p->rows, &p->count, error));
     r->count++;
     return CARINA_OK;
 }

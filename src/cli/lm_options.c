@@ -42,18 +42,3 @@ generate_request lm_request(const lm_values *v) {
     r.keep = v->slide;
     return r;
 }
-
-carina_status lm_encode(lm_engine *e, const char *text, uint64_t size, bool special, generate_row **rows,
-                        int64_t *count, carina_error *error) {
-    const int32_t *ids;
-    uint64_t id_count;
-    *rows = NULL;
-    *count = 0;
-    TRY(bpe_encode(e->encoder, text, size, special, &ids, &id_count, error));
-    generate_row *made = malloc((size_t)(id_count + 1) * sizeof *made);
-    if (!made) return error_memory(error, "a prompt", id_count * sizeof *made);
-    for (uint64_t i = 0; i < id_count; i++) made[i] = (generate_row){.id = ids[i]};
-    *rows = made;
-    *count = (int64_t)id_count;
-    return CARINA_OK;
-}

@@ -112,8 +112,4 @@ void lm_engine_close(lm_engine *e);
 /* Sampler, stop strings, lengths. Borrows the stop strings. */
 generate_request lm_request(const lm_values *v);
 
-/* *rows malloc'ed. special: with what the tokenizer puts round a text (<bos>). */
-carina_status lm_encode(lm_engine *e, const char *text, uint64_t size, bool special, generate_row **rows,
-                        int64_t *count, carina_error *error);
-
 #endif

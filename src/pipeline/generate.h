@@ -44,6 +44,10 @@ typedef struct generate_row {
     const float *vector; /* [D], taken as it is; NULL with an id. Borrowed until the sequence is released */
 } generate_row;
 
+/* A text's tokens as rows: *rows is malloc'ed. special: with what the tokenizer puts round a text (<bos>). */
+carina_status generate_encode(bpe_encoder *encoder, const char *text, uint64_t size, bool special, generate_row **rows,
+                              int64_t *count, carina_error *error);
+
 typedef enum generate_end {
     GENERATE_RUNNING,
     GENERATE_END_TOKEN,

@@ -1,0 +1,176 @@
+/* Conversations: what a turn reads, what stays of one that failed or was stopped, and what is written. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "format/json.h"
+#include "language_fixture.h"
+#include "pipeline/conversation.h"
+
+static carina_error error;
+#include "assert_ok.h"
+
+static language_model *model;
+
+static int set_up(void **state) {
+    (void)state;
+    bpe *tokenizer = language_fixture_tokenizer();
+    static const int ends[] = {0};
+    return language_model_make(&model, "tiny", language_fixture_model(tokenizer), tokenizer, ends, 1, &error) !=
+           CARINA_OK;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    language_model_free(model);
+    return 0;
+}
+
+typedef struct talk {
+    chat_template *template_of;
+    generator *generator;
+    conversation *c;
+} talk;
+
+static talk start(int64_t context, const char *text) {
+    talk t;
+    generator_options o = generator_defaults();
+    o.context = context;
+    o.sequences = o.kept = 1;
+    if (text)
+        assert_ok(chat_template_parse(&t.template_of, "test", text, strlen(text), &error));
+    else
+        assert_ok(chat_template_gemma(&t.template_of, &error));
+    assert_ok(generator_create(&t.generator, model, &o, &error));
+    assert_ok(conversation_create(&t.c, model, t.generator, t.template_of, &error));
+    return t;
+}
+
+static void finish(talk *t) {
+    conversation_free(t->c);
+    generator_free(t->generator);
+    chat_template_free(t->template_of);
+}
+
+static bool stop_at_five(void *context, const sampler_draw *draw) {
+    (void)draw;
+    return ++*(int *)context < 5;
+}
+
+static generate_request ask(int64_t tokens) {
+    generate_request r = generate_request_defaults();
+    r.max_tokens = tokens;
+    return r;
+}
+
+static void turns_read_what_is_new(void **state) {
+    (void)state;
+    talk t = start(400, NULL), fresh = start(400, NULL);
+    generate_request how = ask(12);
+    generate_result result, again;
+    assert_ok(conversation_answer(t.c, "The heart is large.", &how, &result, &error));
+    assert_int_equal(result.reused, 0);
+    int64_t first = result.prompt_tokens;
+    assert_ok(conversation_answer(t.c, "No pleural effusion?", &how, &result, &error));
+    assert_true(result.reused >= first - 1);
+    assert_true(result.prompt_tokens > first);
+    assert_int_equal(conversation_count(t.c), 4);
+    static const char *const roles[] = {"user", "assistant", "user", "assistant"};
+    for (int i = 0; i < 4; i++) assert_string_equal(conversation_messages(t.c)[i].role, roles[i]);
+    assert_string_equal(conversation_messages(t.c)[2].content, "No pleural effusion?");
+
+    /* After a reset everything is as it was in the beginning. */
+    char *wanted = strdup(conversation_messages(t.c)[1].content);
+    assert_ok(conversation_reset(t.c, NULL, &error));
+    assert_int_equal(conversation_count(t.c), 0);
+    assert_ok(conversation_answer(t.c, "The heart is large.", &how, &again, &error));
+    assert_string_equal(conversation_messages(t.c)[1].content, wanted);
+    assert_int_equal(again.prompt_tokens, first);
+
+    /* A system's words come first. */
+    assert_ok(conversation_reset(fresh.c, "The lungs are clear.", &error));
+    assert_ok(conversation_answer(fresh.c, "The heart is large.", &how, &result, &error));
+    assert_int_equal(conversation_count(fresh.c), 3);
+    assert_true(result.prompt_tokens > first);
+    free(wanted);
+    finish(&t);
+    finish(&fresh);
+}
+
+static void turns_that_fail_have_not_been(void **state) {
+    (void)state;
+    talk t = start(60, NULL);
+    generate_request how = ask(4);
+    generate_result result;
+    assert_ok(conversation_answer(t.c, "x", &how, &result, &error));
+    char words[2000] = "";
+    for (int i = 0; i < 90; i++) strcat(words, "The heart ");
+    assert_ok(conversation_answer(t.c, words, &how, &result, &error));
+    assert_int_equal(result.end, GENERATE_FAILED);
+    assert_non_null(strstr(result.error.message, "the context has room for 60"));
+    assert_int_equal(conversation_count(t.c), 2);
+    assert_ok(conversation_answer(t.c, "y", &how, &result, &error));
+    assert_int_equal(result.end, GENERATE_MAX_TOKENS);
+    finish(&t);
+
+    t = start(60,
+              "{% for m in messages %}{% if m.content == 'no' %}{{ raise_exception('not that') }}{% endif %}"
+              "{{ m.content }}{% endfor %}");
+    assert_int_equal(conversation_answer(t.c, "no", &how, &result, &error), CARINA_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "not that"));
+    assert_int_equal(conversation_count(t.c), 0);
+    assert_ok(conversation_answer(t.c, "yes", &how, &result, &error));
+    finish(&t);
+}
+
+static void stopped_answers_stay(void **state) {
+    (void)state;
+    talk t = start(400, NULL);
+    int heard = 0;
+    generate_request how = ask(50);
+    generate_result result;
+    how.on_token = stop_at_five;
+    how.context = &heard;
+    assert_ok(conversation_answer(t.c, "x", &how, &result, &error));
+    assert_int_equal(result.end, GENERATE_CANCELLED);
+    assert_int_equal(result.tokens, 5);
+    assert_int_equal(conversation_count(t.c), 2);
+    finish(&t);
+}
+
+static void conversations_are_saved(void **state) {
+    (void)state;
+    char path[300];
+    json_document *d;
+    const json_value *messages;
+    talk t = start(400, NULL);
+    generate_request how = ask(5);
+    generate_result result;
+    assert_ok(conversation_answer(t.c, "\"x\"\n\xc2\xa3", &how, &result, &error));
+    snprintf(path, sizeof path, "%s/conversation.json", TEST_TMP);
+    assert_ok(conversation_save(t.c, path, &error));
+    assert_ok(json_read(&d, path, NULL, &error));
+    assert_ok(json_get_array(d, json_root(d), "messages", &messages, &error));
+    assert_int_equal(json_count(messages), 2);
+    for (uint64_t i = 0; i < 2; i++) {
+        const chat_message *m = &conversation_messages(t.c)[i];
+        assert_string_equal(json_text(json_find(json_item(messages, i), "role")), m->role);
+        assert_string_equal(json_text(json_find(json_item(messages, i), "content")), m->content);
+    }
+    json_free(d);
+    remove(path);
+    finish(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(turns_read_what_is_new),
+        cmocka_unit_test(turns_that_fail_have_not_been),
+        cmocka_unit_test(stopped_answers_stay),
+        cmocka_unit_test(conversations_are_saved),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
