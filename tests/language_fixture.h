@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "format/gguf.h"
 #include "format/safetensors.h"
 #include "model/gemma3.h"
 #include "text/bpe_train.h"
@@ -106,6 +107,98 @@ static inline void language_fixture_write(const char *folder, const bpe *tokeniz
              m->config.vocabulary);
     language_fixture_put(folder, "config.json", json);
     language_fixture_put(folder, "generation_config.json", "{\"eos_token_id\": [1, 6]}");
+}
+
+/* ---- the same model as GGUF, version 3, in f32 ---- */
+
+static inline void language_fixture_put_u64(FILE *f, uint64_t value) { fwrite(&value, 8, 1, f); }
+
+static inline void language_fixture_put_text(FILE *f, const char *text) {
+    language_fixture_put_u64(f, strlen(text));
+    fputs(text, f);
+}
+
+static inline void language_fixture_put_key(FILE *f, const char *key, int value) {
+    const uint32_t both[2] = {GGUF_KIND_U32, (uint32_t)value};
+    language_fixture_put_text(f, key);
+    fwrite(both, 4, 2, f);
+}
+
+/* "model.layers.1.mlp.up_proj.weight" -> "blk.1.ffn_up.weight" */
+static inline void language_fixture_gguf_name(char out[65], const char *name) {
+    static const char *const ends[][2] = {{"q_proj", "attn_q"},
+                                          {"k_proj", "attn_k"},
+                                          {"v_proj", "attn_v"},
+                                          {"o_proj", "attn_output"},
+                                          {"q_norm", "attn_q_norm"},
+                                          {"k_norm", "attn_k_norm"},
+                                          {"gate_proj", "ffn_gate"},
+                                          {"up_proj", "ffn_up"},
+                                          {"down_proj", "ffn_down"},
+                                          {".input_layernorm", "attn_norm"},
+                                          {"post_attention_layernorm", "post_attention_norm"},
+                                          {"pre_feedforward_layernorm", "ffn_norm"},
+                                          {"post_feedforward_layernorm", "post_ffw_norm"}};
+    strcpy(out, strstr(name, "embed")  ? "token_embd.weight"
+                : strstr(name, "head") ? "output.weight"
+                                       : "output_norm.weight");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strncmp(name, "model.layers.", 13) == 0 && strstr(name, ends[i][0]))
+            snprintf(out, 65, "blk.%c.%s.weight", name[13], ends[i][1]);
+}
+
+static inline void language_fixture_put_head(FILE *f, const gemma3_config *c, int end) {
+    const uint32_t version = 3, text = GGUF_KIND_TEXT;
+    fwrite("GGUF", 1, 4, f);
+    fwrite(&version, 4, 1, f);
+    language_fixture_put_u64(f, 3 * 13 + 3); /* tensors */
+    language_fixture_put_u64(f, end >= 0 ? 10 : 9);
+    language_fixture_put_text(f, "general.architecture");
+    fwrite(&text, 4, 1, f);
+    language_fixture_put_text(f, "gemma3");
+    language_fixture_put_key(f, "gemma3.embedding_length", c->width);
+    language_fixture_put_key(f, "gemma3.block_count", c->layers);
+    language_fixture_put_key(f, "gemma3.feed_forward_length", c->ffn_width);
+    language_fixture_put_key(f, "gemma3.attention.head_count", c->heads);
+    language_fixture_put_key(f, "gemma3.attention.head_count_kv", c->key_heads);
+    language_fixture_put_key(f, "gemma3.attention.key_length", c->head_width);
+    language_fixture_put_key(f, "gemma3.attention.value_length", c->head_width);
+    language_fixture_put_key(f, "gemma3.attention.sliding_window", c->window);
+    if (end >= 0) language_fixture_put_key(f, "tokenizer.ggml.eos_token_id", end);
+}
+
+static inline void language_fixture_pad(FILE *f) {
+    while (ftell(f) % 32) fputc(0, f);
+}
+
+/* end: the eos_token_id, -1: the file says none. */
+static inline void language_fixture_write_gguf(const char *path, const gemma3 *m, int end) {
+    FILE *f = fopen(path, "wb");
+    uint64_t offset = 0;
+    if (!f) abort();
+    language_fixture_put_head(f, &m->config, end);
+    for (int i = 0; i < m->parameters->count; i++) {
+        const parameter *p = m->parameters->items[i];
+        const uint32_t rank = (uint32_t)p->rank, type = GGUF_F32;
+        char name[65];
+        language_fixture_gguf_name(name, p->name);
+        language_fixture_put_text(f, name);
+        fwrite(&rank, 4, 1, f);
+        for (int axis = p->rank - 1; axis >= 0; axis--) language_fixture_put_u64(f, (uint64_t)p->size[axis]);
+        fwrite(&type, 4, 1, f);
+        language_fixture_put_u64(f, offset);
+        offset += ((uint64_t)p->count * 4 + 31) / 32 * 32;
+    }
+    for (int i = 0; i < m->parameters->count; i++) {
+        const parameter *p = m->parameters->items[i];
+        language_fixture_pad(f);
+        for (int64_t k = 0; k < p->count; k++) {
+            float value = p->rank == 1 ? 1 + p->value[k] : p->value[k]; /* GGUF's norms hold what is multiplied with */
+            fwrite(&value, 4, 1, f);
+        }
+    }
+    language_fixture_pad(f);
+    if (fclose(f) != 0) abort();
 }
 
 #endif

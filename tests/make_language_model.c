@@ -12,6 +12,9 @@ int main(int argc, char **argv) {
     bpe *tokenizer = language_fixture_tokenizer();
     gemma3 *model = language_fixture_model(tokenizer);
     language_fixture_write(argv[1], tokenizer, model);
+    char path[1000];
+    snprintf(path, sizeof path, "%s/model.gguf", argv[1]);
+    language_fixture_write_gguf(path, model, 6);
     gemma3_free(model);
     bpe_free(tokenizer);
     return 0;

@@ -67,6 +67,22 @@ static carina_status check(const generator_options *o, carina_error *error) {
     return CARINA_OK;
 }
 
+static tensor_type key_type(const generator *g) { return g->model->packed ? TENSOR_BF16 : TENSOR_F32; }
+
+/* Keys and values of a session to be made must fit, and `more` bytes beside them; kept sessions give way. */
+static carina_status check_memory(generator *g, uint64_t more, carina_error *error) {
+    uint64_t available = memory_available(), wanted = MEMORY_SPARED + more;
+    wanted += gemma3_session_needs(&g->model->model->config, key_type(g), g->options.context, g->options.chunk);
+    if (available && wanted > available) {
+        prefix_cache_clear(g->cache);
+        available = memory_available();
+    }
+    if (!available || wanted <= available) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MEMORY,
+                     "a context of %lld tokens wants %.1f GB, %.1f GB are available; choose a smaller one",
+                     (long long)g->options.context, 1e-9 * (double)wanted, 1e-9 * (double)available);
+}
+
 carina_status generator_create(generator **out, language_model *model, const generator_options *options,
                                carina_error *error) {
     const gemma3_runner_options running = {
@@ -80,6 +96,9 @@ carina_status generator_create(generator **out, language_model *model, const gen
     g->rows = calloc((size_t)options->chunk, sizeof *g->rows);
     carina_status status = g->rows ? prefix_cache_create(&g->cache, options->kept, error)
                                    : error_memory(error, "a generator", (uint64_t)options->chunk * sizeof *g->rows);
+    /* The runner keeps the angles of all positions. */
+    uint64_t angles = (uint64_t)options->context * 2 * (uint64_t)model->model->config.head_width * sizeof(float);
+    if (status == CARINA_OK) status = check_memory(g, angles, error);
     if (status == CARINA_OK) status = gemma3_runner_create(&g->runner, model->model, &running, error);
     if (status == CARINA_OK)
         *out = g;
@@ -135,19 +154,9 @@ void generator_release(generator *g, int sequence) {
 /* ---- sessions ---- */
 
 static carina_status new_session(generator *g, gemma3_session **out, carina_error *error) {
-    const gemma3_config *c = &g->model->model->config;
-    tensor_type type = g->model->packed ? TENSOR_BF16 : TENSOR_F32;
-    uint64_t wanted = gemma3_session_needs(c, type, g->options.context, g->options.chunk) + MEMORY_SPARED;
-    uint64_t available = memory_available();
-    if (available && wanted > available) {
-        prefix_cache_clear(g->cache);
-        available = memory_available();
-    }
-    if (available && wanted > available)
-        return error_set(error, CARINA_ERROR_MEMORY,
-                         "a context of %lld tokens wants %.1f GB, %.1f GB are available; choose a smaller one",
-                         (long long)g->options.context, 1e-9 * (double)wanted, 1e-9 * (double)available);
-    return gemma3_session_create(out, c, type, g->options.context, g->options.chunk, error);
+    TRY(check_memory(g, 0, error));
+    return gemma3_session_create(out, &g->model->model->config, key_type(g), g->options.context, g->options.chunk,
+                                 error);
 }
 
 /* The sequence before this one that has, or will have, the longest beginning in common with it, if that is worth more

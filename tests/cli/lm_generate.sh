@@ -38,6 +38,11 @@ draw -p 'No pleural' -s 5 > drawn
 [ "$(draw -p x -p 'No pleural' -s 5 | sed '1,/== 2 ==/d')" = "$(cat drawn)" ] || fail "draws depend on the batch"
 [ "$(draw -p 'No pleural' -s 6)" != "$(cat drawn)" ] || fail "a seed without effect"
 
+# GGUF: another order of layers than the folder says, so other words; but the same each time.
+gguf() { "$CARINA" lm generate -m lm/model.gguf --tokenizer lm/tokenizer.json -p 'The heart is' -n 12 "$@"; }
+gguf > from.gguf && [ -s from.gguf ] && [ "$(gguf -t 1)" = "$(cat from.gguf)" ] || fail "GGUF"
+expect 1 - "weights stay as it has them" gguf -w q4
+
 stop=$(grep -aoE '[a-z)(/]{2}' alone | tail -1)
 expect 0 '"ended": "stop", "stop": 2' - generate -p 'The heart is' -n 12 --stop 'never' --stop "$stop" --json
 grep -qF -- "$stop" <(field text < expect.out) && fail "the stop string is in the text"

@@ -156,6 +156,10 @@ static void beginnings_are_shared_and_ends_forgotten(void **state) {
     take(&b, s, 0, 8, 1e-5, NULL);
     assert_false(gemma3_session_rewind(s, 100));
     assert_true(gemma3_session_bytes(s) > 0);
+    assert_int_equal(gemma3_session_bytes(s), gemma3_session_needs(&b.model->config, TENSOR_F32, 40, CHUNK));
+    assert_int_equal(gemma3_session_bytes(s), 2 * gemma3_session_needs(&b.model->config, TENSOR_BF16, 40, CHUNK));
+    assert_true(gemma3_session_can_rewind(s, gemma3_session_length(s)));
+    assert_false(gemma3_session_can_rewind(s, gemma3_session_length(s) + 1));
     gemma3_session_free(s);
     gemma3_session_free(copy);
     finish(&b);

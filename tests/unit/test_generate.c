@@ -556,6 +556,22 @@ static void what_cannot_be(void **state) {
     assert_true(generator_create(&g, packed, &o, &error) != CARINA_OK);
 }
 
+/* A context that no machine has the memory for is refused before any is taken. */
+static void memory_is_asked_for_first(void **state) {
+    (void)state;
+    generator *g;
+    generator_options o = generator_defaults();
+    gemma3_config large = packed->model->config, own = large;
+    large.layers = 60; /* nothing is computed with it */
+    large.key_heads = 4096;
+    packed->model->config = large;
+    o.context = 1 << 24;
+    assert_int_equal(generator_create(&g, packed, &o, &error), CARINA_ERROR_MEMORY);
+    assert_null(g);
+    assert_non_null(strstr(error.message, "a context of 16777216 tokens wants"));
+    packed->model->config = own;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_as_by_hand),
@@ -569,6 +585,7 @@ int main(void) {
         cmocka_unit_test(grammars_hold),
         cmocka_unit_test(full_contexts),
         cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(memory_is_asked_for_first),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

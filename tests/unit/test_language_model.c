@@ -118,6 +118,30 @@ static void where_answers_end(void **state) {
     language_model_free(m);
 }
 
+/* The ends of a GGUF file, or of the tokenizer beside it. */
+static void gguf_with_a_tokenizer(void **state) {
+    (void)state;
+    char path[400], own[400];
+    language_model *m;
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    snprintf(own, sizeof own, "%s/tokenizer.json", folder);
+    assert_ok(bpe_write(tokenizer, own, &error));
+    const language_model_options options = {.tokenizer = own};
+    for (int end = -1; end < 6; end += 6) {
+        language_fixture_write_gguf(path, model, end);
+        assert_ok(language_model_load(&m, path, &options, &error));
+        assert_true(m->packed);
+        assert_int_equal(m->table.end_count, end < 0 ? 2 : 1);
+        assert_int_equal(m->ends[0], end < 0 ? 1 : 5);
+        expect_bytes(m, "\xe2\x96\x81lungs", " lungs");
+        language_model_free(m);
+    }
+    language_fixture_write_gguf(path, model, 999);
+    refuse(path, &options, "eos_token_id: 999 is outside the model's vocabulary");
+    language_fixture_write_gguf(path, model, BPE_MAX_TOKENS);
+    refuse(path, &options, "tokenizer.ggml.eos_token_id: 2097152 is no token's id");
+}
+
 /* Ids beyond the model's rows: words are refused, special tokens are only unknown. */
 static void pairs_that_do_not_fit(void **state) {
     (void)state;
@@ -169,6 +193,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_folder_in_f32_and_packed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_tokens_add, set_up, tear_down),
         cmocka_unit_test_setup_teardown(where_answers_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(gguf_with_a_tokenizer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pairs_that_do_not_fit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_model, set_up, tear_down),
     };
