@@ -58,9 +58,11 @@ static carina_status read_template_file(chat_template **out, const char *path, c
     return status;
 }
 
-/* The folder that the tokenizer is of: a GGUF file's template stands beside its tokenizer.json. */
+/* A GGUF file's template stands beside the tokenizer.json that is named with it, if one is. */
 static carina_status read_own_template(chat_template **out, const lm_values *v, carina_error *error) {
     if (file_is_folder(v->model)) return chat_template_read(out, v->model, error);
+    *out = NULL;
+    if (!v->tokenizer) return CARINA_OK;
     const char *name = path_name(v->tokenizer);
     char *folder = name == v->tokenizer ? strdup(".") : strndup(v->tokenizer, (size_t)(name - v->tokenizer));
     if (!folder) return error_memory(error, "a path", 4096);

@@ -230,7 +230,7 @@ const command command_lm_generate = {
         "An answer that the context cuts off, and a prompt that cannot be answered, make the exit status 1.\n",
     .examples =
         "carina lm generate -m gemma-3-1b -w q8 -p 'The heart is' -n 20\n"
-        "carina lm generate -m gemma.gguf --tokenizer tokenizer.json -f questions.txt --answers yes-no --json\n"
+        "carina lm generate -m gemma.gguf -f questions.txt --answers yes-no --json\n"
         "cat report.txt | carina lm generate -m gemma-3-1b -p - --temperature 0.7 --top-p 0.95 --seed 1\n",
     .options = options,
     .defaults = &defaults,

@@ -20,25 +20,26 @@ typedef struct lm_values {
     { .slide = -1, .max_tokens = 256, .top_p = 1, .repetition_penalty = 1, .penalty_window = 256 }
 
 /* Entries of an option table whose structure has a member `lm` of this type. */
-#define LM_MODEL_OPTIONS(type)                                                                                        \
-    {"model",                                                                                                         \
-     'm',                                                                                                             \
-     OPTION_FILE,                                                                                                     \
-     "DIR|FILE",                                                                                                      \
-     "Hugging Face folder, or a .gguf file with --tokenizer (required)",                                              \
-     offsetof(type, lm.model),                                                                                        \
-     0,                                                                                                               \
-     0},                                                                                                              \
-        {"tokenizer", 0, OPTION_FILE, "FILE", "tokenizer.json (default: the folder's)", offsetof(type, lm.tokenizer), \
-         0,           0},                                                                                             \
-        {"weights",                                                                                                   \
-         'w',                                                                                                         \
-         OPTION_CHOICE,                                                                                               \
-         "stored|q4|q8|bf16",                                                                                         \
-         "a folder's weights: in f32 (stored), or packed while they are read",                                        \
-         offsetof(type, lm.weights),                                                                                  \
-         0,                                                                                                           \
-         0},                                                                                                          \
+#define LM_MODEL_OPTIONS(type)                                                                                           \
+    {                                                                                                                    \
+        "model",                                                                                                         \
+        'm',                                                                                                             \
+        OPTION_FILE,                                                                                                     \
+        "DIR|FILE",                                                                                                      \
+        "Hugging Face folder, or a .gguf file (required)",                                                               \
+        offsetof(type, lm.model),                                                                                        \
+        0,                                                                                                               \
+        0},                                                                                                              \
+        {"tokenizer", 0, OPTION_FILE, "FILE", "tokenizer.json (default: the model's own)", offsetof(type, lm.tokenizer), \
+         0,           0},                                                                                                \
+        {"weights",                                                                                                      \
+         'w',                                                                                                            \
+         OPTION_CHOICE,                                                                                                  \
+         "stored|q4|q8|bf16",                                                                                            \
+         "a folder's weights: in f32 (stored), or packed while they are read",                                           \
+         offsetof(type, lm.weights),                                                                                     \
+         0,                                                                                                              \
+         0},                                                                                                             \
         OPTION_THREADS(type, lm.threads)
 #define LM_TEXT_OPTIONS(type)                                                                                            \
     {                                                                                                                    \

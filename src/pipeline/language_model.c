@@ -9,6 +9,7 @@
 #include "format/json.h"
 #include "model/gemma3_file.h"
 #include "model/gemma3_packed.h"
+#include "text/bpe_gguf.h"
 
 /* ---- which tokens end an answer ---- */
 
@@ -206,9 +207,7 @@ static bool is_gguf(const char *path) {
 
 static carina_status read_tokenizer(bpe **out, const char *path, const language_model_options *o, carina_error *error) {
     if (o->tokenizer) return bpe_read(out, o->tokenizer, o->cache_folder, error);
-    if (is_gguf(path))
-        return error_set(error, CARINA_ERROR_ARGUMENT,
-                         "%s: a GGUF file's own tokenizer is not read; name its tokenizer.json with --tokenizer", path);
+    if (is_gguf(path)) return bpe_read_gguf(out, path, error);
     char *own = path_join(path, "tokenizer.json");
     if (!own) return error_memory(error, path, 4096);
     carina_status status = file_exists(own)

@@ -2,7 +2,7 @@
  *
  *     FOLDER       Hugging Face's: config.json, weights (safetensors, whole or in shards), tokenizer.json,
  *                  generation_config.json if there is one
- *     FILE.gguf    with a tokenizer.json beside it: GGUF's own tokenizer is not read
+ *     FILE.gguf    with its own tokenizer (text/bpe_gguf.h), or a tokenizer.json that is named
  *
  * An answer ends with generation_config.json's eos_token_id (a number or a list), else config.json's (or its
  * text_config's), a GGUF file's tokenizer.ggml.eos_token_id and .eot_token_id; where nobody says, with the tokenizer's
@@ -30,7 +30,7 @@ typedef enum language_model_weights {
 } language_model_weights;
 
 typedef struct language_model_options {
-    const char *tokenizer; /* tokenizer.json; NULL: the folder's own */
+    const char *tokenizer; /* tokenizer.json; NULL: the folder's or the file's own */
     language_model_weights weights;
     const char *cache_folder; /* bpe_read's, may be NULL */
     thread_pool *pool;        /* borrowed while loading, may be NULL */

@@ -127,6 +127,8 @@ static void gguf_with_a_tokenizer(void **state) {
     snprintf(own, sizeof own, "%s/tokenizer.json", folder);
     assert_ok(bpe_write(tokenizer, own, &error));
     const language_model_options options = {.tokenizer = own};
+    language_fixture_write_gguf(path, model, 5);
+    refuse(path, &plain, "tokenizer.ggml");
     for (int end = -1; end < 6; end += 6) {
         language_fixture_write_gguf(path, model, end);
         assert_ok(language_model_load(&m, path, &options, &error));
@@ -176,7 +178,7 @@ static void what_is_no_model(void **state) {
     refuse(path, &plain, "there is no such model");
     language_fixture_put(folder, "model.gguf", "GGUF");
     snprintf(path, sizeof path, "%s/model.gguf", folder);
-    refuse(path, &plain, "name its tokenizer.json with --tokenizer");
+    refuse(path, &plain, "model.gguf");
     char own[400];
     snprintf(own, sizeof own, "%s/tokenizer.json", folder);
     assert_ok(bpe_write(tokenizer, own, &error));
