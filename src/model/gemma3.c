@@ -110,6 +110,12 @@ int gemma3_slots(gemma3 *m, gemma3_slot out[GEMMA3_MAX_SLOTS]) {
     return count;
 }
 
+static void number_slots(gemma3 *m) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(m, slots);
+    for (int i = 0; i < count; i++) slots[i].matrix->slot = i;
+}
+
 /* Stored as what is added to 1, so zero is where a norm begins. */
 static parameter *norm(model_builder *b, const char *prefix, const char *name, int64_t width) {
     return layer_parameter(b, PARAMETER_WEIGHT, 1, &width, "%s%s.weight", prefix, name);
@@ -150,6 +156,7 @@ static carina_status create(gemma3 **out, const gemma3_config *config, random_st
     gemma3 *m = calloc(1, sizeof *m);
     if (!m) return error_memory(error, "Gemma 3", sizeof *m);
     m->config = *config;
+    number_slots(m);
     model_builder b = {.random = random};
     carina_status status = parameters_create(&m->parameters, error);
     b.set = m->parameters;
@@ -212,11 +219,27 @@ static tensor *rotary_constant(graph *g, const gemma3 *m, bool global, int64_t t
     return table;
 }
 
-static tensor *product(graph *g, const gemma3_matrix *m, tensor *x, activation act) {
+static tensor *plain_product(graph *g, const gemma3_matrix *m, tensor *x, activation act) {
     if (m->packed) return op_quantized_linear(g, x, m->packed, act);
     return op_linear(g, x, graph_parameter(g, m->weight), NULL, act);
 }
-static tensor *multiply(graph *g, const gemma3_matrix *m, tensor *x) { return product(g, m, x, ACTIVATION_NONE); }
+
+/* With what an attached adapter and the rows' own ones add. */
+static tensor *product(graph *g, const gemma3_matrix *m, tensor *x, activation act, const gemma3_past *past) {
+    bool by_row = past && past->adapters;
+    if (!m->down && !by_row) return plain_product(g, m, x, act);
+    tensor *y = plain_product(g, m, x, ACTIVATION_NONE);
+    if (m->down) {
+        tensor *inner = op_linear(g, x, graph_parameter(g, m->down), NULL, ACTIVATION_NONE);
+        tensor *outer = op_linear(g, inner, graph_parameter(g, m->up), NULL, ACTIVATION_NONE);
+        y = op_add(g, y, op_scale(g, outer, m->scale));
+    }
+    if (by_row) y = op_low_rank(g, y, x, past->adapters, m->slot);
+    return act == ACTIVATION_NONE ? y : op_activation(g, y, act);
+}
+static tensor *multiply(graph *g, const gemma3_matrix *m, tensor *x, const gemma3_past *past) {
+    return product(g, m, x, ACTIVATION_NONE, past);
+}
 static tensor *embed(graph *g, const gemma3_matrix *table, tensor *ids) {
     if (table->packed) return op_quantized_embedding(g, ids, table->packed);
     return op_embedding(g, ids, graph_parameter(g, table->weight));
@@ -253,14 +276,17 @@ static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, tensor
 
 static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past) {
     const gemma3_layer *layer = &m->layers[index];
-    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, multiply(g, &layer->query, x)), table, m->config.heads);
-    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, multiply(g, &layer->key, x)), table, m->config.key_heads);
-    return multiply(g, &layer->output, look_back(g, m, index, q, k, multiply(g, &layer->value, x), past));
+    tensor *q =
+        op_rotary(g, normed(g, m, layer->query_norm, multiply(g, &layer->query, x, past)), table, m->config.heads);
+    tensor *k =
+        op_rotary(g, normed(g, m, layer->key_norm, multiply(g, &layer->key, x, past)), table, m->config.key_heads);
+    tensor *v = multiply(g, &layer->value, x, past);
+    return multiply(g, &layer->output, look_back(g, m, index, q, k, v, past), past);
 }
 
-static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x) {
-    tensor *gate = product(g, &layer->gate, x, ACTIVATION_GELU_TANH);
-    return multiply(g, &layer->down, op_multiply(g, gate, multiply(g, &layer->up, x)));
+static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x, const gemma3_past *past) {
+    tensor *gate = product(g, &layer->gate, x, ACTIVATION_GELU_TANH, past);
+    return multiply(g, &layer->down, op_multiply(g, gate, multiply(g, &layer->up, x, past)), past);
 }
 
 tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {
@@ -276,14 +302,14 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
         tensor *table = tables[gemma3_is_global(c, i)];
         tensor *seen = attend(g, m, i, normed(g, m, layer->before_attention, x), table, past);
         x = op_add(g, x, normed(g, m, layer->after_attention, seen));
-        tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x));
+        tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x), past);
         x = op_add(g, x, normed(g, m, layer->after_ffn, thought));
     }
     return x;
 }
 
 tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {
-    tensor *logits = multiply(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x));
+    tensor *logits = plain_product(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x), ACTIVATION_NONE);
     return op_cast(g, logits, TENSOR_F32);
 }
 

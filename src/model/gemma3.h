@@ -40,6 +40,10 @@ bool gemma3_is_global(const gemma3_config *config, int layer);
 typedef struct gemma3_matrix {
     parameter *weight;
     quantized_matrix *packed; /* owned by the model */
+    int slot;                 /* its place in gemma3_slots */
+    /* An adapter that is attached (lora.h), borrowed: the product has scale up down x more. NULL: none. */
+    parameter *down, *up; /* [r, inputs], [outputs, r] */
+    float scale;
 } gemma3_matrix;
 
 typedef struct gemma3_layer {
@@ -83,9 +87,11 @@ void gemma3_rotary_table(float *out, const gemma3_config *config, bool global, i
 /* Where the forward pass looks back to: nowhere (whole sequences from position 0, as training and perplexity need
  * them), or to what the rows' sequences have seen. */
 typedef struct gemma3_past {
-    tensor *local, *global; /* [R, d] rotary tables of the rows' positions, for local and global layers */
-    const cached_row *rows; /* [R], as op_cached_attention wants them */
-    int64_t most;           /* the largest position + 1 */
+    tensor *local, *global;               /* [R, d] rotary tables of the rows' positions, for local and global layers */
+    const cached_row *rows;               /* [R], as op_cached_attention wants them */
+    int64_t most;                         /* the largest position + 1 */
+    const low_rank_pair *const *adapters; /* [R] of each row's adapter the pairs by slot, as op_low_rank reads them;
+                                           * NULL: no row has one */
 } gemma3_past;
 
 /* ids [B, N] f32 whole numbers; vectors [B, N, D] or NULL: added, not scaled, so an id outside the vocabulary (-1)

@@ -149,8 +149,7 @@ carina_status gemma3_config_parse(gemma3_config *out, const char *name, const vo
 
 /* ---- weights ---- */
 
-/* A tensor's name as the model calls it: "model.layers..", "lm_head.weight". NULL: of the vision part. */
-static const char *plain_name(const char *name, char buffer[160]) {
+const char *gemma3_plain_name(const char *name, char buffer[160]) {
     static const char *const passed[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
                                          "model.multi_modal_projector."};
     for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
@@ -166,7 +165,7 @@ static carina_status find(const named_tensor **out, const tensor_file *file, con
     char buffer[160];
     *out = NULL;
     for (uint64_t i = 0; i < file->count; i++) {
-        const char *plain = plain_name(file->tensors[i].name, buffer);
+        const char *plain = gemma3_plain_name(file->tensors[i].name, buffer);
         if (!plain || strcmp(plain, name) != 0) continue;
         if (*out)
             return error_set(error, CARINA_ERROR_MISMATCH, "%s: %s and %s are both %s", path, (*out)->name,
@@ -225,7 +224,7 @@ static bool is_slot(gemma3 *m, const char *name) {
 carina_status gemma3_refuse_strangers(gemma3 *m, const tensor_file *file, const char *path, carina_error *error) {
     char buffer[160];
     for (uint64_t i = 0; i < file->count; i++) {
-        const char *name = plain_name(file->tensors[i].name, buffer);
+        const char *name = gemma3_plain_name(file->tensors[i].name, buffer);
         if (!name || parameters_find(m->parameters, name) || is_slot(m, name)) continue;
         return error_set(error, CARINA_ERROR_MISMATCH,
                          "%s: tensor %s is not of the model that the configuration describes (%d layers)", path,

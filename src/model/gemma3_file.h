@@ -20,6 +20,9 @@ carina_status gemma3_config_parse(gemma3_config *out, const char *name, const vo
 /* FOLDER/config.json. */
 carina_status gemma3_config_read(gemma3_config *out, const char *folder, carina_error *error);
 
+/* A tensor's or module's name as the model calls it: "model.layers..", "lm_head.weight". NULL: of the vision part. */
+const char *gemma3_plain_name(const char *name, char buffer[160]);
+
 /* The tensor that the model calls `name`, of that shape; the matrices that set every size must be there. */
 carina_status gemma3_find_tensor(const named_tensor **out, const tensor_file *file, const char *path, const char *name,
                                  int rank, const uint64_t *shape, carina_error *error);

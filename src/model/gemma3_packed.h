@@ -14,9 +14,11 @@
 typedef struct gemma3_pack_options {
     quantized_kind kind; /* of a folder's matrices; a GGUF file has its own */
     thread_pool *pool;   /* borrowed, may be NULL */
+    const char *adapter; /* a LoRA folder (lora_file.h) that is merged into the weights; NULL: none */
 } gemma3_pack_options;
 
-/* path: a folder, or a file whose name ends in .gguf. */
+/* path: a folder, or a file whose name ends in .gguf. A folder's weights are merged with an adapter before they are
+ * packed; a GGUF file's changed matrices are packed again. */
 carina_status gemma3_load_packed(gemma3 **out, const char *path, const gemma3_pack_options *options,
                                  carina_error *error);
 

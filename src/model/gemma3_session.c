@@ -14,6 +14,7 @@ struct gemma3_session {
     gemma3_config config;
     tensor_type type;
     int64_t length, capacity, chunk;
+    const low_rank_pair *adapter; /* [slots]; NULL: none */
     key_cache layers[GEMMA3_MAX_LAYERS];
 };
 
@@ -80,6 +81,13 @@ carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *se
     TRY(gemma3_session_create(out, &session->config, session->type, session->capacity, session->chunk, error));
     for (int i = 0; i < session->config.layers; i++) key_cache_copy(&(*out)->layers[i], &session->layers[i]);
     (*out)->length = session->length;
+    (*out)->adapter = session->adapter;
+    return CARINA_OK;
+}
+
+carina_status gemma3_session_adapt(gemma3_session *session, const lora *adapter, carina_error *error) {
+    if (adapter) TRY(lora_check(adapter, &session->config, error));
+    session->adapter = adapter ? adapter->pairs : NULL;
     return CARINA_OK;
 }
 
@@ -117,9 +125,10 @@ typedef struct head_plan {
 struct gemma3_runner {
     const gemma3 *model;
     gemma3_runner_options options;
-    cached_row *rows; /* [rows of the largest plan]: what every body's graph reads */
-    float *angles;    /* [2, tokens, d]: rotary tables of all positions, local and global */
-    body_plan bodies[PLAN_COUNT];
+    cached_row *rows;                /* [rows of the largest plan]: what every body's graph reads */
+    const low_rank_pair **adapters;  /* likewise, of the bodies with adapters */
+    float *angles;                   /* [2, tokens, d]: rotary tables of all positions, local and global */
+    body_plan bodies[2][PLAN_COUNT]; /* without and with adapters */
     head_plan heads[PLAN_COUNT];
 };
 
@@ -143,8 +152,9 @@ carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, con
     r->model = model;
     r->options = *options;
     r->rows = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->rows);
+    r->adapters = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->adapters);
     r->angles = malloc(angles);
-    if (!r->rows || !r->angles) {
+    if (!r->rows || !r->adapters || !r->angles) {
         gemma3_runner_free(r);
         return error_memory(error, "runner", angles);
     }
@@ -157,16 +167,18 @@ carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, con
 void gemma3_runner_free(gemma3_runner *r) {
     if (!r) return;
     for (int i = 0; i < PLAN_COUNT; i++) {
-        graph_free(r->bodies[i].g);
+        graph_free(r->bodies[0][i].g);
+        graph_free(r->bodies[1][i].g);
         graph_free(r->heads[i].g);
     }
     free(r->rows);
+    free(r->adapters);
     free(r->angles);
     free(r);
 }
 
-static carina_status make_body(gemma3_runner *r, int plan, carina_error *error) {
-    body_plan *b = &r->bodies[plan];
+static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_error *error) {
+    body_plan *b = &r->bodies[adapted][plan];
     const gemma3_config *c = &r->model->config;
     const graph_options options = {.pool = r->options.pool, .type = r->options.type};
     int64_t size[3] = {1, (int64_t)1 << plan, c->width}, table[2] = {size[1], c->head_width};
@@ -176,7 +188,7 @@ static carina_status make_body(gemma3_runner *r, int plan, carina_error *error) 
     b->vectors = graph_input(b->g, "vectors", 3, size);
     b->local = graph_input(b->g, "local positions", 2, table);
     b->global = graph_input(b->g, "global positions", 2, table);
-    const gemma3_past past = {b->local, b->global, r->rows, r->options.tokens};
+    const gemma3_past past = {b->local, b->global, r->rows, r->options.tokens, adapted ? r->adapters : NULL};
     b->out = op_cast(b->g, gemma3_record_body(b->g, r->model, b->ids, b->vectors, &past), TENSOR_F32);
     if (b->out) graph_output(b->g, b->out);
     return graph_plan(b->g, error);
@@ -195,11 +207,11 @@ static carina_status make_head(gemma3_runner *r, int plan, carina_error *error) 
 }
 
 /* A plan that could not be made is no plan. */
-static carina_status ready(gemma3_runner *r, int body, int head, carina_error *error) {
-    carina_status status = make_body(r, body, error);
+static carina_status ready(gemma3_runner *r, bool adapted, int body, int head, carina_error *error) {
+    carina_status status = make_body(r, adapted, body, error);
     if (status != CARINA_OK) {
-        graph_free(r->bodies[body].g);
-        r->bodies[body] = (body_plan){0};
+        graph_free(r->bodies[adapted][body].g);
+        r->bodies[adapted][body] = (body_plan){0};
         return status;
     }
     status = make_head(r, head, error);
@@ -246,6 +258,7 @@ static carina_status place_rows(gemma3_runner *r, const gemma3_row *rows, int64_
         int64_t position = rows[i].session->length + in_run - 1;
         TRY(check_row(r, &rows[i], position, in_run, error));
         r->rows[i] = (cached_row){rows[i].session->layers, position};
+        r->adapters[i] = rows[i].session->adapter;
     }
     return CARINA_OK;
 }
@@ -267,6 +280,12 @@ static void fill_body(const gemma3_runner *r, const body_plan *b, const gemma3_r
         else
             memset(vector, 0, vector_bytes);
     }
+}
+
+static bool any_adapter(const gemma3_row *rows, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (rows[i].session->adapter) return true;
+    return false;
 }
 
 static int64_t wanted_count(const gemma3_row *rows, int64_t count) {
@@ -296,11 +315,16 @@ carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64
         return error_set(error, CARINA_ERROR_ARGUMENT, "%lld rows in a step: 1 to %lld are possible", (long long)count,
                          (long long)r->options.chunk);
     TRY(place_rows(r, rows, count, error));
-    TRY(ready(r, body, head, error));
-    for (int64_t i = count; i < (int64_t)1 << body; i++) r->rows[i] = (cached_row){0};
-    fill_body(r, &r->bodies[body], rows, count);
-    graph_forward(r->bodies[body].g);
+    bool adapted = any_adapter(rows, count);
+    TRY(ready(r, adapted, body, head, error));
+    const body_plan *b = &r->bodies[adapted][body];
+    for (int64_t i = count; i < (int64_t)1 << body; i++) {
+        r->rows[i] = (cached_row){0};
+        r->adapters[i] = NULL;
+    }
+    fill_body(r, b, rows, count);
+    graph_forward(b->g);
     for (int64_t i = 0; i < count; i++) rows[i].session->length++;
-    if (wanted) *logits = run_head(r, &r->bodies[body], &r->heads[head], rows, count);
+    if (wanted) *logits = run_head(r, b, &r->heads[head], rows, count);
     return CARINA_OK;
 }

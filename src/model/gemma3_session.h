@@ -10,6 +10,7 @@
 
 #include "base/threads.h"
 #include "model/gemma3.h"
+#include "model/lora.h"
 
 /* ---- a session: its keys and values ---- */
 
@@ -43,6 +44,11 @@ carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *se
  * of them. */
 bool gemma3_session_rewind(gemma3_session *session, int64_t length);
 bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length);
+/* The session's next rows are taken with that adapter, borrowed, or without one (NULL). What it has seen stays as it
+ * was seen: to have a whole text by one adapter, choose it before the first row. Copies of the session have it too.
+ * CARINA_ERROR_MISMATCH when the adapter is another model's. Rows without one are what they are without any, in packed
+ * weights to the bit; a step in which no row has one does not know of adapters. */
+carina_status gemma3_session_adapt(gemma3_session *session, const lora *adapter, carina_error *error);
 
 /* ---- the runner ---- */
 

@@ -221,7 +221,7 @@ static carina_status read_tokenizer(bpe **out, const char *path, const language_
 static carina_status load_weights(gemma3 **out, const char *path, const language_model_options *o,
                                   carina_error *error) {
     static const quantized_kind kinds[] = {QUANTIZED_BF16, QUANTIZED_Q4, QUANTIZED_Q8, QUANTIZED_BF16};
-    const gemma3_pack_options packing = {kinds[o->weights], o->pool};
+    const gemma3_pack_options packing = {.kind = kinds[o->weights], .pool = o->pool};
     return o->weights == LANGUAGE_MODEL_AS_STORED ? gemma3_load(out, path, error)
                                                   : gemma3_load_packed(out, path, &packing, error);
 }

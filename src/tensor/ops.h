@@ -58,6 +58,14 @@ typedef enum activation {
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
 /* The same with a packed matrix, which is borrowed: x f32 [.., inputs] -> f32 [.., outputs]. No gradient. */
 tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act);
+/* y + up^T (down x) for each row by itself: x [.., R, I], y [.., R, O]. A row's pairs are rows[row][slot], read at
+ * every run; no pairs (NULL) or a rank of 0: y as it is. A row's result does not depend on the others. No gradient. */
+typedef struct low_rank_pair {
+    const float *down, *up; /* [rank, I], [rank, O]: of the product B A the matrices A and, times its scale, B^T */
+    int64_t rank;           /* at most LOW_RANK_MOST */
+} low_rank_pair;
+#define LOW_RANK_MOST 512
+tensor *op_low_rank(graph *g, tensor *y, tensor *x, const low_rank_pair *const *rows, int slot);
 /* softmax(q k^T factor) v for every head: q [B, N, D], k and v [B, M, D'] -> [B, N, D]. No N x M matrix is kept:
  * backward recomputes it from the row's log-sum-exp (Dao et al. 2022). D' is D, or with key_heads fewer heads of the
  * same width, each of which serves heads / key_heads neighbouring heads of queries (Ainslie et al. 2023). */

@@ -14,6 +14,7 @@
 #include "model/gemma3_packed.h"
 #include "model/gemma3_random.h"
 #include "model/gemma3_session.h"
+#include "model/lora_file.h"
 
 static carina_error error;
 #include "assert_ok.h"
@@ -131,7 +132,7 @@ static void folders_are_packed(void **state) {
     float *wanted = logits_of(model, NULL);
     for (int kind = 0; kind < QUANTIZED_KINDS; kind++) {
         gemma3 *packed;
-        const gemma3_pack_options options = {(quantized_kind)kind, pool};
+        const gemma3_pack_options options = {.kind = (quantized_kind)kind, .pool = pool};
         assert_ok(gemma3_load_packed(&packed, folder, &options, &error));
         float *logits = logits_of(packed, NULL), *again = logits_of(packed, pool);
         if (!(distance(logits, wanted) < bounds[kind]))
@@ -144,6 +145,57 @@ static void folders_are_packed(void **state) {
     free(wanted);
     gemma3_free(model);
     thread_pool_free(pool);
+}
+
+/* An adapter on two matrices, written as PEFT does and given. */
+static lora *write_adapter(const gemma3_config *config) {
+    lora *l;
+    lora_shape shapes[GEMMA3_MAX_SLOTS] = {[1] = {4, 0.5f}, [13] = {4, 0.5f}};
+    random_state random = random_seed(3);
+    char names[4][120];
+    named_tensor tensors[4];
+    static const char text[] = "{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 2, \"target_modules\": \".*\"}";
+    assert_ok(lora_create_empty(&l, config, shapes, &error));
+    assert_int_equal(l->parameters->count, 4);
+    for (int i = 0; i < 4; i++) {
+        parameter *p = l->parameters->items[i];
+        parameter_fill_normal(p, &random, 0.2);
+        snprintf(names[i], sizeof names[i], "base_model.model.%s", p->name);
+        tensors[i] = (named_tensor){.name = names[i],
+                                    .dtype = DTYPE_F32,
+                                    .rank = 2,
+                                    .shape = {(uint64_t)p->size[0], (uint64_t)p->size[1]},
+                                    .data = p->value,
+                                    .byte_count = (uint64_t)p->count * sizeof(float)};
+    }
+    lora_changed(l);
+    assert_ok(file_make_folders(path_of("adapter"), &error));
+    assert_ok(file_write(path_of("adapter/adapter_config.json"), text, sizeof text - 1, &error));
+    assert_ok(safetensors_write(path_of("adapter/adapter_model.safetensors"), tensors, 4, NULL, 0, &error));
+    return l;
+}
+
+/* Merged while a folder is packed: what the merged model in f32 gives, up to bf16. */
+static void adapters_are_merged(void **state) {
+    (void)state;
+    gemma3 *model = make_model(), *packed;
+    char adapter[400];
+    write_folder(model);
+    float *before = logits_of(model, NULL);
+    lora *l = write_adapter(&model->config);
+    assert_ok(lora_merge(model, l, NULL, &error));
+    snprintf(adapter, sizeof adapter, "%s", path_of("adapter"));
+    const gemma3_pack_options options = {.kind = QUANTIZED_BF16, .adapter = adapter};
+    assert_ok(gemma3_load_packed(&packed, folder, &options, &error));
+    float *wanted = logits_of(model, NULL), *logits = logits_of(packed, NULL);
+    if (!(distance(logits, wanted) < 0.02)) fail_msg("distance %g", distance(logits, wanted));
+    assert_true(distance(logits, before) > 0.1);
+    free(before);
+    free(wanted);
+    free(logits);
+    lora_free(l);
+    gemma3_free(packed);
+    gemma3_free(model);
 }
 
 /* A token's logits are the same bits alone, in a chunk, and beside another session. */
@@ -333,6 +385,17 @@ static void gguf_files(void **state) {
     free(wanted);
     free(logits);
     gemma3_free(packed);
+    char adapter[400];
+    lora *l = write_adapter(&model->config);
+    snprintf(adapter, sizeof adapter, "%s", path_of("adapter"));
+    assert_ok(lora_merge(model, l, NULL, &error));
+    assert_ok(gemma3_load_packed(&packed, path_of("small.gguf"), &(gemma3_pack_options){.adapter = adapter}, &error));
+    wanted = logits_of(model, NULL), logits = logits_of(packed, NULL);
+    if (!(distance(logits, wanted) < 0.1)) fail_msg("distance %g", distance(logits, wanted));
+    free(wanted);
+    free(logits);
+    lora_free(l);
+    gemma3_free(packed);
     free(b.data);
     gemma3_free(model);
 }
@@ -366,9 +429,8 @@ static void files_that_do_not_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_are_packed),
-        cmocka_unit_test(batches_do_not_matter),
-        cmocka_unit_test(gguf_files),
+        cmocka_unit_test(folders_are_packed),    cmocka_unit_test(adapters_are_merged),
+        cmocka_unit_test(batches_do_not_matter), cmocka_unit_test(gguf_files),
         cmocka_unit_test(files_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
