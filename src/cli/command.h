@@ -64,6 +64,7 @@ extern const command command_interpret;
 extern const command command_lm_bench;
 extern const command command_lm_chat;
 extern const command command_lm_generate;
+extern const command command_lm_perplexity;
 extern const command command_locate;
 extern const command command_tensor_apm;
 extern const command command_tensor_gradients;

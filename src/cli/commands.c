@@ -21,6 +21,7 @@ static const command *const commands[] = {
     &command_lm_generate,
     &command_lm_chat,
     &command_lm_bench,
+    &command_lm_perplexity,
     &command_data_phantom,
     &command_text_encode,
     &command_text_tokenize,
