@@ -231,3 +231,23 @@ carina_status gguf_unpack_row(const gguf_quants *out, uint32_t type, const void 
         unpack_small(out, type, row, length / facts->length);
     return CARINA_OK;
 }
+
+carina_status gguf_pack_row(void *row, uint32_t type, const gguf_quants *quants, uint64_t length, carina_error *error) {
+    uint8_t *block = row;
+    if ((type != GGUF_Q8_0 && type != GGUF_Q4_0) || length % SMALL_LENGTH != 0)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "a row of %llu elements cannot be written as %s: Q8_0 and Q4_0 "
+                         "can, in blocks of %d",
+                         (unsigned long long)length, gguf_type_name(type) ? gguf_type_name(type) : "unknown",
+                         SMALL_LENGTH);
+    for (uint64_t i = 0; i < length / SMALL_LENGTH; i++) {
+        const int8_t *q = quants->quants + i * SMALL_LENGTH;
+        *block++ = (uint8_t)quants->scales[i];
+        *block++ = (uint8_t)(quants->scales[i] >> 8);
+        if (type == GGUF_Q8_0)
+            for (int j = 0; j < SMALL_LENGTH; j++) *block++ = (uint8_t)q[j];
+        else
+            for (int j = 0; j < SMALL_LENGTH / 2; j++) *block++ = (uint8_t)(q[j] | q[j + SMALL_LENGTH / 2] << 4);
+    }
+    return CARINA_OK;
+}

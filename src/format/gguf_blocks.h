@@ -52,5 +52,7 @@ bool gguf_type_has_quants(uint32_t type); /* Q8_0, Q4_0, Q4_K */
 /* CARINA_ERROR_UNSUPPORTED for other types, CARINA_ERROR_ARGUMENT for a length that is no whole number of blocks. */
 carina_status gguf_unpack_row(const gguf_quants *out, uint32_t type, const void *row, uint64_t length,
                               carina_error *error);
+/* The reverse, for Q8_0 and Q4_0: row has gguf_row_bytes bytes. */
+carina_status gguf_pack_row(void *row, uint32_t type, const gguf_quants *quants, uint64_t length, carina_error *error);
 
 #endif

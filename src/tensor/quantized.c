@@ -225,6 +225,18 @@ static void get_group(const quantized_matrix *m, int64_t output, int64_t group, 
     }
 }
 
+void quantized_get_quants(const quantized_matrix *m, int64_t output, uint16_t *scales, int8_t *quants) {
+    for (int64_t g = 0; g < m->inputs / QUANTIZED_GROUP; g++) {
+        place p = place_of(m, output, g);
+        const uint8_t *from = m->packed + p.quants + 4 * p.lane;
+        int8_t *q = quants + g * QUANTIZED_GROUP;
+        scales[g] = get_u16(m->packed + p.head + 32 * p.in_run + 2 * p.lane);
+        for (int k = 0; k < QUANTIZED_GROUP; k++)
+            q[k] = m->kind == QUANTIZED_Q8 ? (int8_t)(from[k / 4 * 64 + k % 4] - 128)
+                                           : (int8_t)(from[k % 16 / 4 * 64 + k % 4] >> k / 16 * 4 & 15);
+    }
+}
+
 void quantized_get_row(const quantized_matrix *m, int64_t output, float *values) {
     for (int64_t g = 0; g < m->inputs / QUANTIZED_GROUP; g++) get_group(m, output, g, values + g * QUANTIZED_GROUP);
 }

@@ -95,6 +95,9 @@ typedef struct quantized_row {
 carina_status quantized_set_quants(quantized_matrix *matrix, int64_t output, const quantized_row *row,
                                    carina_error *error);
 
+/* The reverse, for Q8 and Q4: scales [inputs / 32] and quants [inputs] of a row. */
+void quantized_get_quants(const quantized_matrix *matrix, int64_t output, uint16_t *scales, int8_t *quants);
+
 /* values [inputs] = the row, exactly (Q4M's subtraction rounds once, as GGUF's). Also how embeddings are looked up. */
 void quantized_get_row(const quantized_matrix *matrix, int64_t output, float *values);
 

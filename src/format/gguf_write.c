@@ -1,0 +1,165 @@
+/* Writing GGUF; see gguf_write.h. Keys and infos are collected, because their number stands in front of them. */
+#include "format/gguf_write.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/file.h"
+
+#define ALIGNMENT 32
+
+struct gguf_writer {
+    char *path;
+    file_writer *file;
+    FILE *head; /* of `bytes`: keys, then infos */
+    char *bytes;
+    size_t byte_count;
+    uint64_t keys, tensors;
+    uint64_t *sizes;           /* [tensors] bytes of data */
+    uint64_t data;             /* bytes of all so far, with padding */
+    uint64_t current, written; /* the tensor whose bytes come, and how many have */
+    bool begun;
+};
+
+carina_status gguf_writer_open(gguf_writer **out, const char *path, carina_error *error) {
+    *out = NULL;
+    gguf_writer *w = calloc(1, sizeof *w);
+    if (!w) return error_memory(error, path, sizeof *w);
+    w->path = strdup(path);
+    w->head = open_memstream(&w->bytes, &w->byte_count);
+    carina_status status =
+        w->path && w->head ? file_writer_open(&w->file, path, error) : error_memory(error, path, sizeof *w);
+    if (status == CARINA_OK)
+        *out = w;
+    else
+        gguf_writer_abort(w);
+    return status;
+}
+
+static void release(gguf_writer *w) {
+    if (w->head) fclose(w->head);
+    free(w->bytes);
+    free(w->sizes);
+    free(w->path);
+    free(w);
+}
+
+void gguf_writer_abort(gguf_writer *w) {
+    if (!w) return;
+    file_writer_abort(w->file);
+    release(w);
+}
+
+/* ---- the head ---- */
+
+static void put_number(FILE *to, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) fputc((int)(value >> 8 * i & 255), to);
+}
+
+static void put_string(FILE *to, const char *text) {
+    put_number(to, strlen(text), 8);
+    fputs(text, to);
+}
+
+static void put_key(gguf_writer *w, const char *key, gguf_kind kind) {
+    put_string(w->head, key);
+    put_number(w->head, kind, 4);
+    w->keys++;
+}
+
+void gguf_writer_put_u32(gguf_writer *w, const char *key, uint32_t value) {
+    put_key(w, key, GGUF_KIND_U32);
+    put_number(w->head, value, 4);
+}
+
+void gguf_writer_put_f32(gguf_writer *w, const char *key, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_key(w, key, GGUF_KIND_F32);
+    put_number(w->head, bits, 4);
+}
+
+void gguf_writer_put_text(gguf_writer *w, const char *key, const char *text) {
+    put_key(w, key, GGUF_KIND_TEXT);
+    put_string(w->head, text);
+}
+
+carina_status gguf_writer_add_tensor(gguf_writer *w, const char *name, uint32_t type, int rank, const uint64_t *shape,
+                                     carina_error *error) {
+    uint64_t size = 0, row = 0, rows = 1;
+    bool fits = rank >= 1 && rank <= GGUF_MAX_RANK && strlen(name) >= 1 && strlen(name) <= GGUF_MAX_NAME && !w->begun &&
+                w->tensors < GGUF_MAX_TENSORS && gguf_row_bytes(type, shape[rank - 1], &row);
+    for (int i = 0; fits && i < rank - 1; i++) fits = size_multiply(rows, shape[i], &rows);
+    fits = fits && size_multiply(rows, row, &size) && size < INT64_MAX / 2 - w->data;
+    if (!fits)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: tensor '%s' cannot be written as %s", w->path, name,
+                         gguf_type_name(type) ? gguf_type_name(type) : "an unknown type");
+    uint64_t *sizes = realloc(w->sizes, (size_t)(w->tensors + 1) * sizeof *sizes);
+    if (!sizes) return error_memory(error, w->path, (w->tensors + 1) * sizeof *sizes);
+    w->sizes = sizes;
+    w->sizes[w->tensors++] = size;
+    put_string(w->head, name);
+    put_number(w->head, (uint64_t)rank, 4);
+    for (int i = rank - 1; i >= 0; i--) put_number(w->head, shape[i], 8);
+    put_number(w->head, type, 4);
+    put_number(w->head, w->data, 8);
+    w->data += (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return CARINA_OK;
+}
+
+/* ---- the data ---- */
+
+static void pad(FILE *to, uint64_t size) {
+    for (; size % ALIGNMENT; size++) fputc(0, to);
+}
+
+static carina_status begin(gguf_writer *w, carina_error *error) {
+    FILE *to = file_writer_stream(w->file);
+    w->begun = true;
+    if (fflush(w->head) != 0 || ferror(w->head)) return error_memory(error, w->path, w->byte_count);
+    fputs("GGUF", to);
+    put_number(to, 3, 4);
+    put_number(to, w->tensors, 8);
+    put_number(to, w->keys, 8);
+    fwrite(w->bytes, 1, w->byte_count, to);
+    pad(to, 24 + w->byte_count);
+    return CARINA_OK;
+}
+
+/* Past tensors that are full, and those without bytes. */
+static void go_on(gguf_writer *w) {
+    while (w->current < w->tensors && w->written == w->sizes[w->current]) {
+        pad(file_writer_stream(w->file), w->written);
+        w->current++;
+        w->written = 0;
+    }
+}
+
+carina_status gguf_writer_write(gguf_writer *w, const void *bytes, uint64_t size, carina_error *error) {
+    FILE *to = file_writer_stream(w->file);
+    if (!w->begun) TRY(begin(w, error));
+    go_on(w);
+    if (w->current >= w->tensors || size > w->sizes[w->current] - w->written)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: more bytes than tensor %" PRIu64 " has", w->path,
+                         w->current);
+    fwrite(bytes, 1, (size_t)size, to);
+    w->written += size;
+    go_on(w);
+    return ferror(to) ? error_set(error, CARINA_ERROR_IO, "%s: cannot be written (disk full?)", w->path) : CARINA_OK;
+}
+
+carina_status gguf_writer_commit(gguf_writer *w, carina_error *error) {
+    carina_status status = w->begun ? CARINA_OK : begin(w, error);
+    if (status == CARINA_OK) go_on(w);
+    if (status == CARINA_OK && w->current < w->tensors)
+        status =
+            error_set(error, CARINA_ERROR_ARGUMENT, "%s: bytes of tensor %" PRIu64 " are missing", w->path, w->current);
+    if (status == CARINA_OK)
+        status = file_writer_commit(w->file, error);
+    else
+        file_writer_abort(w->file);
+    release(w);
+    return status;
+}
