@@ -35,17 +35,24 @@ void fingerprint_add_number(fingerprint *f, uint64_t number) {
     f->lane[3] = mix(f->lane[3], f->lane[0]); /* the order of short pieces counts in two lanes */
 }
 
-void fingerprint_add(fingerprint *f, const void *data, uint64_t size) {
+void fingerprint_add_blocks(fingerprint *f, const void *data, uint64_t size) {
     const uint8_t *bytes = data;
-    uint64_t left = size;
-    for (; left >= 32; left -= 32, bytes += 32)
+    for (; size >= 32; size -= 32, bytes += 32)
         for (int i = 0; i < 4; i++) f->lane[i] = mix(f->lane[i], load(bytes + 8 * i));
+}
+
+void fingerprint_add_rest(fingerprint *f, const void *data, uint64_t size, uint64_t total) {
+    uint64_t whole = size / 32 * 32, left = size - whole;
+    fingerprint_add_blocks(f, data, whole);
+    const uint8_t *bytes = size ? (const uint8_t *)data + whole : NULL;
     for (int i = 0; left >= 8; i++, left -= 8, bytes += 8) f->lane[i] = mix(f->lane[i], load(bytes));
     uint8_t rest[8] = {0};
     if (left) memcpy(rest, bytes, (size_t)left);
     f->lane[1] = mix(f->lane[1], load(rest));
-    fingerprint_add_number(f, size);
+    fingerprint_add_number(f, total);
 }
+
+void fingerprint_add(fingerprint *f, const void *data, uint64_t size) { fingerprint_add_rest(f, data, size, size); }
 
 void fingerprint_add_text(fingerprint *f, const char *text) { fingerprint_add(f, text, strlen(text)); }
 

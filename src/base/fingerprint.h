@@ -16,6 +16,10 @@ typedef struct fingerprint {
 
 fingerprint fingerprint_start(void);
 void fingerprint_add(fingerprint *f, const void *data, uint64_t size);
+/* The same piece in parts: multiples of 32 bytes, then the rest (which may be longer, or nothing) with the size of all.
+ */
+void fingerprint_add_blocks(fingerprint *f, const void *data, uint64_t size);
+void fingerprint_add_rest(fingerprint *f, const void *data, uint64_t size, uint64_t total);
 void fingerprint_add_text(fingerprint *f, const char *text);
 void fingerprint_add_number(fingerprint *f, uint64_t number);
 uint64_t fingerprint_value(const fingerprint *f);

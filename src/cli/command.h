@@ -70,6 +70,8 @@ extern const command command_tensor_apm;
 extern const command command_tensor_gradients;
 extern const command command_model_import;
 extern const command command_model_info;
+extern const command command_model_quantize;
+extern const command command_model_verify;
 extern const command command_text_encode;
 extern const command command_text_tokenize;
 extern const command command_tokenizer_decode;

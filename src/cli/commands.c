@@ -20,6 +20,8 @@ static const command *const commands[] = {
     &command_model_import,
     &command_lm_generate,
     &command_lm_chat,
+    &command_model_verify,
+    &command_model_quantize,
     &command_lm_bench,
     &command_lm_perplexity,
     &command_data_phantom,

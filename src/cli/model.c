@@ -6,10 +6,12 @@
 #include "atlas/atlas_file.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/model_report.h"
 #include "cli/output.h"
 #include "format/json_writer.h"
 #include "format/tensor_read.h"
 #include "model/apm_infer.h"
+#include "model/gemma3_source.h"
 #include "model/model_file.h"
 #include "pipeline/calibration.h"
 #include "pipeline/model_path.h"
@@ -108,10 +110,25 @@ static carina_status print_model(const char *path, bool json, carina_error *erro
     return status;
 }
 
+static int run_language_info(const char *path, bool json) {
+    model_report report;
+    model_kind kind;
+    carina_error error = {0};
+    carina_status status = model_kind_find(&kind, path, &error);
+    if (status == CARINA_OK && kind != MODEL_KIND_LANGUAGE)
+        status = error_set(&error, CARINA_ERROR_UNSUPPORTED, "%s: a %s; `carina model verify` reads it", path,
+                           model_kind_name(kind));
+    if (status == CARINA_OK) status = model_look(&report, path, &error);
+    if (status != CARINA_OK) return command_fail(&error);
+    model_report_print(path, &report, json);
+    return COMMAND_OK;
+}
+
 static int run_info(const void *values, int count, char *const *arguments) {
     const info_values *v = values;
     carina_error error = {0};
     char *path;
+    if (count && model_is_path(arguments[0])) return run_language_info(arguments[0], v->json);
     if (model_path_find(&path, count ? arguments[0] : NULL, &error) != CARINA_OK) return command_fail(&error);
     carina_status status = print_model(path, v->json, &error);
     free(path);
@@ -122,8 +139,12 @@ const command command_model_info = {
     .name = "model info",
     .summary = "show what a model is and where it comes from",
     .arguments = "[NAME|PATH]",
-    .description = "Prints a model's configuration, region set, provenance and card, and whether it is calibrated.\n",
-    .examples = "carina model info\ncarina model info runs/default-model/best.safetensors --json\n",
+    .description =
+        "Prints a model's configuration, region set, provenance and card, and whether it is calibrated. Of a language\n"
+        "model (Hugging Face folder or .gguf file) it prints sizes and how the weights are stored.\n",
+    .examples =
+        "carina model info\ncarina model info runs/default-model/best.safetensors --json\n"
+        "carina model info medgemma-q4.gguf\n",
     .options = info_options,
     .defaults = &info_defaults,
     .values_size = sizeof info_defaults,

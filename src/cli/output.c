@@ -46,14 +46,15 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
         case OUTPUT_ARRAY: return is_array(start, size);
         case OUTPUT_DATABASE: return is_database(start, size);
         case OUTPUT_MODEL: return is_safetensors(path, "carina-model-");
+        case OUTPUT_GGUF: return size >= 4 && memcmp(start, "GGUF", 4) == 0;
         case OUTPUT_TENSORS: return is_safetensors(path, NULL);
     }
     return false;
 }
 
 static carina_status check_kind(const output_file *file, carina_error *error) {
-    static const char *const names[] = {"JSON file", ".npy file", "sentence database", "model file of Carina",
-                                        "file of gradients"};
+    static const char *const names[] = {"JSON file", ".npy file",        "sentence database", "model file of Carina",
+                                        "GGUF file", "file of gradients"};
     uint8_t *start;
     uint64_t size;
     if (!file_exists(file->path)) return CARINA_OK;

@@ -16,6 +16,7 @@ typedef enum output_kind {
     OUTPUT_ARRAY,    /* .npy */
     OUTPUT_DATABASE, /* index/index_file.h */
     OUTPUT_MODEL,    /* model/model_file.h; a training checkpoint is none */
+    OUTPUT_GGUF,     /* format/gguf.h */
     OUTPUT_TENSORS,  /* safetensors of no format: what models and checkpoints have is missing */
 } output_kind;
 

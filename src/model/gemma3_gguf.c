@@ -1,9 +1,10 @@
-/* Gemma 3 from a GGUF file; see gemma3_packed.h. */
+/* Gemma 3 from a GGUF file; see gemma3_packed.h and gemma3_gguf.h. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/gemma3_gguf.h"
 #include "model/gemma3_packed.h"
 #include "model/gemma3_rows.h"
 
@@ -49,13 +50,20 @@ static carina_status take_rotary(gemma3_config *c, const gguf_metadata *m, carin
     return get_real(m, "gemma3.rope.scaling.factor", &c->global_scale, error);
 }
 
-/* The file does not say what queries are divided by: heads' width, but in 27B (62 layers) the width a head would have.
- */
-static double query_scalar(const gemma3_config *c) {
+double gemma3_gguf_query_scalar(const gemma3_config *c) {
     return c->layers == 62 ? (double)c->width / c->heads : c->head_width;
 }
 
-static carina_status take_config(gemma3_config *c, const gguf_file *file, carina_error *error) {
+/* What published models have alike, and other programs do not write: the order of layers (an array says it layer by
+ * layer, for models of other kinds), and what queries are divided by. */
+static carina_status take_own_keys(gemma3_config *c, const gguf_metadata *m, carina_error *error) {
+    const gguf_value *every = gguf_find(m, GEMMA3_GGUF_GLOBAL_EVERY);
+    if (every && !every->is_array) TRY(get_size(m, GEMMA3_GGUF_GLOBAL_EVERY, &c->global_every, error));
+    c->query_scalar = gemma3_gguf_query_scalar(c);
+    return get_real(m, GEMMA3_GGUF_QUERY_SCALAR, &c->query_scalar, error);
+}
+
+carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina_error *error) {
     const gguf_metadata *m = &file->metadata;
     const gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
     double epsilon = 1e-6;
@@ -83,7 +91,7 @@ static carina_status take_config(gemma3_config *c, const gguf_file *file, carina
         return error_set(error, CARINA_ERROR_MISMATCH, "%s: no table token_embd.weight [vocabulary,width]", m->name);
     c->vocabulary = (int)table->shape[0];
     c->epsilon = (float)epsilon;
-    c->query_scalar = query_scalar(c);
+    TRY(take_own_keys(c, m, error));
     c->tied = !gguf_find_tensor(file, "output.weight");
     carina_status status = gemma3_config_check(c, error);
     return status == CARINA_OK ? status : error_prefix(error, "%s", m->name);
@@ -91,8 +99,7 @@ static carina_status take_config(gemma3_config *c, const gguf_file *file, carina
 
 /* ---- names ---- */
 
-/* "model.layers.3.mlp.up_proj.weight" -> "blk.3.ffn_up.weight" */
-static void file_name(char out[GGUF_MAX_NAME + 1], const char *name) {
+void gemma3_gguf_name(char out[GGUF_MAX_NAME + 1], const char *name) {
     static const char *const parts[][2] = {
         {"self_attn.q_proj", "attn_q"},
         {"self_attn.k_proj", "attn_k"},
@@ -122,10 +129,10 @@ static void file_name(char out[GGUF_MAX_NAME + 1], const char *name) {
     snprintf(out, GGUF_MAX_NAME + 1, "%s", whole);
 }
 
-static carina_status find(const gguf_tensor **out, const gguf_file *file, const char *name, int rank,
-                          const uint64_t *shape, carina_error *error) {
+carina_status gemma3_gguf_find(const gguf_tensor **out, const gguf_file *file, const char *name, int rank,
+                               const uint64_t *shape, carina_error *error) {
     char own[GGUF_MAX_NAME + 1];
-    file_name(own, name);
+    gemma3_gguf_name(own, name);
     const gguf_tensor *t = *out = gguf_find_tensor(file, own);
     if (!t) return error_set(error, CARINA_ERROR_MISMATCH, "%s: no tensor %s", file->name, own);
     bool same = t->rank == rank;
@@ -182,7 +189,7 @@ static carina_status check_slots(gemma3 *m, const gguf_file *file, carina_error 
     for (int i = 0; i < count; i++) {
         const gguf_tensor *t;
         uint64_t bytes, shape[2] = {(uint64_t)slots[i].outputs, (uint64_t)slots[i].inputs};
-        TRY(find(&t, file, slots[i].name, 2, shape, error));
+        TRY(gemma3_gguf_find(&t, file, slots[i].name, 2, shape, error));
         if (quantized_bytes(&bytes, kind_of(t->type), slots[i].outputs, slots[i].inputs, error) != CARINA_OK)
             return error_prefix(error, "%s: %s", file->name, t->name);
         total += bytes;
@@ -196,7 +203,7 @@ static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *p
     for (int i = 0; i < count; i++) {
         gguf_rows rows = {.file = file};
         uint64_t shape[2] = {(uint64_t)slots[i].outputs, (uint64_t)slots[i].inputs};
-        TRY(find(&rows.tensor, file, slots[i].name, 2, shape, error));
+        TRY(gemma3_gguf_find(&rows.tensor, file, slots[i].name, 2, shape, error));
         if (gemma3_fill_slot(&slots[i], kind_of(rows.tensor->type), set_row, &rows, pool, error) != CARINA_OK)
             return error_prefix(error, "%s", file->name);
     }
@@ -206,7 +213,7 @@ static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *p
 static carina_status copy_norm(parameter *p, const gguf_file *file, carina_error *error) {
     const gguf_tensor *t;
     uint64_t shape = (uint64_t)p->count;
-    TRY(find(&t, file, p->name, 1, &shape, error));
+    TRY(gemma3_gguf_find(&t, file, p->name, 1, &shape, error));
     TRY(gguf_decode_rows(p->value, file, t, 0, 1, error));
     for (int64_t i = 0; i < p->count; i++) {
         if (!isfinite(p->value[i]))
@@ -220,7 +227,7 @@ static carina_status copy_norm(parameter *p, const gguf_file *file, carina_error
 carina_status gemma3_from_gguf(gemma3 **out, const gguf_file *file, thread_pool *pool, carina_error *error) {
     gemma3_config config;
     *out = NULL;
-    TRY(take_config(&config, file, error));
+    TRY(gemma3_gguf_config(&config, file, error));
     gemma3 shape = {.config = config};
     TRY(check_slots(&shape, file, error));
     TRY(gemma3_create_packed(out, &config, error));

@@ -12,4 +12,13 @@
 
 uint64_t model_fingerprint(const parameters *set);
 
+/* The same for weights that are not in memory together: for each parameter begin, its values as pieces (f32;
+ * fingerprint_add_blocks and _rest), add; the order of parameters does not matter. */
+typedef struct model_fingerprint_sum {
+    uint64_t sum, count;
+} model_fingerprint_sum;
+fingerprint model_fingerprint_begin(const char *name, int rank, const int64_t *size);
+void model_fingerprint_add(model_fingerprint_sum *sum, const fingerprint *of_one);
+uint64_t model_fingerprint_value(const model_fingerprint_sum *sum);
+
 #endif
