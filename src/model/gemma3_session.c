@@ -201,7 +201,7 @@ static carina_status make_head(gemma3_runner *r, int plan, carina_error *error) 
     if (h->g) return CARINA_OK;
     TRY(graph_create(&h->g, &options, error));
     h->x = graph_input(h->g, "x", 3, size);
-    h->logits = gemma3_record_logits(h->g, r->model, op_cast(h->g, h->x, r->options.type));
+    h->logits = gemma3_record_logits(h->g, r->model, op_cast(h->g, h->x, graph_options_of(h->g)->type));
     if (h->logits) graph_output(h->g, h->logits);
     return graph_plan(h->g, error);
 }
