@@ -12,8 +12,8 @@
  * database, or when the minimum lies at a bound of T, or at the upper one of b.
  *
  * The likeliest sentence of each region is right most often, but seldom where there is a finding. So the discount takes
- * half of what it wins over always saying "is healthy" and spends it on findings: it is the largest with which at least
- * that much more than by always saying so is right; 0 when nothing is won.
+ * two thirds of what it wins over always saying "is healthy" and spends it on findings: it is the largest with which at
+ * least a third of it is left; 0 when nothing is won.
  */
 #ifndef EVAL_SENTENCE_FIT_H
 #define EVAL_SENTENCE_FIT_H
@@ -24,7 +24,7 @@
 #include "pipeline/sentence_ranking.h"
 
 #define SENTENCE_FIT_SHARD 64
-#define SENTENCE_FIT_KEPT  0.5 /* of what is won */
+#define SENTENCE_FIT_KEPT  (1.0 / 3) /* of what is won */
 
 /* ---- regions with their true sentences ---- */
 
