@@ -14,6 +14,7 @@
 #include "format/gguf.h"
 #include "format/safetensors.h"
 #include "model/gemma3.h"
+#include "model/lora.h"
 #include "text/bpe_train.h"
 
 #define LANGUAGE_FIXTURE_PADDING 10
@@ -107,6 +108,40 @@ static inline void language_fixture_write(const char *folder, const bpe *tokeniz
              m->config.vocabulary);
     language_fixture_put(folder, "config.json", json);
     language_fixture_put(folder, "generation_config.json", "{\"eos_token_id\": [1, 6]}");
+}
+
+/* An adapter of all matrices, large enough to change what is said. */
+static inline lora *language_fixture_adapter(const gemma3_config *config, uint64_t seed) {
+    carina_error error = {0};
+    lora *l;
+    lora_shape shapes[GEMMA3_MAX_SLOTS] = {{0}};
+    random_state random = random_seed(seed);
+    for (int i = 1; i <= 7 * config->layers; i++) shapes[i] = (lora_shape){4, 0.5f}; /* the table has none */
+    language_fixture_need(lora_create_empty(&l, config, shapes, &error), &error);
+    for (int i = 0; i < l->parameters->count; i++) parameter_fill_normal(l->parameters->items[i], &random, 0.3);
+    lora_changed(l);
+    return l;
+}
+
+/* As PEFT writes it, into a folder that must exist. */
+static inline void language_fixture_write_adapter(const char *folder, const lora *l) {
+    carina_error error = {0};
+    named_tensor tensors[64];
+    char path[1000], names[64][120];
+    for (int i = 0; i < l->parameters->count; i++) {
+        const parameter *p = l->parameters->items[i];
+        snprintf(names[i], sizeof names[i], "base_model.model.%s", p->name);
+        tensors[i] = (named_tensor){.name = names[i],
+                                    .dtype = DTYPE_F32,
+                                    .rank = 2,
+                                    .shape = {(uint64_t)p->size[0], (uint64_t)p->size[1]},
+                                    .data = p->value,
+                                    .byte_count = (uint64_t)p->count * sizeof(float)};
+    }
+    snprintf(path, sizeof path, "%s/adapter_model.safetensors", folder);
+    language_fixture_need(safetensors_write(path, tensors, (uint64_t)l->parameters->count, NULL, 0, &error), &error);
+    language_fixture_put(folder, "adapter_config.json",
+                         "{\"peft_type\": \"LORA\", \"target_modules\": \"all-linear\", \"r\": 4, \"lora_alpha\": 2}");
 }
 
 /* ---- the same model as GGUF, version 3, in f32 ---- */

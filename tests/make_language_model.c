@@ -1,5 +1,5 @@
-/* Writes a tiny language model of random weights as a Hugging Face folder, for the scripts: make_language_model FOLDER
- */
+/* Writes a tiny language model of random weights as a Hugging Face folder, for the scripts: make_language_model FOLDER.
+ * In it also the model as model.gguf, and an adapter in the folder "adapter". */
 #include "language_fixture.h"
 
 int main(int argc, char **argv) {
@@ -15,6 +15,11 @@ int main(int argc, char **argv) {
     char path[1000];
     snprintf(path, sizeof path, "%s/model.gguf", argv[1]);
     language_fixture_write_gguf(path, model, 6);
+    snprintf(path, sizeof path, "%s/adapter", argv[1]);
+    language_fixture_need(file_make_folders(path, &error), &error);
+    lora *adapter = language_fixture_adapter(&model->config, 5);
+    language_fixture_write_adapter(path, adapter);
+    lora_free(adapter);
     gemma3_free(model);
     bpe_free(tokenizer);
     return 0;

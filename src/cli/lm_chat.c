@@ -108,7 +108,7 @@ static void complain(chat_run *r, const carina_error *error) {
 }
 
 static carina_status answer(chat_run *r, carina_error *error) {
-    generate_request request = lm_request(&r->v->lm);
+    generate_request request = lm_request(&r->engine, &r->v->lm);
     generate_result result;
     carina_error own = {0};
     lm_answers answers;
@@ -129,8 +129,8 @@ static carina_status answer(chat_run *r, carina_error *error) {
 
 static void save(chat_run *r, const char *path) {
     const output_file file = {.option = "/save", .path = path, .kind = OUTPUT_JSON};
-    const char *const reading[] = {r->v->lm.tokenizer, r->v->template_file, r->v->lm.model};
-    const output_reading read = {.paths = reading, .path_count = 3};
+    const char *const reading[] = {r->v->lm.tokenizer, r->v->template_file, r->v->lm.model, r->v->lm.adapter};
+    const output_reading read = {.paths = reading, .path_count = 4};
     carina_error error = {0};
     if (output_check(&file, 1, &read, &error) != CARINA_OK || conversation_save(r->talk, path, &error) != CARINA_OK)
         complain(r, &error);

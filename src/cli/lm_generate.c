@@ -153,7 +153,7 @@ static carina_status set_up(generate_run *r, carina_error *error) {
     TRY(lm_answers_make(&r->answers, r->engine.model, r->count, r->v->json, r->v->logprobs, error));
     for (int i = 0; i < r->count; i++) {
         generate_request *q = &r->requests[i];
-        *q = lm_request(&r->v->lm);
+        *q = lm_request(&r->engine, &r->v->lm);
         q->prompt = r->prompts[i].rows;
         q->prompt_count = r->prompts[i].count;
         q->grammar = r->held;
@@ -231,6 +231,7 @@ const command command_lm_generate = {
     .examples =
         "carina lm generate -m gemma-3-1b -w q8 -p 'The heart is' -n 20\n"
         "carina lm generate -m gemma.gguf -f questions.txt --answers yes-no --json\n"
+        "carina lm generate -m gemma-3-1b -w q8 --lora adapter -p 'The heart is'\n"
         "cat report.txt | carina lm generate -m gemma-3-1b -p - --temperature 0.7 --top-p 0.95 --seed 1\n",
     .options = options,
     .defaults = &defaults,

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "model/lora_file.h"
 #include "text/bpe_cache.h"
 
 carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *error) {
@@ -14,6 +15,8 @@ carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *e
                                             .cache_folder = cache,
                                             .pool = out->pool};
     if (status == CARINA_OK) status = language_model_load(&out->model, v->model, &options, error);
+    if (status == CARINA_OK && v->adapter)
+        status = lora_load(&out->adapter, v->adapter, &out->model->model->config, error);
     if (status == CARINA_OK) status = bpe_encoder_create(&out->encoder, out->model->tokenizer, error);
     free(cache);
     if (status != CARINA_OK) lm_engine_close(out);
@@ -22,12 +25,13 @@ carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *e
 
 void lm_engine_close(lm_engine *e) {
     bpe_encoder_free(e->encoder);
+    lora_free(e->adapter);
     language_model_free(e->model);
     thread_pool_free(e->pool);
     *e = (lm_engine){0};
 }
 
-generate_request lm_request(const lm_values *v) {
+generate_request lm_request(const lm_engine *e, const lm_values *v) {
     generate_request r = generate_request_defaults();
     r.sampler = (sampler_options){.temperature = (float)v->temperature,
                                   .top_k = (int)v->top_k,
@@ -36,6 +40,7 @@ generate_request lm_request(const lm_values *v) {
                                   .repetition_penalty = (float)v->repetition_penalty,
                                   .penalty_window = (int)v->penalty_window,
                                   .seed = (uint64_t)v->seed};
+    r.adapter = e->adapter;
     r.stops = v->stops.items;
     r.stop_count = v->stops.count;
     r.max_tokens = v->max_tokens;

@@ -7,7 +7,7 @@
 #include "pipeline/generate.h"
 
 typedef struct lm_values {
-    const char *model, *tokenizer;
+    const char *model, *tokenizer, *adapter;
     int weights;
     int64_t threads, context, slide, max_tokens;
     double temperature, top_p, min_p, repetition_penalty;
@@ -38,6 +38,14 @@ typedef struct lm_values {
          "stored|q4|q8|bf16",                                                                                            \
          "a folder's weights: in f32 (stored), or packed while they are read",                                           \
          offsetof(type, lm.weights),                                                                                     \
+         0,                                                                                                              \
+         0},                                                                                                             \
+        {"lora",                                                                                                         \
+         0,                                                                                                              \
+         OPTION_FILE,                                                                                                    \
+         "DIR",                                                                                                          \
+         "adapter in PEFT's form, computed beside the weights",                                                          \
+         offsetof(type, lm.adapter),                                                                                     \
          0,                                                                                                              \
          0},                                                                                                             \
         OPTION_THREADS(type, lm.threads)
@@ -104,13 +112,14 @@ typedef struct lm_values {
 typedef struct lm_engine {
     thread_pool *pool;
     language_model *model;
+    lora *adapter; /* NULL: none */
     bpe_encoder *encoder;
 } lm_engine;
 
 carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *error);
 void lm_engine_close(lm_engine *e);
 
-/* Sampler, stop strings, lengths. Borrows the stop strings. */
-generate_request lm_request(const lm_values *v);
+/* Sampler, stop strings, lengths, adapter. Borrows the stop strings and the adapter. */
+generate_request lm_request(const lm_engine *e, const lm_values *v);
 
 #endif

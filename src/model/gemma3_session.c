@@ -15,6 +15,7 @@ struct gemma3_session {
     tensor_type type;
     int64_t length, capacity, chunk;
     const low_rank_pair *adapter; /* [slots]; NULL: none */
+    uint64_t adapter_fingerprint;
     key_cache layers[GEMMA3_MAX_LAYERS];
 };
 
@@ -82,14 +83,18 @@ carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *se
     for (int i = 0; i < session->config.layers; i++) key_cache_copy(&(*out)->layers[i], &session->layers[i]);
     (*out)->length = session->length;
     (*out)->adapter = session->adapter;
+    (*out)->adapter_fingerprint = session->adapter_fingerprint;
     return CARINA_OK;
 }
 
 carina_status gemma3_session_adapt(gemma3_session *session, const lora *adapter, carina_error *error) {
     if (adapter) TRY(lora_check(adapter, &session->config, error));
     session->adapter = adapter ? adapter->pairs : NULL;
+    session->adapter_fingerprint = lora_fingerprint(adapter);
     return CARINA_OK;
 }
+
+uint64_t gemma3_session_adapter(const gemma3_session *session) { return session->adapter_fingerprint; }
 
 bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length) {
     if (length < 0 || length > session->length) return false;

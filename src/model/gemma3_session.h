@@ -49,6 +49,8 @@ bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length);
  * CARINA_ERROR_MISMATCH when the adapter is another model's. Rows without one are what they are without any, in packed
  * weights to the bit; a step in which no row has one does not know of adapters. */
 carina_status gemma3_session_adapt(gemma3_session *session, const lora *adapter, carina_error *error);
+/* lora_fingerprint of the adapter that was chosen last, which need not be there any more; 0: none. */
+uint64_t gemma3_session_adapter(const gemma3_session *session);
 
 /* ---- the runner ---- */
 

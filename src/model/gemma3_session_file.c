@@ -71,11 +71,12 @@ static piece piece_of(const gemma3_session_parts *s, int64_t length, uint64_t in
     return p;
 }
 
-static uint64_t content_fingerprint(const gemma3_session_parts *s, int64_t length) {
+static uint64_t content_fingerprint(const gemma3_session_parts *s, uint64_t adapter, int64_t length) {
     fingerprint f = fingerprint_start();
     fingerprint_add_number(&f, (uint64_t)length);
     fingerprint_add_number(&f, (uint64_t)s->capacity);
     fingerprint_add_number(&f, (uint64_t)s->chunk);
+    if (adapter) fingerprint_add_number(&f, adapter);
     for (uint64_t i = 0; i < piece_count(s->config); i++) {
         piece p = piece_of(s, length, i);
         fingerprint_add(&f, p.bytes, p.byte_count);
@@ -85,10 +86,13 @@ static uint64_t content_fingerprint(const gemma3_session_parts *s, int64_t lengt
 
 /* ---- writing ---- */
 
-static carina_status write_pieces(const char *path, const gemma3_session_parts *s, int64_t length, piece *pieces,
-                                  named_tensor *tensors, uint64_t model, carina_error *error) {
+static carina_status write_pieces(const char *path, gemma3_session *session, piece *pieces, named_tensor *tensors,
+                                  uint64_t model, carina_error *error) {
+    const gemma3_session_parts parts = gemma3_session_open(session), *s = &parts;
+    int64_t length = gemma3_session_length(session);
+    uint64_t adapter = gemma3_session_adapter(session);
     uint64_t count = piece_count(s->config);
-    char numbers[3][NUMBER_TEXT], fingerprints[2][FINGERPRINT_TEXT];
+    char numbers[3][NUMBER_TEXT], fingerprints[3][FINGERPRINT_TEXT];
     for (uint64_t i = 0; i < count; i++) {
         pieces[i] = piece_of(s, length, i);
         tensors[i] = (named_tensor){.name = pieces[i].name,
@@ -107,9 +111,10 @@ static carina_status write_pieces(const char *path, const gemma3_session_parts *
         {(char *)"length", numbers[0]},
         {(char *)"capacity", numbers[1]},
         {(char *)"chunk", numbers[2]},
-        {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, length))},
+        {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, adapter, length))},
+        {(char *)"adapter", fingerprint_text(fingerprints[2], adapter)}, /* the last: not written without one */
     };
-    return safetensors_write(path, tensors, count, metadata, sizeof metadata / sizeof *metadata, error);
+    return safetensors_write(path, tensors, count, metadata, sizeof metadata / sizeof *metadata - !adapter, error);
 }
 
 carina_status gemma3_session_write(const char *path, gemma3_session *session, uint64_t model, carina_error *error) {
@@ -117,9 +122,8 @@ carina_status gemma3_session_write(const char *path, gemma3_session *session, ui
     uint64_t count = piece_count(s.config);
     piece *pieces = malloc(count * sizeof *pieces);
     named_tensor *tensors = malloc(count * sizeof *tensors);
-    carina_status status = pieces && tensors
-                               ? write_pieces(path, &s, gemma3_session_length(session), pieces, tensors, model, error)
-                               : error_memory(error, path, count * (sizeof *pieces + sizeof *tensors));
+    carina_status status = pieces && tensors ? write_pieces(path, session, pieces, tensors, model, error)
+                                             : error_memory(error, path, count * (sizeof *pieces + sizeof *tensors));
     free(pieces);
     free(tensors);
     return status;
@@ -150,8 +154,19 @@ typedef struct head {
     tensor_type type;
 } head;
 
+/* What was seen with an adapter goes on with it, and nothing else does. */
+static carina_status check_adapter(const tensor_file *file, const char *name, uint64_t adapter, carina_error *error) {
+    const char *text = tensor_file_metadata(file, "adapter");
+    char wanted[FINGERPRINT_TEXT];
+    fingerprint_text(wanted, adapter);
+    if (text && adapter ? strcmp(text, wanted) == 0 : !text && !adapter) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MISMATCH, "%s: a session with %s%.40s, not with %s%s", name,
+                     text ? "the adapter " : "no adapter", text ? text : "", adapter ? "the adapter " : "none",
+                     adapter ? wanted : "");
+}
+
 static carina_status read_head(head *out, const tensor_file *file, const char *name, const gemma3_config *config,
-                               uint64_t model, int64_t most_tokens, carina_error *error) {
+                               uint64_t model, uint64_t adapter, int64_t most_tokens, carina_error *error) {
     const char *text;
     char wanted[FINGERPRINT_TEXT];
     TRY(get_text(file, name, "format", &text, error));
@@ -164,6 +179,7 @@ static carina_status read_head(head *out, const tensor_file *file, const char *n
                          "%s: a session of the model %.40s, not of this one (%s); sessions fit the weights, and the "
                          "precision, that they were made with",
                          name, text, wanted);
+    TRY(check_adapter(file, name, adapter, error));
     TRY(get_number(file, name, "capacity", 1, 1 << 24, &out->capacity, error));
     TRY(get_number(file, name, "chunk", 1, 4096, &out->chunk, error));
     TRY(get_number(file, name, "length", 0, out->capacity, &out->length, error));
@@ -200,7 +216,7 @@ static carina_status fill(gemma3_session *session, const tensor_file *file, cons
         TRY(read_piece(&p, file, name, h, (uint64_t)s.config->head_width, error));
     }
     TRY(get_text(file, name, "content", &text, error));
-    if (strcmp(text, fingerprint_text(found, content_fingerprint(&s, h->length))) != 0)
+    if (strcmp(text, fingerprint_text(found, content_fingerprint(&s, gemma3_session_adapter(session), h->length))) != 0)
         return error_set(error, CARINA_ERROR_FORMAT, "%s: damaged: its content has the fingerprint %s, not %.40s", name,
                          found, text);
     gemma3_session_resume(session, h->length);
@@ -208,11 +224,13 @@ static carina_status fill(gemma3_session *session, const tensor_file *file, cons
 }
 
 static carina_status restore(gemma3_session **out, const tensor_file *file, const char *name,
-                             const gemma3_config *config, uint64_t model, int64_t most_tokens, carina_error *error) {
+                             const gemma3_config *config, uint64_t model, const lora *adapter, int64_t most_tokens,
+                             carina_error *error) {
     head h;
-    TRY(read_head(&h, file, name, config, model, most_tokens, error));
+    TRY(read_head(&h, file, name, config, model, lora_fingerprint(adapter), most_tokens, error));
     TRY(gemma3_session_create(out, config, h.type, h.capacity, h.chunk, error));
-    carina_status status = fill(*out, file, name, &h, error);
+    carina_status status = gemma3_session_adapt(*out, adapter, error);
+    if (status == CARINA_OK) status = fill(*out, file, name, &h, error);
     if (status == CARINA_OK) return CARINA_OK;
     gemma3_session_free(*out);
     *out = NULL;
@@ -220,22 +238,22 @@ static carina_status restore(gemma3_session **out, const tensor_file *file, cons
 }
 
 carina_status gemma3_session_read(gemma3_session **out, const char *path, const gemma3_config *config, uint64_t model,
-                                  int64_t most_tokens, carina_error *error) {
+                                  const lora *adapter, int64_t most_tokens, carina_error *error) {
     tensor_file file;
     *out = NULL;
     TRY(safetensors_read(&file, path, error));
-    carina_status status = restore(out, &file, path, config, model, most_tokens, error);
+    carina_status status = restore(out, &file, path, config, model, adapter, most_tokens, error);
     tensor_file_free(&file);
     return status;
 }
 
 carina_status gemma3_session_parse(gemma3_session **out, const char *name, const void *data, uint64_t size,
-                                   const gemma3_config *config, uint64_t model, int64_t most_tokens,
-                                   carina_error *error) {
+                                   const gemma3_config *config, uint64_t model, const lora *adapter,
+                                   int64_t most_tokens, carina_error *error) {
     tensor_file file;
     *out = NULL;
     TRY(safetensors_parse(&file, name, data, size, error));
-    carina_status status = restore(out, &file, name, config, model, most_tokens, error);
+    carina_status status = restore(out, &file, name, config, model, adapter, most_tokens, error);
     tensor_file_free(&file);
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/model_fingerprint.h"
+
 /* ---- making ---- */
 
 static parameter *add(lora *l, const gemma3_slot *slot, const char *which, int64_t rows, int64_t columns) {
@@ -62,6 +64,21 @@ void lora_free(lora *l) {
     free(l);
 }
 
+/* Two adapters with the same A and B differ by their scales. */
+static uint64_t make_fingerprint(const lora *l) {
+    fingerprint f = fingerprint_start();
+    fingerprint_add_number(&f, model_fingerprint(l->parameters));
+    for (int i = 0; i < GEMMA3_MAX_SLOTS; i++) {
+        uint32_t bits;
+        if (!l->parts[i].up) continue;
+        memcpy(&bits, &l->parts[i].scale, sizeof bits);
+        fingerprint_add_number(&f, (uint64_t)i << 32 | bits);
+    }
+    return fingerprint_value(&f) | 1;
+}
+
+uint64_t lora_fingerprint(const lora *l) { return l ? l->fingerprint : 0; }
+
 void lora_changed(lora *l) {
     float *to = l->transposed;
     for (int i = 0; i < GEMMA3_MAX_SLOTS; i++) {
@@ -74,6 +91,7 @@ void lora_changed(lora *l) {
         to += part->up->count;
     }
     parameters_changed(l->parameters);
+    l->fingerprint = make_fingerprint(l);
 }
 
 carina_status lora_check(const lora *l, const gemma3_config *c, carina_error *error) {

@@ -27,6 +27,7 @@ typedef struct lora {
     lora_part parts[GEMMA3_MAX_SLOTS];     /* by place in gemma3_slots; table and head have none */
     low_rank_pair pairs[GEMMA3_MAX_SLOTS]; /* the same as op_low_rank wants it */
     float *transposed;                     /* [..] the pairs' scale B^T, owned */
+    uint64_t fingerprint;                  /* of names, values and scales, by lora_changed; never 0 */
 } lora;
 
 /* What an adapter has for a slot; rank 0: nothing. */
@@ -40,6 +41,8 @@ carina_status lora_create_empty(lora **out, const gemma3_config *config, const l
 void lora_free(lora *adapter); /* accepts NULL */
 /* To be called after values were written: sessions read a copy in another order. */
 void lora_changed(lora *adapter);
+/* Tells adapters apart by what they hold, not by where they lie; NULL: 0. */
+uint64_t lora_fingerprint(const lora *adapter);
 
 /* Same layers, widths and heads: an adapter of another model is CARINA_ERROR_MISMATCH. */
 carina_status lora_check(const lora *adapter, const gemma3_config *config, carina_error *error);

@@ -167,6 +167,7 @@ static const generate_sequence *find_sharer(const generator *g, const generate_s
     for (int i = 0; i < g->options.sequences; i++) {
         const generate_sequence *o = &g->sequences[i];
         if (!generate_sequence_runs(o) || o->order >= s->order) continue;
+        if (lora_fingerprint(o->adapter) != lora_fingerprint(s->adapter)) continue;
         int64_t common = prefix_common(o->keys, o->count, s->keys, s->count, s->count - 1);
         if (common < *best + SHARE_LEAST) continue;
         if (o->fed >= common && !gemma3_session_can_rewind(o->session, common)) continue;
@@ -180,7 +181,7 @@ static const generate_sequence *find_sharer(const generator *g, const generate_s
  * sequence reads what it begins with. */
 static carina_status begin(generator *g, generate_sequence *s, carina_error *error) {
     int entry;
-    int64_t known = prefix_cache_find(g->cache, s->keys, s->count, s->count - 1, &entry);
+    int64_t known = prefix_cache_find(g->cache, lora_fingerprint(s->adapter), s->keys, s->count, s->count - 1, &entry);
     const generate_sequence *sharer = find_sharer(g, s, &known);
     if (sharer && sharer->fed < known) return CARINA_OK;
     if (sharer) {
@@ -191,6 +192,7 @@ static carina_status begin(generator *g, generate_sequence *s, carina_error *err
     } else {
         TRY(new_session(g, &s->session, error));
     }
+    TRY(gemma3_session_adapt(s->session, s->adapter, error));
     s->fed = known;
     if (s->result.tokens == 0) s->result.reused = known;
     return CARINA_OK;

@@ -9,7 +9,8 @@
  * the order in which they came: a long prompt goes in chunks between the others' tokens.
  *
  * A prompt does not pay for a beginning that is known: one of a sequence that ended (pipeline/prefix_cache.h), or of a
- * sequence that runs. One that is just being read by another sequence is waited for.
+ * sequence that runs. One that is just being read by another sequence is waited for. Sequences of different adapters
+ * (model/lora.h) may run together, but know nothing of each other's texts.
  *
  * What a sequence says does not depend on the number of threads. With packed weights it does not depend on what else is
  * in the batch, on chunks, or on what was known beforehand either: a row's logits are the same bits. With weights in
@@ -22,6 +23,7 @@
 #ifndef PIPELINE_GENERATE_H
 #define PIPELINE_GENERATE_H
 
+#include "model/lora.h"
 #include "pipeline/language_model.h"
 #include "text/grammar.h"
 #include "text/sampler.h"
@@ -82,6 +84,7 @@ typedef struct generate_request {
     sampler_options sampler;    /* the penalty counts the prompt's tokens */
     const char *const *stops;   /* [stop_count] copied; they end the text, but are no part of it */
     int stop_count;
+    const lora *adapter;    /* borrowed until the sequence has ended; NULL: none */
     const grammar *grammar; /* borrowed; NULL: any text */
     const int *ends;        /* [end_count] copied; NULL: the model's. Under a grammar they must be NULL */
     int end_count;
@@ -104,7 +107,8 @@ carina_status generator_create(generator **out, language_model *model, const gen
 void generator_free(generator *g); /* accepts NULL; sequences that run end without a word */
 
 /* Refused: no place is free, a prompt that is empty, too long for the context (unless it may slide) or holds what the
- * model does not know, options out of range. *sequence: its number until it is released. */
+ * model does not know, options out of range, an adapter for another model. *sequence: its number until it is released.
+ */
 carina_status generator_start(generator *g, const generate_request *request, int *sequence, carina_error *error);
 /* *running: sequences that have not ended. On an error no sequence has gone on; where a sequence alone fails, its
  * result says so. */

@@ -94,6 +94,7 @@ static carina_status make(generate_sequence *s, const generate_request *r, carin
     if (r->keep < -1 || r->keep > s->context - 2)
         return error_set(error, CARINA_ERROR_ARGUMENT, "%lld rows to keep of a context of %lld: 0 to %lld are possible",
                          (long long)r->keep, (long long)s->context, (long long)s->context - 2);
+    if (r->adapter) TRY(lora_check(r->adapter, &s->model->model->config, error));
     TRY(take_prompt(s, r, error));
     TRY(take_ends(s, r, error));
     TRY(sampler_make(&s->sampler, s->model->model->config.vocabulary, &r->sampler, error));
@@ -109,6 +110,7 @@ carina_status generate_sequence_make(generate_sequence *out, language_model *mod
     *out = (generate_sequence){.used = true,
                                .context = context,
                                .model = model,
+                               .adapter = request->adapter,
                                .max_tokens = request->max_tokens,
                                .keep = request->keep,
                                .on_text = request->on_text,

@@ -18,6 +18,7 @@ typedef struct generate_sequence {
     int64_t context;
     gemma3_session *session; /* owned; NULL before its first step */
     language_model *model;   /* borrowed */
+    const lora *adapter;     /* borrowed, NULL: none */
     sampler *sampler;
     stop_text *stop;
     grammar_matcher *matcher; /* NULL: any text */

@@ -79,12 +79,13 @@ void prefix_cache_put(prefix_cache *c, gemma3_session *session, const uint64_t *
     *oldest = (kept_session){session, copy, ++c->clock};
 }
 
-int64_t prefix_cache_find(const prefix_cache *c, const uint64_t *keys, int64_t count, int64_t most, int *entry) {
+int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_t *keys, int64_t count, int64_t most,
+                          int *entry) {
     int64_t best = 0;
     *entry = -1;
     for (int i = 0; i < c->most; i++) {
         const kept_session *e = &c->entries[i];
-        if (!e->session) continue;
+        if (!e->session || gemma3_session_adapter(e->session) != adapter) continue;
         int64_t common = prefix_common(e->keys, gemma3_session_length(e->session), keys, count, most);
         if (common <= best || !gemma3_session_can_rewind(e->session, common)) continue;
         best = common;

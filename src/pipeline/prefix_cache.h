@@ -1,6 +1,9 @@
 /* Sessions that are kept for prompts to come: a prompt that begins like a text whose keys and values are still there
  * pays only for what is new.
  *
+ * Keys and values are of an adapter too (model/lora.h): only sessions of the same one (gemma3_session_adapter), or of
+ * none, are found.
+ *
  * A text is known by a key for each of its rows: a token's id, or for a vector 63 bits of its bytes' fingerprint (two
  * of n different vectors share one with a chance of n^2 / 2^64). Which beginnings of a kept text can be gone back to is
  * limited: layers that see a window have forgotten what lies further back than a chunk of tokens behind it
@@ -28,10 +31,12 @@ void prefix_cache_clear(prefix_cache *c); /* keeps nothing any more: memory is w
 /* Takes over the session, which has seen keys[0 .. its length). Frees it where it cannot be kept. */
 void prefix_cache_put(prefix_cache *c, gemma3_session *session, const uint64_t *keys);
 
-/* The longest beginning of keys[count], at most `most` rows, that a kept session can be brought to; 0: none. */
-int64_t prefix_cache_find(const prefix_cache *c, const uint64_t *keys, int64_t count, int64_t most, int *entry);
+/* The longest beginning of keys[count], at most `most` rows, that a kept session of this adapter (its fingerprint; 0:
+ * none) can be brought to; 0: none. */
+int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_t *keys, int64_t count, int64_t most,
+                          int *entry);
 /* A session that has seen the first `length` rows, as found. The kept one itself where it has seen no more, else a copy
- * of it. */
+ * of it. To be adapted again: the adapter that it was kept with may be gone, and another of the same values here. */
 carina_status prefix_cache_take(prefix_cache *c, int entry, int64_t length, gemma3_session **out, carina_error *error);
 
 #endif

@@ -30,6 +30,12 @@ cp own.jinja lm/chat_template.jinja
 say 'x\n' --json && [ "$(numbers prompt_tokens)" = 1 ] || fail "chat_template.jinja"
 rm lm/chat_template.jinja
 
+# With an adapter other words, and a second turn that goes on where the first ended.
+say 'x\n' --lora lm/adapter && ! cmp -s out x.out || fail "an adapter without effect: $(cat err)"
+say 'The heart is large.\nx\n' --lora lm/adapter --json || fail "two turns with an adapter: $(cat err)"
+[ "$(numbers reused_tokens | cut -d' ' -f2)" -gt 5 ] || fail "nothing was reused: $(cat out)"
+say 'x\n' --lora none && fail "an adapter that is not there"
+
 # An interrupt ends the answer, not the conversation.
 mkfifo turns
 "$CARINA" lm chat -m lm -t 1 -n 200000 -c 100 --slide 20 < turns > out 2> err &

@@ -43,6 +43,13 @@ gguf() { "$CARINA" lm generate -m lm/model.gguf --tokenizer lm/tokenizer.json -p
 gguf > from.gguf && [ -s from.gguf ] && [ "$(gguf -t 1)" = "$(cat from.gguf)" ] || fail "GGUF"
 expect 1 - "weights stay as it has them" gguf -w q4
 
+# An adapter changes what is said, the same for a folder and for packed weights read alone and in a batch.
+adapted() { generate -w q8 --lora lm/adapter -n 12 "$@"; }
+adapted -p 'The heart is' > adapted || fail "an adapter"
+[ "$(cat adapted)" != "$(generate -w q8 -p 'The heart is' -n 12)" ] || fail "an adapter without effect"
+[ "$(adapted -p x -p 'The heart is' -t 2 | sed '1,/== 2 ==/d')" = "$(cat adapted)" ] || fail "an adapter in a batch"
+expect 1 - 'none/adapter_config.json' generate -p x --lora none
+
 stop=$(grep -aoE '[a-z)(/]{2}' alone | tail -1)
 expect 0 '"ended": "stop", "stop": 2' - generate -p 'The heart is' -n 12 --stop 'never' --stop "$stop" --json
 grep -qF -- "$stop" <(field text < expect.out) && fail "the stop string is in the text"

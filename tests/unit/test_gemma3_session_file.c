@@ -70,7 +70,7 @@ static void what_is_restored_goes_on_with_the_same_bits(void **state) {
             gemma3_session *s = new_session(&b, (tensor_type)type), *again;
             take_all(&b, s, lengths[i]);
             assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
-            assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, CAPACITY, &error));
+            assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
             assert_int_equal(gemma3_session_length(again), lengths[i]);
             assert_int_equal(gemma3_session_capacity(again), CAPACITY);
             assert_int_equal(gemma3_session_bytes(again), gemma3_session_bytes(s));
@@ -97,7 +97,7 @@ static void a_rewound_session_is_restored(void **state) {
     take_all(&b, s, 16);
     assert_true(gemma3_session_rewind(s, 14));
     assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
-    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, CAPACITY, &error));
+    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
     memcpy(wanted, take(&b, s, 1), sizeof wanted);
     assert_memory_equal(wanted, take(&b, again, 1), sizeof wanted);
     assert_int_equal(gemma3_session_rewind(again, 5), gemma3_session_rewind(s, 5));
@@ -138,12 +138,59 @@ static void packed_models_have_fingerprints_of_their_own(void **state) {
     assert_true(found[0] != found[1] && found[1] != found[2] && found[0] != found[2]);
 }
 
+static lora *adapter_of(const bench *b, float scale) {
+    lora *l;
+    lora_shape shapes[GEMMA3_MAX_SLOTS] = {{0}};
+    random_state random = random_seed(4);
+    shapes[1] = shapes[6] = (lora_shape){2, scale};
+    assert_ok(lora_create_empty(&l, &b->model->config, shapes, &error));
+    for (int i = 0; i < l->parameters->count; i++) parameter_fill_normal(l->parameters->items[i], &random, 0.5);
+    lora_changed(l);
+    return l;
+}
+
+/* A session of an adapter goes on with it alone: not with none, and not with one that is only scaled otherwise. */
+static void sessions_belong_to_their_adapter(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    lora *own = adapter_of(&b, 0.5f), *other = adapter_of(&b, 0.25f);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *again;
+    float wanted[61];
+    assert_ok(gemma3_session_adapt(s, own, &error));
+    assert_true(lora_fingerprint(own) && lora_fingerprint(own) != lora_fingerprint(other));
+    take_all(&b, s, 5);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    const lora *wrong[] = {NULL, other};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, wrong[i], CAPACITY, &error),
+                         CARINA_ERROR_MISMATCH);
+        assert_null(again);
+        assert_non_null(strstr(error.message, "a session with the adapter "));
+    }
+    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, own, CAPACITY, &error));
+    memcpy(wanted, take(&b, s, 1), sizeof wanted);
+    assert_memory_equal(wanted, take(&b, again, 1), sizeof wanted);
+    gemma3_session_free(again);
+    gemma3_session_free(s);
+    s = new_session(&b, TENSOR_F32);
+    take_all(&b, s, 5);
+    assert_true(memcmp(wanted, take(&b, s, 1), sizeof wanted) != 0); /* the adapter did something */
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_int_equal(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, own, CAPACITY, &error),
+                     CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "a session with no adapter, not with the adapter "));
+    gemma3_session_free(s);
+    lora_free(own);
+    lora_free(other);
+    finish(&b);
+}
+
 /* ---- files that are refused ---- */
 
 static void refuse(const bench *b, const void *data, uint64_t size, uint64_t fingerprint, int64_t most,
                    const char *message) {
     gemma3_session *s;
-    assert_true(gemma3_session_parse(&s, "FILE", data, size, &b->model->config, fingerprint, most, &error) !=
+    assert_true(gemma3_session_parse(&s, "FILE", data, size, &b->model->config, fingerprint, NULL, most, &error) !=
                 CARINA_OK);
     assert_null(s);
     if (!strstr(error.message, "FILE") || !strstr(error.message, message)) fail_msg("%s", error.message);
@@ -197,7 +244,8 @@ static void damage_is_found(void **state) {
     refuse(&b, foreign, sizeof foreign, b.fingerprint, CAPACITY, "format: expected \"carina-gemma3-session-1\"");
     free(data);
     gemma3_session_free(s);
-    assert_true(gemma3_session_read(&s, TEST_TMP "/no such session", &b.model->config, 0, 1, &error) != CARINA_OK);
+    assert_true(gemma3_session_read(&s, TEST_TMP "/no such session", &b.model->config, 0, NULL, 1, &error) !=
+                CARINA_OK);
     finish(&b);
 }
 
@@ -205,6 +253,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_restored_goes_on_with_the_same_bits),
         cmocka_unit_test(a_rewound_session_is_restored),
+        cmocka_unit_test(sessions_belong_to_their_adapter),
         cmocka_unit_test(fingerprints_tell_models_apart),
         cmocka_unit_test(packed_models_have_fingerprints_of_their_own),
         cmocka_unit_test(other_models_and_smaller_rooms_refuse),

@@ -133,7 +133,7 @@ static generate_result run(generator *g, const generate_request *r) {
 }
 
 /* The likeliest tokens, one at a time, without a generator. */
-static void by_hand(const language_model *m, const prompt *p, int tokens, int *out) {
+static void by_hand_with(const language_model *m, const lora *adapter, const prompt *p, int tokens, int *out) {
     gemma3_runner *runner;
     gemma3_session *session;
     const float *logits = NULL;
@@ -141,6 +141,7 @@ static void by_hand(const language_model *m, const prompt *p, int tokens, int *o
     assert_ok(gemma3_runner_create(&runner, m->model, &options, &error));
     assert_ok(
         gemma3_session_create(&session, &m->model->config, m->packed ? TENSOR_BF16 : TENSOR_F32, ROOM, 1, &error));
+    assert_ok(gemma3_session_adapt(session, adapter, &error));
     for (int64_t i = 0; i < p->count; i++)
         assert_ok(gemma3_runner_step(runner, &(gemma3_row){session, p->rows[i].id, p->rows[i].vector, true}, 1, &logits,
                                      &error));
@@ -153,6 +154,10 @@ static void by_hand(const language_model *m, const prompt *p, int tokens, int *o
     }
     gemma3_session_free(session);
     gemma3_runner_free(runner);
+}
+
+static void by_hand(const language_model *m, const prompt *p, int tokens, int *out) {
+    by_hand_with(m, NULL, p, tokens, out);
 }
 
 static const char *const texts[] = {"The heart is of normal size",
@@ -313,6 +318,67 @@ static void beginnings_are_shared_while_they_run(void **state) {
         by_hand(packed, &p[i], 15, wanted);
         assert_memory_equal(h[i].ids, wanted, sizeof wanted);
     }
+    generator_free(g);
+}
+
+#define ADAPTED 4
+
+/* One text by two adapters and by none, at once and again: each says what it says alone, and begins with nothing but
+ * its own. */
+static void adapters_share_nothing(void **state) {
+    (void)state;
+    static heard h[ADAPTED];
+    lora *adapters[2] = {language_fixture_adapter(&packed->model->config, 5),
+                         language_fixture_adapter(&packed->model->config, 6)};
+    const lora *of[ADAPTED] = {NULL, adapters[0], adapters[1], adapters[0]};
+    generate_request r[ADAPTED];
+    generate_result results[ADAPTED];
+    generator *g = generator_of(packed, 200, 8, ADAPTED, NULL);
+    prompt p = prompt_of(packed, texts[2]);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < ADAPTED; i++) {
+            r[i] = request_of(&p, &h[i], 6);
+            r[i].adapter = of[i];
+        }
+        assert_ok(generator_run(g, r, ADAPTED, results, &error));
+        for (int i = 0; i < ADAPTED; i++) {
+            int wanted[6];
+            by_hand_with(packed, of[i], &p, 6, wanted);
+            assert_int_equal(results[i].reused, round == 0 && i < 3 ? 0 : p.count - 1);
+            assert_memory_equal(h[i].ids, wanted, sizeof wanted);
+        }
+        assert_true(h[0].ids[0] != h[1].ids[0] || memcmp(h[0].ids, h[2].ids, sizeof h[0].ids) != 0);
+    }
+    generator_free(g);
+    for (int i = 0; i < 2; i++) lora_free(adapters[i]);
+}
+
+/* A kept session goes on with an adapter of the same values; the one that it was kept with is gone. */
+static void adapters_are_known_by_their_values(void **state) {
+    (void)state;
+    heard h;
+    int wanted[6];
+    generator *g = generator_of(packed, 200, 8, 1, NULL);
+    prompt p = prompt_of(packed, texts[0]);
+    for (int i = 0; i < 3; i++) {
+        lora *adapter = language_fixture_adapter(&packed->model->config, i == 2 ? 6 : 5);
+        generate_request r = request_of(&p, &h, 6);
+        r.adapter = adapter;
+        assert_int_equal(run(g, &r).reused, i == 1 ? p.count - 1 : 0);
+        by_hand_with(packed, adapter, &p, 6, wanted);
+        assert_memory_equal(h.ids, wanted, sizeof wanted);
+        lora_free(adapter);
+    }
+    gemma3_config other = packed->model->config;
+    other.layers--;
+    lora *adapter = language_fixture_adapter(&other, 5);
+    generate_request r = request_of(&p, &h, 6);
+    generate_result result;
+    r.adapter = adapter;
+    assert_ok(generator_run(g, &r, 1, &result, &error));
+    assert_int_equal(result.end, GENERATE_FAILED);
+    assert_non_null(strstr(result.error.message, "the adapter is for a model of 2 layers"));
+    lora_free(adapter);
     generator_free(g);
 }
 
@@ -579,6 +645,8 @@ int main(void) {
         cmocka_unit_test(more_requests_than_places),
         cmocka_unit_test(beginnings_are_known),
         cmocka_unit_test(beginnings_are_shared_while_they_run),
+        cmocka_unit_test(adapters_share_nothing),
+        cmocka_unit_test(adapters_are_known_by_their_values),
         cmocka_unit_test(vectors_in_prompts),
         cmocka_unit_test(how_texts_end),
         cmocka_unit_test(draws_are_known_tokens),
