@@ -1,10 +1,11 @@
-/* Any bytes as a GGUF file with a tokenizer in it; what is read encodes and decodes. */
+/* Any bytes as a GGUF file with a tokenizer and a chat template in it; what is read encodes and decodes. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "format/gguf.h"
 #include "text/bpe_gguf.h"
+#include "text/chat_template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,12 +26,14 @@ static void use(const bpe *b) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     gguf_file file;
     bpe *b;
+    chat_template *t;
     carina_error error;
     if (gguf_parse(&file, "fuzz", data, size, &error) != CARINA_OK) return 0;
     if (bpe_from_gguf(&b, &file.metadata, &error) == CARINA_OK) {
         use(b);
         bpe_free(b);
     }
+    if (chat_template_from_gguf(&t, &file.metadata, &error) == CARINA_OK) chat_template_free(t);
     gguf_free(&file);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/text_lines.h"
 #include "pipeline/conversation.h"
+#include "pipeline/language_model_files.h"
 
 typedef struct lm_chat_values {
     lm_values lm;
@@ -58,22 +59,9 @@ static carina_status read_template_file(chat_template **out, const char *path, c
     return status;
 }
 
-/* A GGUF file's template stands beside the tokenizer.json that is named with it, if one is. */
-static carina_status read_own_template(chat_template **out, const lm_values *v, carina_error *error) {
-    if (file_is_folder(v->model)) return chat_template_read(out, v->model, error);
-    *out = NULL;
-    if (!v->tokenizer) return CARINA_OK;
-    const char *name = path_name(v->tokenizer);
-    char *folder = name == v->tokenizer ? strdup(".") : strndup(v->tokenizer, (size_t)(name - v->tokenizer));
-    if (!folder) return error_memory(error, "a path", 4096);
-    carina_status status = chat_template_read(out, folder, error);
-    free(folder);
-    return status;
-}
-
 static carina_status open_template(chat_run *r, carina_error *error) {
     if (r->v->template_file) return read_template_file(&r->template_of, r->v->template_file, error);
-    TRY(read_own_template(&r->template_of, &r->v->lm, error));
+    TRY(language_model_read_template(&r->template_of, r->v->lm.model, r->v->lm.tokenizer, error));
     return r->template_of ? CARINA_OK : chat_template_gemma(&r->template_of, error);
 }
 
@@ -225,8 +213,9 @@ const command command_lm_chat = {
         "Each line is a turn, and its answer is printed as it comes. A line that ends with a backslash goes on with "
         "the "
         "next.\n"
-        "The conversation is written as the model's own chat template has it (chat_template.jinja or\n"
-        "tokenizer_config.json); what was read in earlier turns is not read again. Ctrl-C stops an answer, which then\n"
+        "The conversation is written as the model's own chat template has it (chat_template.jinja,\n"
+        "tokenizer_config.json, or in the GGUF file); what was read in earlier turns is not read again. Ctrl-C stops "
+        "an answer, which then\n"
         "counts as far as it came.\n"
         "\n"
         "    /reset      begin a new conversation\n"

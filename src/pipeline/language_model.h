@@ -2,11 +2,9 @@
  *
  *     FOLDER       Hugging Face's: config.json, weights (safetensors, whole or in shards), tokenizer.json,
  *                  generation_config.json if there is one
- *     FILE.gguf    with its own tokenizer (text/bpe_gguf.h), or a tokenizer.json that is named
+ *     FILE.gguf    with its own tokenizer, or a tokenizer.json that is named or lies beside it
  *
- * An answer ends with generation_config.json's eos_token_id (a number or a list), else config.json's (or its
- * text_config's), a GGUF file's tokenizer.ggml.eos_token_id and .eot_token_id; where nobody says, with the tokenizer's
- * <eos> and <end_of_turn>.
+ * pipeline/language_model_files.h says where tokenizer and end tokens are looked for.
  *
  * A model may have more rows than the tokenizer has ids (padding): those are never sampled, `known` says which are. A
  * tokenizer with more ids than the model has rows is of another model, and refused; but for special tokens beyond them

@@ -45,6 +45,10 @@ carina_status chat_template_parse(chat_template **out, const char *name, const v
     chat_template *t = calloc(1, sizeof *t);
     if (!t) return error_memory(error, name, sizeof *t);
     carina_status status = jinja_parse(&t->tree, name, data, size, error);
+    if (status == CARINA_OK) {
+        t->source = strndup(size ? data : "", (size_t)size);
+        if (!t->source) status = error_memory(error, name, size);
+    }
     if (status == CARINA_OK)
         *out = t;
     else
@@ -55,6 +59,7 @@ carina_status chat_template_parse(chat_template **out, const char *name, const v
 void chat_template_free(chat_template *t) {
     if (!t) return;
     jinja_free(t->tree);
+    free(t->source);
     free(t->bos);
     free(t->eos);
     free(t);
@@ -62,6 +67,7 @@ void chat_template_free(chat_template *t) {
 
 const char *chat_template_bos(const chat_template *t) { return t->bos; }
 const char *chat_template_eos(const chat_template *t) { return t->eos; }
+const char *chat_template_source(const chat_template *t) { return t->source; }
 
 static carina_status put_text(jinja_run *r, jinja_value *dict, const char *key, const char *text) {
     jinja_value value;

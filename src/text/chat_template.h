@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "format/gguf_metadata.h"
 
 #define CHAT_MAX_MESSAGES 65536
 
@@ -48,11 +49,15 @@ carina_status chat_template_parse(chat_template **out, const char *name, const v
 /* The template of a model's folder: chat_template.jinja, else "chat_template" of tokenizer_config.json (a text, or a
  * list of {name, template}, of which "default" is taken). CARINA_OK and *out NULL: the folder has none. */
 carina_status chat_template_read(chat_template **out, const char *folder, carina_error *error);
+/* The same of a GGUF file: tokenizer.chat_template, with the tokens of tokenizer.ggml.bos_token_id and .eos_token_id.
+ */
+carina_status chat_template_from_gguf(chat_template **out, const gguf_metadata *metadata, carina_error *error);
 void chat_template_free(chat_template *t); /* accepts NULL */
 
 /* The texts of bos_token and eos_token that came with the template, borrowed; NULL: none. */
 const char *chat_template_bos(const chat_template *t);
 const char *chat_template_eos(const chat_template *t);
+const char *chat_template_source(const chat_template *t); /* its Jinja, borrowed */
 
 /* *text is malloc'ed UTF-8, NUL-terminated. What the template itself refuses (raise_exception) is CARINA_ERROR_ARGUMENT
  * with its words; what it does that is not supported, or too much, says where it does it. Bytes in messages that are

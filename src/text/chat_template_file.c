@@ -1,4 +1,5 @@
 /* The chat template of a model's folder, and the texts of its first and last token. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,42 @@ carina_status chat_template_read(chat_template **out, const char *folder, carina
         status = read_configuration(&t, configuration_path, error);
     free(jinja_path);
     free(configuration_path);
+    if (status == CARINA_OK)
+        *out = t;
+    else
+        chat_template_free(t);
+    return status;
+}
+
+/* ---- GGUF ---- */
+
+/* *out stays NULL when the key, or the token, is missing. */
+static carina_status read_gguf_token(char **out, const gguf_metadata *m, const char *key, carina_error *error) {
+    const gguf_value *tokens;
+    uint32_t id;
+    if (!gguf_find(m, key) || !gguf_find(m, "tokenizer.ggml.tokens")) return CARINA_OK;
+    TRY(gguf_get_u32(&id, m, key, error));
+    TRY(gguf_get_array(&tokens, m, "tokenizer.ggml.tokens", GGUF_TEXT, error));
+    if (id >= tokens->count)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: no token has the id %u", m->name, key, id);
+    gguf_text text = gguf_item_text(tokens, id);
+    *out = strndup(text.data, (size_t)text.size);
+    return *out ? CARINA_OK : error_memory(error, key, text.size);
+}
+
+carina_status chat_template_from_gguf(chat_template **out, const gguf_metadata *m, carina_error *error) {
+    static const char key[] = "tokenizer.chat_template";
+    gguf_text text;
+    char *name;
+    *out = NULL;
+    if (!gguf_find(m, key)) return CARINA_OK;
+    TRY(gguf_get_text(&text, m, key, error));
+    if (asprintf(&name, "%s: %s", m->name, key) < 0) return error_memory(error, m->name, sizeof key);
+    chat_template *t = NULL;
+    carina_status status = chat_template_parse(&t, name, text.data, text.size, error);
+    if (status == CARINA_OK) status = read_gguf_token(&t->bos, m, "tokenizer.ggml.bos_token_id", error);
+    if (status == CARINA_OK) status = read_gguf_token(&t->eos, m, "tokenizer.ggml.eos_token_id", error);
+    free(name);
     if (status == CARINA_OK)
         *out = t;
     else

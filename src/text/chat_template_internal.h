@@ -6,6 +6,7 @@
 
 struct chat_template {
     struct jinja *tree;
+    char *source;    /* owned */
     char *bos, *eos; /* owned, NULL: none */
 };
 

@@ -93,7 +93,9 @@ expect 1 - 'bare: no tokenizer.json in this folder; name one with --tokenizer' "
 [ "$("$CARINA" lm generate -m bare --tokenizer lm/tokenizer.json -p 'The heart is' -n 12)" = "$(cat alone)" ] || fail "--tokenizer"
 expect 1 - 'the tokenizer is of another model: its token' "$CARINA" lm generate -m bare --tokenizer "$ROOT/tests/data/tokenizer/gemma.json" -p x
 echo GGUF > empty.gguf
-expect 1 - 'model.gguf: .*tokenizer' "$CARINA" lm generate -m lm/model.gguf -p x
+[ "$("$CARINA" lm generate -m lm/model.gguf -p 'The heart is' -n 12)" = "$(cat from.gguf)" ] || fail "a tokenizer.json beside the file"
+mkdir lone && cp lm/model.gguf lone
+expect 1 - 'lone/model.gguf: has no tokenizer .*no tokenizer.json lies beside it' "$CARINA" lm generate -m lone/model.gguf -p x
 expect 1 - 'empty.gguf: ' "$CARINA" lm generate -m empty.gguf -p x
 expect 1 - 'empty.gguf' "$CARINA" lm generate -m empty.gguf --tokenizer lm/tokenizer.json -p x
 expect 0 'carina lm generate' - "$CARINA" lm generate --help

@@ -12,6 +12,7 @@
 
 #include "assert_ok.h"
 #include "base/file.h"
+#include "format/gguf_write.h"
 #include "format/json.h"
 #include "text/chat_template.h"
 #include "text/jinja.h"
@@ -303,11 +304,45 @@ static void reads_a_models_folder(void **state) {
     folder_fails("A", "{", "tokenizer_config.json");
 }
 
+/* A GGUF file's own template, with the tokens that it names; a file without one has none. */
+static void reads_a_gguf_file(void **state) {
+    (void)state;
+    static const char path[] = TEST_TMP "/chat_template.gguf";
+    static const char *const sources[] = {NULL, "{{ bos_token }}[{{ messages[0].content }}]", "{% nonsense %}"};
+    for (int i = 0; i < 3; i++) {
+        gguf_writer *w;
+        gguf_file file;
+        chat_template *t;
+        assert_ok(gguf_writer_open(&w, path, &error));
+        gguf_writer_put_u32(w, "tokenizer.ggml.bos_token_id", 0);
+        if (sources[i]) gguf_writer_put_text(w, "tokenizer.chat_template", sources[i]);
+        assert_ok(gguf_writer_commit(w, &error));
+        assert_ok(gguf_read(&file, path, &error));
+        carina_status status = chat_template_from_gguf(&t, &file.metadata, &error);
+        gguf_free(&file);
+        assert_int_equal(status, i == 2 ? CARINA_ERROR_UNSUPPORTED : CARINA_OK);
+        if (i == 2) assert_non_null(strstr(error.message, "chat_template.gguf: tokenizer.chat_template:1:"));
+        assert_true((t != NULL) == (i == 1));
+        if (i != 1) continue;
+        const chat_message message = {.role = "user", .content = "x"};
+        const chat_options options = {.bos = "<s>"};
+        char *text;
+        uint64_t size;
+        assert_null(chat_template_bos(t)); /* an id without tokens */
+        assert_string_equal(chat_template_source(t), sources[i]);
+        assert_ok(chat_template_render(t, &message, 1, &options, &text, &size, &error));
+        assert_string_equal(text, "<s>[x]");
+        free(text);
+        chat_template_free(t);
+    }
+    remove(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_what_jinja2_says),           cmocka_unit_test(errors_say_where_and_what),
         cmocka_unit_test(hostile_templates_are_stopped), cmocka_unit_test(bad_bytes_are_mended_or_refused),
-        cmocka_unit_test(reads_a_models_folder),
+        cmocka_unit_test(reads_a_models_folder),         cmocka_unit_test(reads_a_gguf_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,14 +121,19 @@ static void where_answers_end(void **state) {
 /* The ends of a GGUF file, or of the tokenizer beside it. */
 static void gguf_with_a_tokenizer(void **state) {
     (void)state;
-    char path[400], own[400];
+    char path[400], own[400], other[400];
     language_model *m;
     snprintf(path, sizeof path, "%s/model.gguf", folder);
+    snprintf(other, sizeof other, "%s/other.json", folder);
     snprintf(own, sizeof own, "%s/tokenizer.json", folder);
     assert_ok(bpe_write(tokenizer, own, &error));
     const language_model_options options = {.tokenizer = own};
     language_fixture_write_gguf(path, model, 5);
-    refuse(path, &plain, "tokenizer.ggml");
+    assert_ok(language_model_load(&m, path, &plain, &error)); /* it lies beside the file */
+    language_model_free(m);
+    assert_int_equal(rename(own, other), 0);
+    refuse(path, &plain, "has no tokenizer (tokenizer.ggml.model), and no tokenizer.json lies beside it");
+    assert_int_equal(rename(other, own), 0);
     for (int end = -1; end < 6; end += 6) {
         language_fixture_write_gguf(path, model, end);
         assert_ok(language_model_load(&m, path, &options, &error));
