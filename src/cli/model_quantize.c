@@ -14,10 +14,11 @@
 #include "model/gemma3_file.h"
 #include "model/gemma3_packed.h"
 #include "model/gemma3_source.h"
+#include "pipeline/language_model_files.h"
 #include "pipeline/model_quantize.h"
 #include "pipeline/perplexity.h"
-#include "text/bpe.h"
 #include "text/bpe_cache.h"
+#include "text/bpe_gguf.h"
 
 typedef struct quantize_values {
     const char *out, *text, *tokenizer;
@@ -45,8 +46,10 @@ static const option options[] = {
 typedef struct quantize_command {
     const quantize_values *v;
     const char *in;
-    char *tokenizer; /* path, or NULL: there is none */
-    char *copied;    /* path of its copy beside the output, or NULL */
+    char *tokenizer;            /* path, or NULL: there is none */
+    gguf_keys keys;             /* the same; none: it cannot be said so */
+    chat_template *template_of; /* or NULL */
+    char *copied;               /* path of its copy beside the output, or NULL */
     thread_pool *pool;
     quantize_result result;
     char *text;
@@ -58,15 +61,38 @@ typedef struct quantize_command {
 /* ---- the tokenizer ---- */
 
 static carina_status find_tokenizer(quantize_command *q, carina_error *error) {
-    q->tokenizer = q->v->tokenizer ? strdup(q->v->tokenizer) : path_join(q->in, "tokenizer.json");
-    if (!q->tokenizer) return error_memory(error, q->in, 4096);
-    if (file_exists(q->tokenizer)) return CARINA_OK;
-    if (q->v->tokenizer) return error_set(error, CARINA_ERROR_IO, "%s: there is no such file", q->tokenizer);
-    free(q->tokenizer);
-    q->tokenizer = NULL;
-    if (!q->v->text) return CARINA_OK;
+    TRY(language_model_find_tokenizer(&q->tokenizer, q->in, q->v->tokenizer, error));
+    if (q->tokenizer || !q->v->text) return CARINA_OK;
     return error_set(error, CARINA_ERROR_ARGUMENT, "%s: no tokenizer.json for --text; name one with --tokenizer",
                      q->in);
+}
+
+static carina_status read_tokenizer(quantize_command *q, carina_error *error) {
+    char *cache = bpe_cache_default_folder();
+    carina_status status = language_model_read_tokenizer(&q->bpe, q->in, q->v->tokenizer, cache, error);
+    free(cache);
+    return status;
+}
+
+/* The tokenizer as keys of the file. One that these cannot hold is said, and copied afterwards. */
+static carina_status make_keys(quantize_command *q, carina_error *error) {
+    language_model_end_list ends;
+    gemma3_source source;
+    TRY(gemma3_source_open(&source, q->in, error));
+    int vocabulary = source.config.vocabulary;
+    gemma3_source_close(&source);
+    TRY(language_model_find_ends(&ends, q->in, q->bpe, error));
+    carina_status status = bpe_gguf_keys(&q->keys, q->bpe, vocabulary, ends.ids, ends.count, error);
+    if (status != CARINA_ERROR_UNSUPPORTED) return status;
+    fprintf(stderr, "carina: %s\n", error->message);
+    return CARINA_OK;
+}
+
+/* A template that cannot be read is no reason not to pack the weights. */
+static void read_template(quantize_command *q) {
+    carina_error error = {0};
+    if (language_model_read_template(&q->template_of, q->in, q->v->tokenizer, &error) != CARINA_OK)
+        fprintf(stderr, "carina: %s; left out\n", error.message);
 }
 
 #define TOKENIZER_BYTES (256u << 20)
@@ -88,7 +114,7 @@ static carina_status keep_tokenizer(quantize_command *q, const uint8_t *bytes, u
 
 static carina_status copy_tokenizer(quantize_command *q, carina_error *error) {
     const char *name = path_name(q->v->out);
-    if (!q->tokenizer) return CARINA_OK;
+    if (!q->tokenizer || q->keys.count || language_model_is_gguf(q->tokenizer)) return CARINA_OK;
     size_t folder = (size_t)(name - q->v->out);
     if (asprintf(&q->copied, "%.*stokenizer.json", (int)folder, q->v->out) < 0) {
         q->copied = NULL;
@@ -143,24 +169,23 @@ static carina_status measure_text(quantize_command *q, uint64_t size, carina_err
     return status;
 }
 
-/* What --text needs is read before hours of work. */
-static carina_status read_text(quantize_command *q, uint64_t *size, carina_error *error) {
-    char *cache = bpe_cache_default_folder();
-    carina_status status = text_whole_read(&q->text, size, q->v->text, error);
-    if (status == CARINA_OK) status = bpe_read(&q->bpe, q->tokenizer, cache, error);
-    free(cache);
-    return status;
-}
-
 /* ---- work and output ---- */
 
 static carina_status work(quantize_command *q, carina_error *error) {
     static const quantized_kind kinds[] = {QUANTIZED_Q8, QUANTIZED_Q4, QUANTIZED_BF16};
     uint64_t size = 0;
     TRY(find_tokenizer(q, error));
-    if (q->v->text) TRY(read_text(q, &size, error));
+    /* What is needed is read before hours of work. */
+    if (q->tokenizer) TRY(read_tokenizer(q, error));
+    if (q->tokenizer) TRY(make_keys(q, error));
+    read_template(q);
+    if (q->v->text) TRY(text_whole_read(&q->text, &size, q->v->text, error));
     TRY(thread_pool_create(&q->pool, (int)q->v->threads, error));
-    const quantize_options how = {.kind = kinds[q->v->weights], .pool = q->pool, .shown = !q->v->quiet};
+    const quantize_options how = {.kind = kinds[q->v->weights],
+                                  .pool = q->pool,
+                                  .shown = !q->v->quiet,
+                                  .tokenizer = q->keys.count ? &q->keys : NULL,
+                                  .chat_template = q->template_of ? chat_template_source(q->template_of) : NULL};
     TRY(model_quantize(&q->result, q->in, q->v->out, &how, error));
     TRY(copy_tokenizer(q, error));
     return q->v->text ? measure_text(q, size, error) : CARINA_OK;
@@ -170,6 +195,8 @@ static void tear_down(quantize_command *q) {
     gemma3_free(q->before);
     gemma3_free(q->after);
     bpe_free(q->bpe);
+    gguf_keys_free(&q->keys);
+    chat_template_free(q->template_of);
     thread_pool_free(q->pool);
     free(q->text);
     free(q->tokenizer);
@@ -198,7 +225,9 @@ static void print_table(const quantize_command *q) {
         printf("divergence      %.3e nats a token; the same likeliest token for %.2f %%\n", c->divergence / tokens,
                100 * (double)c->agreed / tokens);
     }
-    if (q->copied) printf("tokenizer       %s\n", q->copied);
+    const char *tokenizer = q->keys.count ? "in the file" : q->copied;
+    if (tokenizer) printf("tokenizer       %s\n", tokenizer);
+    if (q->template_of) printf("chat template   in the file\n");
 }
 
 static void put_change(json_writer *w, const perplexity_change *c) {
@@ -217,7 +246,8 @@ static void print_json(const quantize_command *q) {
     json_begin_object(&w);
     json_field_text(&w, "file", q->v->out);
     json_field_text(&w, "weights", weights);
-    json_field_text(&w, "tokenizer", q->copied);
+    json_field_text(&w, "tokenizer", q->keys.count ? q->v->out : q->copied);
+    json_field_truth(&w, "chat_template", q->template_of != NULL);
     json_field_whole(&w, "bytes_before", (int64_t)r->bytes_before);
     json_field_whole(&w, "bytes_after", (int64_t)r->bytes_after);
     json_field_number(&w, "relative_error", quantized_error_relative(&r->error));
@@ -264,8 +294,10 @@ const command command_model_quantize = {
         "Reads a Gemma 3 (Hugging Face folder, or a GGUF file of f32, f16 or bf16) a few rows at a time and writes a\n"
         "GGUF file of Q8_0, Q4_0 or BF16, which loads to the same bits as packing the folder while it is read. Prints\n"
         "the relative error of the weights (--json: of each matrix); with --text also perplexity before and after and\n"
-        "the mean divergence of what is foretold, for which both models are loaded. tokenizer.json is copied beside\n"
-        "the output unless one lies there.\n",
+        "the mean divergence of what is foretold, for which both models are loaded. Tokenizer and chat\n"
+        "template become part of the file; a tokenizer that GGUF has no words for is copied beside it, unless one "
+        "lies\n"
+        "there.\n",
     .examples =
         "carina model quantize models/medgemma-4b-it -w q4 --out medgemma-q4.gguf\n"
         "carina model quantize models/medgemma-4b-it -w q8 -o medgemma-q8.gguf --text reports.txt --json\n",

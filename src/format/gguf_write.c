@@ -13,10 +13,8 @@
 struct gguf_writer {
     char *path;
     file_writer *file;
-    FILE *head; /* of `bytes`: keys, then infos */
-    char *bytes;
-    size_t byte_count;
-    uint64_t keys, tensors;
+    gguf_keys keys; /* the infos behind them */
+    uint64_t tensors;
     uint64_t *sizes;           /* [tensors] bytes of data */
     uint64_t data;             /* bytes of all so far, with padding */
     uint64_t current, written; /* the tensor whose bytes come, and how many have */
@@ -28,9 +26,9 @@ carina_status gguf_writer_open(gguf_writer **out, const char *path, carina_error
     gguf_writer *w = calloc(1, sizeof *w);
     if (!w) return error_memory(error, path, sizeof *w);
     w->path = strdup(path);
-    w->head = open_memstream(&w->bytes, &w->byte_count);
+    w->keys.stream = open_memstream(&w->keys.bytes, &w->keys.byte_count);
     carina_status status =
-        w->path && w->head ? file_writer_open(&w->file, path, error) : error_memory(error, path, sizeof *w);
+        w->path && w->keys.stream ? file_writer_open(&w->file, path, error) : error_memory(error, path, sizeof *w);
     if (status == CARINA_OK)
         *out = w;
     else
@@ -39,8 +37,7 @@ carina_status gguf_writer_open(gguf_writer **out, const char *path, carina_error
 }
 
 static void release(gguf_writer *w) {
-    if (w->head) fclose(w->head);
-    free(w->bytes);
+    gguf_keys_free(&w->keys);
     free(w->sizes);
     free(w->path);
     free(w);
@@ -52,38 +49,94 @@ void gguf_writer_abort(gguf_writer *w) {
     release(w);
 }
 
-/* ---- the head ---- */
+/* ---- keys ---- */
 
 static void put_number(FILE *to, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) fputc((int)(value >> 8 * i & 255), to);
 }
 
-static void put_string(FILE *to, const char *text) {
-    put_number(to, strlen(text), 8);
-    fputs(text, to);
+static void put_string(FILE *to, const char *text, uint64_t size) {
+    put_number(to, size, 8);
+    fwrite(text, 1, (size_t)size, to);
 }
 
-static void put_key(gguf_writer *w, const char *key, gguf_kind kind) {
-    put_string(w->head, key);
-    put_number(w->head, kind, 4);
-    w->keys++;
-}
-
-void gguf_writer_put_u32(gguf_writer *w, const char *key, uint32_t value) {
-    put_key(w, key, GGUF_KIND_U32);
-    put_number(w->head, value, 4);
-}
-
-void gguf_writer_put_f32(gguf_writer *w, const char *key, float value) {
+static void put_real(FILE *to, float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put_key(w, key, GGUF_KIND_F32);
-    put_number(w->head, bits, 4);
+    put_number(to, bits, 4);
 }
 
-void gguf_writer_put_text(gguf_writer *w, const char *key, const char *text) {
-    put_key(w, key, GGUF_KIND_TEXT);
-    put_string(w->head, text);
+/* NULL: no memory, which gguf_keys_finish says. */
+static FILE *put_key(gguf_keys *k, const char *key, gguf_kind kind) {
+    if (!k->stream) k->stream = open_memstream(&k->bytes, &k->byte_count);
+    if (!k->stream) return NULL;
+    put_string(k->stream, key, strlen(key));
+    put_number(k->stream, kind, 4);
+    k->count++;
+    return k->stream;
+}
+
+void gguf_keys_u32(gguf_keys *k, const char *key, uint32_t value) {
+    FILE *to = put_key(k, key, GGUF_KIND_U32);
+    if (to) put_number(to, value, 4);
+}
+
+void gguf_keys_f32(gguf_keys *k, const char *key, float value) {
+    FILE *to = put_key(k, key, GGUF_KIND_F32);
+    if (to) put_real(to, value);
+}
+
+void gguf_keys_bool(gguf_keys *k, const char *key, bool value) {
+    FILE *to = put_key(k, key, GGUF_KIND_BOOL);
+    if (to) put_number(to, value, 1);
+}
+
+void gguf_keys_text(gguf_keys *k, const char *key, const char *text) {
+    FILE *to = put_key(k, key, GGUF_KIND_TEXT);
+    if (to) put_string(to, text, strlen(text));
+}
+
+void gguf_keys_array(gguf_keys *k, const char *key, gguf_kind kind, uint64_t count) {
+    FILE *to = put_key(k, key, GGUF_KIND_ARRAY);
+    if (!to) return;
+    put_number(to, kind, 4);
+    put_number(to, count, 8);
+}
+
+void gguf_keys_text_item(gguf_keys *k, const char *text, uint64_t size) {
+    if (k->stream) put_string(k->stream, text, size);
+}
+
+void gguf_keys_u32_item(gguf_keys *k, uint32_t value) {
+    if (k->stream) put_number(k->stream, value, 4);
+}
+
+void gguf_keys_f32_item(gguf_keys *k, float value) {
+    if (k->stream) put_real(k->stream, value);
+}
+
+carina_status gguf_keys_finish(gguf_keys *k, carina_error *error) {
+    bool complete = k->stream && !ferror(k->stream);
+    if (k->stream && fclose(k->stream) != 0) complete = false;
+    k->stream = NULL;
+    return complete ? CARINA_OK : error_memory(error, "keys of a GGUF file", k->byte_count);
+}
+
+void gguf_keys_free(gguf_keys *k) {
+    if (k->stream) fclose(k->stream);
+    free(k->bytes);
+    *k = (gguf_keys){0};
+}
+
+/* ---- the head ---- */
+
+void gguf_writer_put_u32(gguf_writer *w, const char *key, uint32_t value) { gguf_keys_u32(&w->keys, key, value); }
+void gguf_writer_put_f32(gguf_writer *w, const char *key, float value) { gguf_keys_f32(&w->keys, key, value); }
+void gguf_writer_put_text(gguf_writer *w, const char *key, const char *text) { gguf_keys_text(&w->keys, key, text); }
+
+void gguf_writer_put_keys(gguf_writer *w, const gguf_keys *keys) {
+    fwrite(keys->bytes, 1, keys->byte_count, w->keys.stream);
+    w->keys.count += keys->count;
 }
 
 carina_status gguf_writer_add_tensor(gguf_writer *w, const char *name, uint32_t type, int rank, const uint64_t *shape,
@@ -100,11 +153,11 @@ carina_status gguf_writer_add_tensor(gguf_writer *w, const char *name, uint32_t 
     if (!sizes) return error_memory(error, w->path, (w->tensors + 1) * sizeof *sizes);
     w->sizes = sizes;
     w->sizes[w->tensors++] = size;
-    put_string(w->head, name);
-    put_number(w->head, (uint64_t)rank, 4);
-    for (int i = rank - 1; i >= 0; i--) put_number(w->head, shape[i], 8);
-    put_number(w->head, type, 4);
-    put_number(w->head, w->data, 8);
+    put_string(w->keys.stream, name, strlen(name));
+    put_number(w->keys.stream, (uint64_t)rank, 4);
+    for (int i = rank - 1; i >= 0; i--) put_number(w->keys.stream, shape[i], 8);
+    put_number(w->keys.stream, type, 4);
+    put_number(w->keys.stream, w->data, 8);
     w->data += (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return CARINA_OK;
 }
@@ -118,13 +171,13 @@ static void pad(FILE *to, uint64_t size) {
 static carina_status begin(gguf_writer *w, carina_error *error) {
     FILE *to = file_writer_stream(w->file);
     w->begun = true;
-    if (fflush(w->head) != 0 || ferror(w->head)) return error_memory(error, w->path, w->byte_count);
+    TRY(gguf_keys_finish(&w->keys, error));
     fputs("GGUF", to);
     put_number(to, 3, 4);
     put_number(to, w->tensors, 8);
-    put_number(to, w->keys, 8);
-    fwrite(w->bytes, 1, w->byte_count, to);
-    pad(to, 24 + w->byte_count);
+    put_number(to, w->keys.count, 8);
+    fwrite(w->keys.bytes, 1, w->keys.byte_count, to);
+    pad(to, 24 + w->keys.byte_count);
     return CARINA_OK;
 }
 

@@ -85,6 +85,16 @@ void language_model_tokenizer_ends(language_model_end_list *ends, const bpe *tok
     }
 }
 
+carina_status language_model_find_ends(language_model_end_list *ends, const char *path, const bpe *tokenizer,
+                                       carina_error *error) {
+    gguf_file file;
+    if (!language_model_is_gguf(path)) return language_model_read_ends(ends, path, NULL, tokenizer, error);
+    TRY(gguf_read(&file, path, error));
+    carina_status status = language_model_read_ends(ends, path, &file.metadata, tokenizer, error);
+    gguf_free(&file);
+    return status;
+}
+
 carina_status language_model_read_ends(language_model_end_list *ends, const char *path, const gguf_metadata *metadata,
                                        const bpe *tokenizer, carina_error *error) {
     *ends = (language_model_end_list){0};
@@ -112,32 +122,36 @@ static carina_status has_own_tokenizer(bool *out, const char *gguf, carina_error
     return CARINA_OK;
 }
 
-/* *out NULL: the GGUF file's own. */
-static carina_status find_tokenizer(char **out, const char *path, const char *named, carina_error *error) {
+carina_status language_model_find_tokenizer(char **out, const char *path, const char *named, carina_error *error) {
     bool gguf = language_model_is_gguf(path), own = false;
     *out = NULL;
     if (!named && gguf) TRY(has_own_tokenizer(&own, path, error));
-    if (own) return CARINA_OK;
-    *out = named ? strdup(named) : gguf ? beside(path, "tokenizer.json") : path_join(path, "tokenizer.json");
+    *out = named  ? strdup(named)
+           : own  ? strdup(path)
+           : gguf ? beside(path, "tokenizer.json")
+                  : path_join(path, "tokenizer.json");
     if (!*out) return error_memory(error, path, 4096);
-    if (named || file_exists(*out)) return CARINA_OK;
+    if (named || own || file_exists(*out)) return CARINA_OK;
     free(*out);
     *out = NULL;
-    if (!gguf)
-        return error_set(error, CARINA_ERROR_IO, "%s: no tokenizer.json in this folder; name one with --tokenizer",
-                         path);
-    return error_set(error, CARINA_ERROR_IO,
-                     "%s: has no tokenizer (tokenizer.ggml.model), and no tokenizer.json lies beside it; name one with "
-                     "--tokenizer",
-                     path);
+    return CARINA_OK;
 }
 
 carina_status language_model_read_tokenizer(bpe **out, const char *path, const char *named, const char *cache_folder,
                                             carina_error *error) {
     char *file;
     *out = NULL;
-    TRY(find_tokenizer(&file, path, named, error));
-    carina_status status = file ? bpe_read(out, file, cache_folder, error) : bpe_read_gguf(out, path, error);
+    TRY(language_model_find_tokenizer(&file, path, named, error));
+    if (!file && language_model_is_gguf(path))
+        return error_set(error, CARINA_ERROR_IO,
+                         "%s: has no tokenizer (tokenizer.ggml.model), and no tokenizer.json lies beside it; name one "
+                         "with --tokenizer",
+                         path);
+    if (!file)
+        return error_set(error, CARINA_ERROR_IO, "%s: no tokenizer.json in this folder; name one with --tokenizer",
+                         path);
+    carina_status status =
+        language_model_is_gguf(file) ? bpe_read_gguf(out, file, error) : bpe_read(out, file, cache_folder, error);
     free(file);
     return status;
 }
@@ -159,7 +173,7 @@ carina_status language_model_read_template(chat_template **out, const char *path
     if (!language_model_is_gguf(path)) return chat_template_read(out, path, error);
     TRY(read_gguf_template(out, path, error));
     if (*out) return CARINA_OK;
-    TRY(find_tokenizer(&file, path, named, error));
+    TRY(language_model_find_tokenizer(&file, path, named, error));
     if (!file) return CARINA_OK;
     char *folder = beside(file, "");
     carina_status status = folder ? chat_template_read(out, folder, error) : error_memory(error, path, 4096);

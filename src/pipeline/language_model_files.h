@@ -17,7 +17,10 @@
 
 bool language_model_is_gguf(const char *path); /* by its name */
 
-/* named: a tokenizer.json, or NULL. cache_folder: bpe_read's, may be NULL. */
+/* Where it is: a tokenizer.json, or the GGUF file itself; malloc'ed. CARINA_OK and *out NULL: there is none. named: a
+ * tokenizer.json (or GGUF file), or NULL. */
+carina_status language_model_find_tokenizer(char **out, const char *path, const char *named, carina_error *error);
+/* That one, read. cache_folder: bpe_read's, may be NULL. */
 carina_status language_model_read_tokenizer(bpe **out, const char *path, const char *named, const char *cache_folder,
                                             carina_error *error);
 /* CARINA_OK and *out NULL: the model has none. named: as for the tokenizer. */
@@ -35,5 +38,8 @@ void language_model_tokenizer_ends(language_model_end_list *ends, const bpe *tok
 /* metadata: a GGUF file's; NULL: path is a folder. */
 carina_status language_model_read_ends(language_model_end_list *ends, const char *path, const gguf_metadata *metadata,
                                        const bpe *tokenizer, carina_error *error);
+/* The same by the path alone. */
+carina_status language_model_find_ends(language_model_end_list *ends, const char *path, const bpe *tokenizer,
+                                       carina_error *error);
 
 #endif

@@ -226,6 +226,9 @@ static carina_status write_file(quantize_run *r, const char *out, uint32_t file_
     TRY(check_source(r, error));
     TRY(gguf_writer_open(&r->writer, out, error));
     put_config(r->writer, &r->source->config, file_type);
+    if (r->options->tokenizer) gguf_writer_put_keys(r->writer, r->options->tokenizer);
+    if (r->options->chat_template)
+        gguf_writer_put_text(r->writer, "tokenizer.chat_template", r->options->chat_template);
     carina_status status = write_tensors(r, error);
     if (status == CARINA_OK) return gguf_writer_commit(r->writer, error);
     gguf_writer_abort(r->writer);

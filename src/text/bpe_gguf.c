@@ -47,6 +47,12 @@ static carina_status find_arrays(reader *r) {
     return same_count(r, r->types, PREFIX "token_type");
 }
 
+static bool is_padding(gguf_text text, uint64_t id) {
+    char name[32];
+    snprintf(name, sizeof name, BPE_GGUF_PADDING, (unsigned long long)id);
+    return gguf_text_is(text, name);
+}
+
 static carina_status put_token(const reader *r, uint64_t id) {
     static const unsigned flags[] = {[NORMAL] = BPE_IN_MODEL,
                                      [UNKNOWN] = BPE_IN_MODEL | BPE_ADDED | BPE_SPECIAL,
@@ -59,6 +65,7 @@ static carina_status put_token(const reader *r, uint64_t id) {
     if (type < NORMAL || type > BYTE)
         return error_set(r->error, CARINA_ERROR_FORMAT, "%s: " PREFIX "token_type[%llu]: %lld is no type",
                          r->metadata->name, (unsigned long long)id, (long long)type);
+    if (type == UNUSED && is_padding(text, id)) return CARINA_OK;
     if (text.size == 0)
         return error_set(r->error, CARINA_ERROR_FORMAT, "%s: " PREFIX "tokens[%llu] is empty", r->metadata->name,
                          (unsigned long long)id);

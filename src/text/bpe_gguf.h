@@ -10,17 +10,26 @@
  * pairs are made, in the order in which Hugging Face's converter of SentencePiece models puts them: by the score of
  * what they make, then the longer left side first. Control and user defined tokens become added tokens, found before
  * anything else. "gpt2" (byte letters, cut by a regular expression) and others are CARINA_ERROR_UNSUPPORTED with their
- * name.
+ * name. An unused token that is called "[PADn]" with its own id n is none: a model has more rows than tokens.
  */
 #ifndef TEXT_BPE_GGUF_H
 #define TEXT_BPE_GGUF_H
 
 #include "format/gguf_metadata.h"
+#include "format/gguf_write.h"
 #include "text/bpe.h"
 
 /* Borrows nothing. Errors name the file and the key. */
 carina_status bpe_from_gguf(bpe **out, const gguf_metadata *metadata, carina_error *error);
 /* The same of a file, whose tensors are not looked at beyond its headers. */
 carina_status bpe_read_gguf(bpe **out, const char *path, carina_error *error);
+
+#define BPE_GGUF_PADDING "[PAD%llu]"
+
+/* The keys that give this tokenizer back, for a model of so many rows; finished, to be freed. ends [end_count]: tokens
+ * that end an answer, of which such a file names the first two. CARINA_ERROR_UNSUPPORTED, and no keys: they could not
+ * give the same ids for every text; the message says what they have no words for. */
+carina_status bpe_gguf_keys(gguf_keys *out, const bpe *b, int vocabulary, const int *ends, int end_count,
+                            carina_error *error);
 
 #endif

@@ -99,7 +99,38 @@ static bytes gguf_of(const bpe *b, bool prefix, bool add_bos) {
     return out;
 }
 
+#define ROWS 7 /* that a model has beyond its tokens */
+
+/* Keys as they are written for quantised models. */
+static bpe *convert_by_keys(const bpe *b) {
+    static const char path[] = TEST_TMP "/keys.gguf";
+    gguf_keys keys;
+    gguf_writer *w;
+    bpe *out;
+    assert_ok(bpe_gguf_keys(&keys, b, bpe_count(b) + ROWS, (const int[]){1, 2}, 2, &error));
+    assert_ok(gguf_writer_open(&w, path, &error));
+    gguf_writer_put_text(w, "general.architecture", "none");
+    gguf_writer_put_keys(w, &keys);
+    gguf_writer_put_u32(w, "after", 5);
+    assert_ok(gguf_writer_commit(w, &error));
+    gguf_keys_free(&keys);
+    gguf_file file;
+    uint32_t after, end;
+    const gguf_value *tokens;
+    assert_ok(gguf_read(&file, path, &error));
+    assert_ok(gguf_get_u32(&after, &file.metadata, "after", &error));
+    assert_ok(gguf_get_u32(&end, &file.metadata, "tokenizer.ggml.eot_token_id", &error));
+    assert_ok(gguf_get_array(&tokens, &file.metadata, "tokenizer.ggml.tokens", GGUF_TEXT, &error));
+    assert_true(after == 5 && end == 2 && tokens->count == (uint64_t)bpe_count(b) + ROWS);
+    assert_ok(bpe_from_gguf(&out, &file.metadata, &error));
+    gguf_free(&file);
+    return out;
+}
+
+static bool by_keys;
+
 static bpe *convert(const bpe *b, bool prefix) {
+    if (by_keys) return convert_by_keys(b);
     static const char path[] = TEST_TMP "/tokenizer.gguf";
     bytes file = gguf_of(b, prefix, true);
     bpe *out;
@@ -259,6 +290,62 @@ static void a_case_by_hand(void **state) {
     bpe_free(b);
 }
 
+static void written_keys_give_the_same_ids(void **state) {
+    by_keys = true;
+    ids_are_those_of_hugging_face(state);
+    ids_are_those_of_a_trained_tokenizer(state);
+    by_keys = false;
+}
+
+/* Each of these changes ids, or texts, for some input. */
+static void what_keys_cannot_say_is_refused(void **state) {
+    (void)state;
+    static const char form[] =
+        "{\"added_tokens\":[{\"id\":0,\"content\":\"<unk>\",\"special\":true%s}],\"normalizer\":%s,\"pre_tokenizer\":%"
+        "s,"
+        "\"post_processor\":null,\"decoder\":%s,\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\","
+        "\"fuse_unk\":true,\"byte_fallback\":true,\"ignore_merges\":%s,\"vocab\":{\"<unk>\":0,\"a\":1,\"b\":2,\"c\":3,"
+        "\"ab\":4,\"bc\":5,\"abc\":6},\"merges\":[%s]}}";
+    static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\u2581\"}",
+                      cut[] = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Isolated\"}",
+                      blank[] =
+                          "{\"type\":\"Split\",\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\"}",
+                      decoder[] =
+                          "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
+                          "\"\u2581\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]}",
+                      bare[] = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]}";
+    static const char all[] = "[\"a\",\"b\"],[\"b\",\"c\"],[\"ab\",\"c\"]",
+                      late[] = "[\"b\",\"c\"],[\"a\",\"b\"],[\"ab\",\"c\"]";
+    static const struct {
+        const char *flags, *normalizer, *cut, *decoder, *ignore, *merges, *message;
+    } cases[] = {
+        {"", replace, blank, decoder, "false", all, NULL},
+        {"", replace, "null", decoder, "false", "[\"a\",\"b\"],[\"b\",\"c\"],[\"a\",\"bc\"]",
+         "its merges"},                                              /* abc stays ab c */
+        {"", replace, "null", decoder, "false", late, "its merges"}, /* abc would be a bc, which joins to nothing */
+        {"", replace, "null", decoder, "false", "[\"a\",\"b\"],[\"b\",\"c\"]", "its merges"},
+        {"", replace, "null", decoder, "true", all, "its model's settings"},
+        {"", "null", "null", decoder, "false", all, "its normalizer"},
+        {"", replace, cut, decoder, "false", all, "its pre_tokenizer"},
+        {"", replace, "null", bare, "false", all, "its decoder"},
+        {",\"lstrip\":true", replace, "null", decoder, "false", all, "its tokens"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2000];
+        gguf_keys keys;
+        bpe *b;
+        int size = snprintf(text, sizeof text, form, cases[i].flags, cases[i].normalizer, cases[i].cut,
+                            cases[i].decoder, cases[i].ignore, cases[i].merges);
+        assert_ok(bpe_parse(&b, "FILE", text, (uint64_t)size, &error));
+        carina_status status = bpe_gguf_keys(&keys, b, 0, NULL, 0, &error);
+        if (!cases[i].message) assert_ok(status);
+        if (cases[i].message) assert_int_equal(status, CARINA_ERROR_UNSUPPORTED);
+        if (cases[i].message && !strstr(error.message, cases[i].message)) fail_msg("%d: %s", (int)i, error.message);
+        gguf_keys_free(&keys);
+        bpe_free(b);
+    }
+}
+
 static void bad_metadata_is_refused(void **state) {
     (void)state;
     static const struct {
@@ -291,6 +378,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_hugging_face),
         cmocka_unit_test(ids_are_those_of_a_trained_tokenizer),
+        cmocka_unit_test(written_keys_give_the_same_ids),
+        cmocka_unit_test(what_keys_cannot_say_is_refused),
         cmocka_unit_test(a_case_by_hand),
         cmocka_unit_test(bad_metadata_is_refused),
     };
