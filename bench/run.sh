@@ -9,6 +9,9 @@
 #     bench/torch_peer.py MODE --repeat N --json   PyTorch (Debian: python3-torch python3-numpy libopenblas0-openmp)
 #     bench/onnx_peer.mjs FILE MODULES --repeat N  ONNX Runtime (npm), the same network exported from PyTorch
 #     build/bench_index MODE, bench/faiss_peer.py MODE   searches in the sentence database; FAISS (Debian: python3-faiss)
+# The language model has no peer here: its figures stand beside this machine's own limits, measured in the same run
+#     build/carina lm bench                        the shape of Gemma 3 4B, random weights (where the memory suffices)
+#     build/bench_quantized, build/bench_decoding  single products; drawing a token under a grammar
 # with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads;
 # bert-f32, bert-bf16: BERT-base on 36 sentences of 32 tokens.
 # Seconds are the least of all rounds: whatever else runs can only add to them. Memory is the peak of the whole process.
@@ -100,6 +103,9 @@ limit() {
     printf "%s,%s,,,%s %s,%s\n", what, value, sense, bound, ok }' >>"$csv"
 }
 
+# figure WHAT VALUE: one that nothing is asked of.
+figure() { printf '%s,%s,,,,\n' "$1" "$2" >>"$csv"; }
+
 echo "what,carina,peer,ratio,required,ok" >"$csv"
 for mode in forward-f32 forward-bf16 train-f32 train-bf16; do
   [[ $mode =~ $only ]] || continue
@@ -177,6 +183,44 @@ if [[ index =~ $only ]] && [ -x "$build/bench_index" ]; then
   row "sentences: 1 query on 1000000 x 16 against reading the bytes (s)" "$(results carina index-million seconds_min | least)" "$(results carina index-million read_seconds_min | least)" 1.5
   row "sentences: 1 query on 1000000 x 16 against FAISS flat (s)" "$(results carina index-million seconds_min | least)" "$(results faiss index-million seconds_min | least)" 1
   limit "sentences: opening a file of 1000000 (s)" "$(results carina index-load seconds_min | least)" "<=" 1
+fi
+
+# The language model. Speeds: the most of all rounds; what decoding reads, as a part of what memory gives in the same run.
+if [[ lm =~ $only ]] && [ -x "$build/carina" ]; then
+  for weights in q4 q8 bf16; do
+    rm -f "$work/carina.lm-$weights.json"
+    for ((round = 0; round < rounds; round++)); do
+      line=$("$build/carina" lm bench --shape gemma3-4b --weights $weights --prompt 512 --decode 32 --threads 2 --json 2>"$work/lm.log") ||
+        { note "lm $weights skipped: $(tail -1 "$work/lm.log")"; break; }
+      tr -d '\n' <<<"$line" >>"$work/carina.lm-$weights.json"
+      echo >>"$work/carina.lm-$weights.json"
+    done
+    [ -s "$work/carina.lm-$weights.json" ] || continue
+    required=200; [ $weights = bf16 ] && required=150
+    limit "lm $weights: prompt of 512 (tokens/s)" "$(results carina lm-$weights prompt_tokens_per_s | most)" ">=" $required
+    limit "lm $weights: first token when all but 8 of 512 are known (s)" "$(results carina lm-$weights reused_first_token_s | least)" "<=" 1
+    figure "lm $weights: decode (tokens/s)" "$(results carina lm-$weights decode_tokens_per_s | most)"
+    limit "lm $weights: decode reads of what memory gives" "$(while read -r line; do
+      awk -v read="$(field "$line" read_gb_per_s)" -v memory="$(field "$line" memory_gb_per_s)" 'BEGIN { printf "%.3f\n", read / memory }'
+    done <"$work/carina.lm-$weights.json" | most)" ">=" 0.85
+    note "lm $weights: prompt $(results carina lm-$weights prompt_tokens_per_s | most), decode $(results carina lm-$weights decode_tokens_per_s | most) tokens/s"
+  done
+fi
+
+if [[ quantized =~ $only ]] && [ -x "$build/bench_quantized" ]; then
+  for kind in Q4 Q8 BF16; do
+    rm -f "$work/carina.quantized-$kind.json"
+    "$build/bench_quantized" threads=2 "runs=$repeat" kind=$kind shape=10240x2560 >"$work/carina.quantized-$kind.json" || note "bench_quantized $kind failed"
+    limit "product $kind 10240x2560: one token (of reading the bytes)" "$(grep 'M 1"' "$work/carina.quantized-$kind.json" | while read -r line; do field "$line" ratio; done)" ">=" 0.85
+    figure "product $kind 10240x2560: 512 tokens (Gop/s)" "$(results carina quantized-$kind gop_s | tail -1)"
+  done
+fi
+
+if [[ decoding =~ $only ]] && [ -x "$build/bench_decoding" ]; then
+  for mode in trie box schema text length sampler; do
+    line=$("$build/bench_decoding" $mode) || { note "bench_decoding $mode failed"; continue; }
+    figure "decoding $mode (s)" "$(field "$line" seconds_median)"
+  done
 fi
 
 column -s, -t "$csv" 2>/dev/null || cat "$csv"

@@ -10,7 +10,8 @@
 #include "model/gemma3_random.h"
 #include "model/gemma3_session.h"
 
-#define CHUNK 512
+#define CHUNK      512
+#define NEW_TOKENS 8 /* of a prompt whose beginning is known */
 
 typedef struct lm_bench_values {
     int shape, weights;
@@ -46,8 +47,9 @@ static gemma3_config shape_of(int choice) {
 }
 
 typedef struct bench_result {
-    double prompt_seconds, decode_seconds, memory_speed;
+    double prompt_seconds, reused_seconds, decode_seconds, memory_speed;
     uint64_t weight_bytes, session_bytes;
+    uint64_t keys_bytes; /* keys and values that all of decoding read */
 } bench_result;
 
 typedef struct bench_run {
@@ -57,16 +59,21 @@ typedef struct bench_run {
     gemma3 *model;
     gemma3_runner *runner;
     gemma3_session *session;
+    progress *shown;
     bench_result result;
 } bench_run;
 
+static int64_t new_tokens(const bench_run *r) { return r->v->prompt < NEW_TOKENS ? r->v->prompt : NEW_TOKENS; }
+
 static carina_status check_memory(const bench_run *r, carina_error *error) {
     uint64_t available = memory_available(), wanted = r->result.weight_bytes + (1ull << 30);
+    wanted += 2 * gemma3_session_needs(&r->config, TENSOR_BF16, r->v->prompt + r->v->decode, CHUNK); /* and its copy */
     if (!available || wanted <= available) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_MEMORY,
-                     "lm bench: %.1f GB are wanted for these weights, %.1f GB are available; choose --weights q4 or a "
-                     "smaller --shape",
-                     1e-9 * (double)wanted, 1e-9 * (double)available);
+    return error_set(
+        error, CARINA_ERROR_MEMORY,
+        "lm bench: %.1f GB are wanted for these weights and keys, %.1f GB are available; choose --weights q4 or a "
+        "smaller --shape",
+        1e-9 * (double)wanted, 1e-9 * (double)available);
 }
 
 static carina_status set_up(bench_run *r, carina_error *error) {
@@ -114,34 +121,75 @@ static carina_status warm_up(bench_run *r, carina_error *error) {
     }
     TRY(gemma3_runner_step(r->runner, rows, 1, &logits, error));
     gemma3_session_rewind(r->session, 0);
+    if (new_tokens(r) > 1) {
+        for (int64_t i = 0; i < new_tokens(r); i++) rows[i].wants_logits = i == new_tokens(r) - 1;
+        TRY(gemma3_runner_step(r->runner, rows, new_tokens(r), &logits, error));
+        gemma3_session_rewind(r->session, 0);
+    }
+    return CARINA_OK;
+}
+
+/* `count` tokens behind those that the session has seen; of the last one logits are wanted. seed: other tokens. */
+static carina_status take_tokens(bench_run *r, gemma3_session *session, int64_t count, int64_t seed,
+                                 const float **logits, carina_error *error) {
+    gemma3_row rows[CHUNK];
+    int64_t seen = gemma3_session_length(session), end = seen + count;
+    while (seen < end) {
+        int64_t step = end - seen < CHUNK ? end - seen : CHUNK;
+        for (int64_t i = 0; i < step; i++)
+            rows[i] = (gemma3_row){session, (seen + i + seed) * 7919 % r->config.vocabulary, NULL, seen + i == end - 1};
+        TRY(gemma3_runner_step(r->runner, rows, step, logits, error));
+        seen += step;
+        progress_update(r->shown, (uint64_t)seen, NULL);
+        if (progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+    }
+    return CARINA_OK;
+}
+
+/* A second prompt that begins like the first: a copy of its session, brought back to where they part. */
+static carina_status take_second_prompt(bench_run *r, carina_error *error) {
+    gemma3_session *second;
+    const float *logits;
+    double began = clock_seconds();
+    TRY(gemma3_session_copy(&second, r->session, error));
+    gemma3_session_rewind(second, r->v->prompt - new_tokens(r)); /* no further back than a chunk: it can */
+    carina_status status = take_tokens(r, second, new_tokens(r), 1, &logits, error);
+    r->result.reused_seconds = clock_seconds() - began;
+    gemma3_session_free(second);
+    return status;
+}
+
+/* Keys and values that the next token's attention reads. */
+static uint64_t keys_read(const bench_run *r) {
+    const gemma3_config *c = &r->config;
+    int64_t seen = gemma3_session_length(r->session) + 1, rows = 0;
+    for (int i = 0; i < c->layers; i++) rows += gemma3_is_global(c, i) || seen < c->window ? seen : c->window;
+    return (uint64_t)rows * (uint64_t)c->key_heads * (uint64_t)c->head_width * 2 * sizeof(uint16_t);
+}
+
+static carina_status decode(bench_run *r, const float *logits, carina_error *error) {
+    for (int64_t i = 0; i < r->v->decode; i++) {
+        const gemma3_row row = {r->session, largest(logits, r->config.vocabulary), NULL, true};
+        r->result.keys_bytes += keys_read(r);
+        TRY(gemma3_runner_step(r->runner, &row, 1, &logits, error));
+        progress_update(r->shown, (uint64_t)(r->v->prompt + i + 1), NULL);
+        if (progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+    }
     return CARINA_OK;
 }
 
 static carina_status measure(bench_run *r, carina_error *error) {
-    gemma3_row rows[CHUNK];
     const float *logits = NULL;
-    progress *line = progress_start("lm bench", "tokens", 0, (uint64_t)(r->v->prompt + r->v->decode));
-    carina_status status = CARINA_OK;
     double began = clock_seconds();
-    for (int64_t done = 0; done < r->v->prompt && status == CARINA_OK;) {
-        int64_t count = r->v->prompt - done < CHUNK ? r->v->prompt - done : CHUNK;
-        for (int64_t i = 0; i < count; i++)
-            rows[i] =
-                (gemma3_row){r->session, (done + i) * 7919 % r->config.vocabulary, NULL, done + i == r->v->prompt - 1};
-        status = gemma3_runner_step(r->runner, rows, count, &logits, error);
-        progress_update(line, (uint64_t)(done += count), NULL);
-        if (progress_interrupted()) status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
-    }
+    TRY(take_tokens(r, r->session, r->v->prompt, 0, &logits, error));
     r->result.prompt_seconds = clock_seconds() - began;
+    TRY(take_second_prompt(r, error));
+    /* The second prompt's logits are in the place of the first one's: the last token once more. */
+    gemma3_session_rewind(r->session, r->v->prompt - 1);
+    TRY(take_tokens(r, r->session, 1, 0, &logits, error));
     began = clock_seconds();
-    for (int64_t i = 0; i < r->v->decode && status == CARINA_OK; i++) {
-        rows[0] = (gemma3_row){r->session, largest(logits, r->config.vocabulary), NULL, true};
-        status = gemma3_runner_step(r->runner, rows, 1, &logits, error);
-        progress_update(line, (uint64_t)(r->v->prompt + i + 1), NULL);
-        if (progress_interrupted()) status = error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
-    }
+    carina_status status = decode(r, logits, error);
     r->result.decode_seconds = clock_seconds() - began;
-    progress_finish(line);
     return status;
 }
 
@@ -151,7 +199,10 @@ static carina_status run_bench(bench_run *r, carina_error *error) {
     TRY(set_up(r, error));
     TRY(warm_up(r, error));
     TRY(memory_read_speed(&before, r->pool, 3, error));
-    TRY(measure(r, error));
+    r->shown = progress_start("lm bench", "tokens", 0, (uint64_t)(r->v->prompt + r->v->decode));
+    carina_status status = measure(r, error);
+    progress_finish(r->shown);
+    TRY(status);
     TRY(memory_read_speed(&after, r->pool, 3, error));
     r->result.memory_speed = before > after ? before : after;
     return CARINA_OK;
@@ -168,16 +219,21 @@ static void print(const bench_run *r) {
     char shape[32], weights[16];
     double prompt = (double)r->v->prompt / b->prompt_seconds, decode = (double)r->v->decode / b->decode_seconds;
     double speed = 1e-9 * decode * (double)b->weight_bytes, memory = 1e-9 * b->memory_speed;
+    double keys = 1e-9 * (double)b->keys_bytes / (double)r->v->decode, read = speed + decode * keys;
     options_choice(options[0].argument, r->v->shape, shape, sizeof shape);
     options_choice(options[1].argument, r->v->weights, weights, sizeof weights);
     if (!r->v->json) {
         printf("%s, %s weights (%.2f GB, random), %d threads\n", shape, weights, 1e-9 * (double)b->weight_bytes,
                thread_pool_count(r->pool));
-        printf("prompt of %lld tokens   %8.1f tokens/s   first token after %.2f s\n", (long long)r->v->prompt, prompt,
-               b->prompt_seconds);
-        printf("decode of %lld tokens   %8.2f tokens/s   %.1f GB/s of weights; memory reads at %.1f GB/s now\n",
-               (long long)r->v->decode, decode, speed, memory);
-        printf("keys and values %.2f GB, peak memory %.2f GB\n", 1e-9 * (double)b->session_bytes, 1e-9 * peak_memory());
+        printf(
+            "prompt of %lld tokens   %8.1f tokens/s   first token after %.2f s, %.3f s when all but %lld are known\n",
+            (long long)r->v->prompt, prompt, b->prompt_seconds, b->reused_seconds, (long long)new_tokens(r));
+        printf(
+            "decode of %lld tokens   %8.2f tokens/s   %.1f GB/s of weights, %.1f with keys and values; memory reads at "
+            "%.1f GB/s now\n",
+            (long long)r->v->decode, decode, speed, read, memory);
+        printf("keys and values %.2f GB, of which a token reads %.3f; peak memory %.2f GB\n",
+               1e-9 * (double)b->session_bytes, keys, 1e-9 * peak_memory());
         return;
     }
     json_writer w = json_writer_make(stdout, JSON_PRETTY);
@@ -187,10 +243,13 @@ static void print(const bench_run *r) {
     json_field_whole(&w, "threads", thread_pool_count(r->pool));
     json_field_number(&w, "prompt_tokens_per_s", prompt);
     json_field_number(&w, "first_token_s", b->prompt_seconds);
+    json_field_number(&w, "reused_first_token_s", b->reused_seconds);
     json_field_number(&w, "decode_tokens_per_s", decode);
     json_field_number(&w, "weights_gb_per_s", speed);
+    json_field_number(&w, "read_gb_per_s", read);
     json_field_number(&w, "memory_gb_per_s", memory);
     json_field_number(&w, "weights_gb", 1e-9 * (double)b->weight_bytes);
+    json_field_number(&w, "keys_gb_per_token", keys);
     json_field_number(&w, "peak_rss_gb", 1e-9 * peak_memory());
     json_end(&w);
 }
@@ -211,10 +270,11 @@ const command command_lm_bench = {
     .summary = "measure the language model's engine with random weights",
     .arguments = "",
     .description =
-        "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then tokens one "
-        "by\n"
-        "one, and prints tokens a second. Every token reads all weights once: weights_gb_per_s stands beside\n"
-        "memory_gb_per_s, what this machine reads in the same run.\n",
+        "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then a second\n"
+        "one that differs in its last 8 tokens (reused_first_token_s), then tokens one by one, and prints tokens a\n"
+        "second. Every token reads all weights once (weights_gb_per_s), and the keys and values that it looks back on\n"
+        "(read_gb_per_s: both together); beside them stands memory_gb_per_s, what this machine reads in the same "
+        "run.\n",
     .examples =
         "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
         "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",

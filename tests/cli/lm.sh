@@ -6,10 +6,16 @@ bench="$CARINA lm bench --shape gemma3-tiny --prompt 20 --decode 3"
 expect 0 '^decode of 3 tokens .* tokens/s' '' $bench
 for weights in q8 bf16; do
     expect 0 "\"weights\": \"$weights\"" '' $bench --weights $weights --json --threads 1
-    for key in prompt_tokens_per_s decode_tokens_per_s weights_gb_per_s memory_gb_per_s peak_rss_gb; do
+    for key in prompt_tokens_per_s reused_first_token_s read_gb_per_s decode_tokens_per_s weights_gb_per_s memory_gb_per_s peak_rss_gb; do
         grep -qE "\"$key\": [0-9]" expect.out || fail "no $key with $weights"
     done
 done
+# What a token reads of keys and values: 6 layers of a window of 16, 1 of all that was seen, 4 heads of 32 in bf16.
+keys() { grep -oE '"keys_gb_per_token": [0-9.e-]+' expect.out | awk '{ printf "%.0f", $2 * 1e9 }'; }
+expect 0 '' '' $bench --json --decode 1
+[ "$(keys)" = $(((6 * 16 + 21) * 4 * 32 * 2 * 2)) ] || fail "keys of a token: $(keys)"
+expect 0 '' '' $bench --json --decode 1 --prompt 1
+[ "$(keys)" = $((7 * 2 * 4 * 32 * 2 * 2)) ] || fail "keys of a short text: $(keys)"
 expect 2 '' 'shape' "$CARINA" lm bench --shape gemma2
 expect 2 '' 'decode' "$CARINA" lm bench --decode 0
 finish
