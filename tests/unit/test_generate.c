@@ -162,8 +162,8 @@ static void by_hand(const language_model *m, const prompt *p, int tokens, int *o
 
 static const char *const texts[] = {"The heart is of normal size",
                                     "No pleural",
-                                    "There is a small pleural effusion on the left side. The heart is large; the lungs "
-                                    "are not clear. There is a small pleural effusion on the left side.",
+                                    ("There is a small pleural effusion on the left side. The heart is large; the "
+                                     "lungs are not clear. There is a small pleural effusion on the left side."),
                                     "x",
                                     "yes no yes",
                                     "The lungs are clear.",
