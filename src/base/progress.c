@@ -29,8 +29,16 @@ static void on_interrupt(int number) {
     interrupted = number;
 }
 
+/* oneDNN's products of matrices run with the stack pointer in their own workspace: a handler's frame, kilobytes of
+ * registers, would be pushed over the heap below it. So handlers have a stack of their own, and other threads than the
+ * one that asked for them get no signals (thread_start). */
+#define HANDLER_STACK 65536 /* AVX-512 and AMX registers take 11,000 bytes */
+static char handler_stack[HANDLER_STACK];
+
 void progress_catch_interrupts(void) {
+    const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
     struct sigaction action = {.sa_handler = on_interrupt};
+    if (sigaltstack(&stack, NULL) == 0) action.sa_flags = SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -90,6 +91,17 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
+int thread_start(pthread_t *out, void *(*run)(void *), void *argument) {
+    sigset_t asynchronous, before;
+    sigfillset(&asynchronous);
+    const int own_faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    for (size_t i = 0; i < sizeof own_faults / sizeof *own_faults; i++) sigdelset(&asynchronous, own_faults[i]);
+    pthread_sigmask(SIG_SETMASK, &asynchronous, &before);
+    int status = pthread_create(out, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
 int thread_available_count(void) {
     int count = 1;
     cpu_set_t set;
@@ -126,7 +138,7 @@ carina_status thread_pool_create(thread_pool **out, int thread_count, carina_err
     for (int i = 1; i < thread_count; i++) {
         worker_start *start = malloc(sizeof *start);
         if (start) *start = (worker_start){pool, i};
-        if (!start || pthread_create(&pool->threads[pool->started], NULL, worker_main, start) != 0) {
+        if (!start || thread_start(&pool->threads[pool->started], worker_main, start) != 0) {
             free(start);
             thread_pool_free(pool);
             return error_set(error, CARINA_ERROR_MEMORY, "threads: cannot start thread %d of %d", i + 1, thread_count);

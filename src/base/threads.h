@@ -5,6 +5,8 @@
 #ifndef BASE_THREADS_H
 #define BASE_THREADS_H
 
+#include <pthread.h>
+
 #include "base/error.h"
 
 typedef struct thread_pool thread_pool;
@@ -19,6 +21,10 @@ int thread_pool_count(const thread_pool *pool); /* 1 for NULL */
  * on that worker alone. NULL pool: everything on the calling thread. */
 typedef void thread_work(void *context, int shard, int worker);
 void thread_pool_run(thread_pool *pool, int shard_count, thread_work *work, void *context);
+
+/* A thread that signals to the process do not reach: those are the business of the thread that catches them. As
+ * pthread_create otherwise. */
+int thread_start(pthread_t *out, void *(*run)(void *), void *argument);
 
 /* Processors this process may use (affinity and cgroup quota respected). */
 int thread_available_count(void);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "base/threads.h"
 #include "image/letterbox.h"
 
 enum { RECORD_EMPTY, RECORD_BUSY, RECORD_READY };
@@ -285,7 +286,7 @@ carina_status loader_create(loader **out, const dataset *const *sets, int set_co
     l->next_batch = l->taken = first_batch;
     l->next_job = first_batch * (uint64_t)options->batch_size;
     for (int i = 0; status == CARINA_OK && i < options->thread_count; i++) {
-        if (pthread_create(&l->workers[i].thread, NULL, worker_main, &l->workers[i]) != 0)
+        if (thread_start(&l->workers[i].thread, worker_main, &l->workers[i]) != 0)
             status = error_set(error, CARINA_ERROR_MEMORY, "loader: cannot start thread %d", i + 1);
         else
             l->started++;

@@ -1,7 +1,9 @@
 /* base/: errors, cursor, random numbers, thread pool, files. */
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@
 #include "assert_ok.h"
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "base/threads.h"
 
@@ -78,6 +81,38 @@ static void pool_runs_every_shard_once(void **state) {
         thread_pool_run(pool, 37, mark_shard, marks);
         for (int i = 0; i < 37; i++) assert_int_equal(marks[i], i + 1);
     }
+    thread_pool_free(pool);
+}
+
+static void note_blocked(void *context, int shard, int worker) {
+    sigset_t blocked;
+    (void)shard;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    if (worker) atomic_fetch_add((atomic_int *)context, sigismember(&blocked, SIGINT) ? 1 : 1000);
+}
+
+/* Libraries run with the stack pointer in the heap: no handler may use the stack that it finds. */
+static void handlers_have_a_stack_of_their_own(void **state) {
+    (void)state;
+    struct sigaction before[2], now;
+    stack_t stack;
+    thread_pool *pool;
+    carina_error error;
+    atomic_int others = 0;
+    sigaction(SIGINT, NULL, &before[0]);
+    sigaction(SIGTERM, NULL, &before[1]);
+    progress_catch_interrupts();
+    for (int i = 0; i < 2; i++) {
+        const int number = i ? SIGTERM : SIGINT;
+        sigaction(number, NULL, &now);
+        assert_true(now.sa_handler != SIG_DFL && (now.sa_flags & SA_ONSTACK));
+        sigaction(number, &before[i], NULL);
+    }
+    assert_int_equal(sigaltstack(NULL, &stack), 0);
+    assert_true(!(stack.ss_flags & SS_DISABLE) && stack.ss_size >= 32768);
+    assert_int_equal(thread_pool_create(&pool, 2, &error), CARINA_OK);
+    for (int round = 0; round < 1000 && others == 0; round++) thread_pool_run(pool, 64, note_blocked, &others);
+    assert_true(others > 0 && others < 1000);
     thread_pool_free(pool);
 }
 
@@ -231,6 +266,7 @@ int main(void) {
         cmocka_unit_test(cursor_never_passes_the_end),
         cmocka_unit_test(random_streams_repeat_and_differ),
         cmocka_unit_test(pool_runs_every_shard_once),
+        cmocka_unit_test(handlers_have_a_stack_of_their_own),
         cmocka_unit_test(open_bytes_survive_a_cut_file),
         cmocka_unit_test(the_start_of_a_file),
         cmocka_unit_test(writer_replaces_only_on_commit),
