@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "model/gemma3_session.h"
+#include "text/sampler.h"
 
 /* Rows of a step, each with its logits: 512 bytes a word of the vocabulary. */
 #define CHUNK 128
@@ -66,16 +67,28 @@ static void score_shard(void *context, int shard, int worker) {
     s->agreed = best == other;
 }
 
-static void add_scores(reading *r, int count) {
+/* Why a row has no score: each model's logits are looked through once more, which only a failed model costs. */
+static carina_status explain(const reading *r, int row, carina_error *error) {
+    int n = r->readers[0].model->config.vocabulary;
+    float largest;
+    for (int m = 0; m < r->reader_count; m++)
+        TRY(sampler_check_logits(&largest, r->readers[m].logits + (int64_t)row * n, n, error));
+    return error_set(error, CARINA_ERROR_ARGUMENT, "a logit is minus infinity: the model has failed");
+}
+
+static carina_status add_scores(reading *r, int count, carina_error *error) {
     thread_pool_run(r->options->pool, count, score_shard, r);
     for (int i = 0; i < count; i++) {
-        r->sums->before.nats += r->scores[i].before;
-        r->sums->after.nats += r->scores[i].after;
-        r->sums->divergence += r->scores[i].divergence;
-        r->sums->agreed += r->scores[i].agreed;
+        const score *s = &r->scores[i];
+        if (!isfinite(s->before) || !isfinite(s->after) || !isfinite(s->divergence)) return explain(r, i, error);
+        r->sums->before.nats += s->before;
+        r->sums->after.nats += s->after;
+        r->sums->divergence += s->divergence;
+        r->sums->agreed += s->agreed;
     }
     r->sums->before.tokens += count;
     r->sums->after.tokens += count;
+    return CARINA_OK;
 }
 
 /* ---- one window ---- */
@@ -95,8 +108,7 @@ static carina_status take_chunk(reading *r, int64_t begin, int64_t scored, int64
         for (int64_t i = 0; i < count; i++) rows[i].session = r->readers[m].session;
         TRY(gemma3_runner_step(r->readers[m].runner, rows, count, &r->readers[m].logits, error));
     }
-    if (wanted) add_scores(r, wanted);
-    return CARINA_OK;
+    return wanted ? add_scores(r, wanted, error) : CARINA_OK;
 }
 
 static carina_status fresh_session(const reading *r, reader *one, carina_error *error) {

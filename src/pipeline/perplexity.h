@@ -32,7 +32,7 @@ typedef struct perplexity_sums {
 } perplexity_sums;
 
 /* Of ids [count], added to *sums. CARINA_ERROR_ARGUMENT: nothing to score, an id outside the vocabulary, a window that
- * makes no sense; CARINA_ERROR_CANCELLED after an interruption. */
+ * makes no sense, a model whose logits are not finite; CARINA_ERROR_CANCELLED after an interruption. */
 carina_status perplexity_measure(perplexity_sums *sums, const gemma3 *model, const int32_t *ids, uint64_t count,
                                  const perplexity_options *options, carina_error *error);
 

@@ -120,9 +120,9 @@ carina_status sampler_accept_prompt(sampler *s, const int *tokens, uint64_t coun
 
 /* ---- the model's own distribution ---- */
 
-static carina_status find_largest(const sampler *s, const float *logits, float *largest, carina_error *error) {
+carina_status sampler_check_logits(float *largest, const float *logits, int vocabulary, carina_error *error) {
     float most = -INFINITY;
-    for (int i = 0; i < s->vocabulary; i++) {
+    for (int i = 0; i < vocabulary; i++) {
         if (!(logits[i] <= FLT_MAX)) /* NaN too */
             return error_set(error, CARINA_ERROR_ARGUMENT, "the logit of token %d is %s: the model has failed", i,
                              isnan(logits[i]) ? "not a number" : "infinite");
@@ -130,7 +130,7 @@ static carina_status find_largest(const sampler *s, const float *logits, float *
     }
     if (most == -INFINITY)
         return error_set(error, CARINA_ERROR_ARGUMENT,
-                         "the logits of all %d tokens are minus infinity: the model has failed", s->vocabulary);
+                         "the logits of all %d tokens are minus infinity: the model has failed", vocabulary);
     *largest = most;
     return CARINA_OK;
 }
@@ -287,7 +287,7 @@ carina_status sampler_next(sampler_draw *out, sampler *s, const float *logits, c
                            carina_error *error) {
     *out = (sampler_draw){.token = -1};
     float largest = 0;
-    TRY(find_largest(s, logits, &largest, error));
+    TRY(sampler_check_logits(&largest, logits, s->vocabulary, error));
     TRY(choose(&out->token, s, logits, mask, error));
     double log_total = log_sum(s, logits, largest);
     out->log_probability = (float)((double)logits[out->token] - log_total);

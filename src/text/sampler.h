@@ -67,6 +67,10 @@ sampler_options sampler_defaults(void);
 carina_status sampler_make(sampler **out, int vocabulary, const sampler_options *options, carina_error *error);
 void sampler_free(sampler *s); /* accepts NULL */
 
+/* Whether logits [vocabulary] are what a model can have meant, and the largest of them. CARINA_ERROR_ARGUMENT names the
+ * first that is NaN or plus infinity, or says that all are minus infinity. */
+carina_status sampler_check_logits(float *largest, const float *logits, int vocabulary, carina_error *error);
+
 /* logits [vocabulary]; mask: bit (id % 64) of word (id / 64), or NULL: all tokens. Changes nothing that the next draw
  * depends on: called twice it says the same twice. */
 carina_status sampler_next(sampler_draw *out, sampler *s, const float *logits, const uint64_t *mask,

@@ -213,12 +213,39 @@ static void what_is_refused(void **state) {
     gemma3_free(packed);
 }
 
+/* A model that gives no numbers is an error that names the token, not a perplexity of NaN. */
+static void a_model_that_has_failed(void **state) {
+    (void)state;
+    gemma3 *packed;
+    const gemma3_config c = config();
+    const perplexity_options options = {.window = 8, .stride = 4, .begin = BEGIN};
+    assert_ok(gemma3_create_random(&packed, &c, QUANTIZED_BF16, 5, &error));
+    gemma3 *m = unpack(packed);
+    parameter_fill(m->parameters->items[0], NAN);
+    parameters_changed(m->parameters);
+    perplexity_sums sums = {0};
+    perplexity_change change = {0};
+    const char *wanted = "the logit of token 0 is not a number: the model has failed";
+    assert_int_equal(perplexity_measure(&sums, m, text(), 9, &options, &error), CARINA_ERROR_ARGUMENT);
+    assert_string_equal(error.message, wanted);
+    for (int i = 0; i < 2; i++) {
+        error = (carina_error){0};
+        assert_int_equal(perplexity_compare(&change, i ? m : packed, i ? packed : m, text(), 9, &options, &error),
+                         CARINA_ERROR_ARGUMENT);
+        assert_string_equal(error.message, wanted);
+    }
+    assert_true(sums.tokens == 0 && change.before.tokens == 0);
+    gemma3_free(m);
+    gemma3_free(packed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_window),
         cmocka_unit_test(sums_are_added_and_threads_do_not_matter),
         cmocka_unit_test(divergence),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(a_model_that_has_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
