@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cursor.h"
-
-#define MAX_CHUNK  4096
-#define PLAN_COUNT 13 /* rows 1, 2, 4 .. 4096 */
+#define MAX_CHUNK   4096
+#define MAX_TOKENS  (1 << 24)
+#define PLAN_COUNT  13   /* rows 1, 2, 4 .. 4096 */
+#define ANGLE_BLOCK 1024 /* positions whose angles are computed at once: some milliseconds */
 
 struct gemma3_session {
     gemma3_config config;
@@ -35,10 +35,10 @@ uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int
 carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
                                     int64_t chunk, carina_error *error) {
     *out = NULL;
-    if (tokens < 1 || tokens > 1 << 24 || chunk < 1 || chunk > MAX_CHUNK)
+    if (tokens < 1 || tokens > MAX_TOKENS || chunk < 1 || chunk > MAX_CHUNK)
         return error_set(error, CARINA_ERROR_ARGUMENT,
                          "a session of %lld tokens in chunks of %lld: 1 to %d and 1 to %d", (long long)tokens,
-                         (long long)chunk, 1 << 24, MAX_CHUNK);
+                         (long long)chunk, MAX_TOKENS, MAX_CHUNK);
     gemma3_session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error, "session", sizeof *s);
     *s = (gemma3_session){.config = *config, .type = type, .capacity = tokens, .chunk = chunk};
@@ -130,9 +130,12 @@ typedef struct head_plan {
 struct gemma3_runner {
     const gemma3 *model;
     gemma3_runner_options options;
-    cached_row *rows;                /* [rows of the largest plan]: what every body's graph reads */
-    const low_rank_pair **adapters;  /* likewise, of the bodies with adapters */
-    float *angles;                   /* [2, tokens, d]: rotary tables of all positions, local and global */
+    cached_row *rows;               /* [rows of the largest plan]: what every body's graph reads */
+    const low_rank_pair **adapters; /* likewise, of the bodies with adapters */
+    /* Rotary tables by blocks of positions, each [2, positions of the block, d], local and global; NULL: no row has
+     * come so far. A large context costs what is used of it. */
+    float **angles;
+    int64_t angle_blocks;
     body_plan bodies[2][PLAN_COUNT]; /* without and with adapters */
     head_plan heads[PLAN_COUNT];
 };
@@ -143,28 +146,66 @@ static int plan_for(int64_t rows) {
     return plan;
 }
 
+/* ---- angles ---- */
+
+/* Positions in a block: the last one is cut short. */
+static int64_t block_positions(const gemma3_runner *r, int64_t block) {
+    int64_t left = r->options.tokens - block * ANGLE_BLOCK;
+    return left < ANGLE_BLOCK ? left : ANGLE_BLOCK;
+}
+
+static uint64_t block_bytes(const gemma3_runner *r, int64_t block) {
+    return 2 * (uint64_t)block_positions(r, block) * (uint64_t)r->model->config.head_width * sizeof(float);
+}
+
+static carina_status need_angles(gemma3_runner *r, int64_t position, carina_error *error) {
+    const gemma3_config *c = &r->model->config;
+    int64_t block = position / ANGLE_BLOCK, count = block_positions(r, block);
+    if (r->angles[block]) return CARINA_OK;
+    float *made = malloc((size_t)block_bytes(r, block));
+    if (!made) return error_memory(error, "runner", block_bytes(r, block));
+    for (int i = 0; i < 2; i++)
+        gemma3_rotary_table(made + i * count * c->head_width, c, i == 1, block * ANGLE_BLOCK, count);
+    r->angles[block] = made;
+    return CARINA_OK;
+}
+
+/* [d] of a position whose block is there. */
+static const float *angles_of(const gemma3_runner *r, bool global, int64_t position) {
+    int64_t block = position / ANGLE_BLOCK;
+    int64_t row = position % ANGLE_BLOCK + (global ? block_positions(r, block) : 0);
+    return r->angles[block] + row * r->model->config.head_width;
+}
+
+uint64_t gemma3_runner_grows(const gemma3_runner *r) {
+    uint64_t bytes = 0;
+    for (int64_t i = 0; i < r->angle_blocks; i++) bytes += r->angles[i] ? 0 : block_bytes(r, i);
+    return bytes;
+}
+
+/* ---- making ---- */
+
 carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, const gemma3_runner_options *options,
                                    carina_error *error) {
-    const gemma3_config *c = &model->config;
-    uint64_t angles;
     *out = NULL;
-    if (options->chunk < 1 || options->chunk > MAX_CHUNK || options->tokens < 1 ||
-        !size_multiply((uint64_t)options->tokens, 2 * (uint64_t)c->head_width * sizeof(float), &angles))
+    if (options->chunk < 1 || options->chunk > MAX_CHUNK)
         return error_set(error, CARINA_ERROR_ARGUMENT, "chunks of %lld tokens: 1 to %d are possible",
                          (long long)options->chunk, MAX_CHUNK);
+    if (options->tokens < 1 || options->tokens > MAX_TOKENS)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "sessions of %lld tokens: 1 to %d are possible",
+                         (long long)options->tokens, MAX_TOKENS);
     gemma3_runner *r = calloc(1, sizeof *r);
     if (!r) return error_memory(error, "runner", sizeof *r);
     r->model = model;
     r->options = *options;
     r->rows = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->rows);
     r->adapters = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->adapters);
-    r->angles = malloc(angles);
+    r->angle_blocks = (options->tokens + ANGLE_BLOCK - 1) / ANGLE_BLOCK;
+    r->angles = calloc((size_t)r->angle_blocks, sizeof *r->angles);
     if (!r->rows || !r->adapters || !r->angles) {
         gemma3_runner_free(r);
-        return error_memory(error, "runner", angles);
+        return error_memory(error, "runner", (uint64_t)options->chunk * sizeof *r->rows);
     }
-    for (int i = 0; i < 2; i++)
-        gemma3_rotary_table(r->angles + i * options->tokens * c->head_width, c, i == 1, 0, options->tokens);
     *out = r;
     return CARINA_OK;
 }
@@ -178,6 +219,7 @@ void gemma3_runner_free(gemma3_runner *r) {
     }
     free(r->rows);
     free(r->adapters);
+    for (int64_t i = 0; r->angles && i < r->angle_blocks; i++) free(r->angles[i]);
     free(r->angles);
     free(r);
 }
@@ -262,6 +304,7 @@ static carina_status place_rows(gemma3_runner *r, const gemma3_row *rows, int64_
                 return error_set(error, CARINA_ERROR_ARGUMENT, "rows of one session do not stand together");
         int64_t position = rows[i].session->length + in_run - 1;
         TRY(check_row(r, &rows[i], position, in_run, error));
+        TRY(need_angles(r, position, error));
         r->rows[i] = (cached_row){rows[i].session->layers, position};
         r->adapters[i] = rows[i].session->adapter;
     }
@@ -272,14 +315,13 @@ static void fill_body(const gemma3_runner *r, const body_plan *b, const gemma3_r
     const gemma3_config *c = &r->model->config;
     int64_t planned = tensor_size(b->ids, 1);
     size_t angle_bytes = (size_t)c->head_width * sizeof(float), vector_bytes = (size_t)c->width * sizeof(float);
-    const float *global = r->angles + r->options.tokens * c->head_width;
     for (int64_t i = 0; i < planned; i++) {
         bool used = i < count;
-        int64_t at = used ? r->rows[i].position * c->head_width : 0;
+        int64_t position = used ? r->rows[i].position : r->rows[0].position; /* of nobody's rows any will do */
         float *vector = tensor_data(b->vectors) + i * c->width;
         tensor_data(b->ids)[i] = used && !rows[i].vector ? (float)rows[i].id : -1;
-        memcpy(tensor_data(b->local) + i * c->head_width, r->angles + at, angle_bytes);
-        memcpy(tensor_data(b->global) + i * c->head_width, global + at, angle_bytes);
+        memcpy(tensor_data(b->local) + i * c->head_width, angles_of(r, false, position), angle_bytes);
+        memcpy(tensor_data(b->global) + i * c->head_width, angles_of(r, true, position), angle_bytes);
         if (used && rows[i].vector)
             memcpy(vector, rows[i].vector, vector_bytes);
         else

@@ -60,13 +60,16 @@ typedef struct gemma3_runner_options {
     thread_pool *pool; /* borrowed, may be NULL */
     tensor_type type;  /* of activations */
     int64_t chunk;     /* most rows of a step: 1 .. 4096 */
-    int64_t tokens;    /* the longest session's capacity */
+    int64_t tokens;    /* the longest session's capacity: 1 .. 2^24 */
 } gemma3_runner_options;
 
 /* Borrows the model. */
 carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, const gemma3_runner_options *options,
                                    carina_error *error);
 void gemma3_runner_free(gemma3_runner *runner); /* accepts NULL */
+/* Bytes that it will take yet for angles when its sessions come to positions that none has reached so far. Plans are
+ * not counted. */
+uint64_t gemma3_runner_grows(const gemma3_runner *runner);
 
 /* The next token of a session: an id, or a vector [D] in its place. */
 typedef struct gemma3_row {

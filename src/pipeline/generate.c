@@ -69,9 +69,10 @@ static carina_status check(const generator_options *o, carina_error *error) {
 
 static tensor_type key_type(const generator *g) { return g->model->packed ? TENSOR_BF16 : TENSOR_F32; }
 
-/* Keys and values of a session to be made must fit, and `more` bytes beside them; kept sessions give way. */
-static carina_status check_memory(generator *g, uint64_t more, carina_error *error) {
-    uint64_t available = memory_available(), wanted = MEMORY_SPARED + more;
+/* Keys and values of a session to be made must fit, and what the runner takes when its context is filled; kept sessions
+ * give way. */
+static carina_status check_memory(generator *g, carina_error *error) {
+    uint64_t available = memory_available(), wanted = MEMORY_SPARED + gemma3_runner_grows(g->runner);
     wanted += gemma3_session_needs(&g->model->model->config, key_type(g), g->options.context, g->options.chunk);
     if (available && wanted > available) {
         prefix_cache_clear(g->cache);
@@ -96,10 +97,8 @@ carina_status generator_create(generator **out, language_model *model, const gen
     g->rows = calloc((size_t)options->chunk, sizeof *g->rows);
     carina_status status = g->rows ? prefix_cache_create(&g->cache, options->kept, error)
                                    : error_memory(error, "a generator", (uint64_t)options->chunk * sizeof *g->rows);
-    /* The runner keeps the angles of all positions. */
-    uint64_t angles = (uint64_t)options->context * 2 * (uint64_t)model->model->config.head_width * sizeof(float);
-    if (status == CARINA_OK) status = check_memory(g, angles, error);
     if (status == CARINA_OK) status = gemma3_runner_create(&g->runner, model->model, &running, error);
+    if (status == CARINA_OK) status = check_memory(g, error);
     if (status == CARINA_OK)
         *out = g;
     else
@@ -154,7 +153,7 @@ void generator_release(generator *g, int sequence) {
 /* ---- sessions ---- */
 
 static carina_status new_session(generator *g, gemma3_session **out, carina_error *error) {
-    TRY(check_memory(g, 0, error));
+    TRY(check_memory(g, error));
     return gemma3_session_create(out, &g->model->model->config, key_type(g), g->options.context, g->options.chunk,
                                  error);
 }

@@ -199,11 +199,66 @@ static void steps_that_cannot_be(void **state) {
     finish(&other);
 }
 
+/* Logits [rows, 61] of tokens 0, 7, 14 .. by the graph that knows no sessions. */
+static float *whole_logits(const gemma3 *m, int64_t rows) {
+    graph *g;
+    const graph_options options = {.type = TENSOR_F32};
+    int64_t size[2] = {1, rows};
+    assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
+    tensor *in = graph_input(g, "ids", 2, size);
+    tensor *out = gemma3_record_logits(g, m, gemma3_record_body(g, m, in, NULL, NULL));
+    graph_output(g, out);
+    assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+    for (int64_t i = 0; i < rows; i++) tensor_data(in)[i] = (float)(i * 7 % 61);
+    graph_forward(g);
+    float *copy = malloc((size_t)(rows * 61) * sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, tensor_data(out), (size_t)(rows * 61) * sizeof *copy);
+    graph_free(g);
+    return copy;
+}
+
+#define FAR 1030 /* positions: a few behind the first block of angles */
+
+/* Angles are made as positions are reached: the largest context costs nothing beforehand, and a row behind the first
+ * block is what it is in the graph of whole sequences. */
+static void angles_come_when_they_are_reached(void **state) {
+    (void)state;
+    gemma3 *m = gemma3_fixture_load(&gemma3_fixtures[0]);
+    gemma3_runner_options options = {.type = TENSOR_F32, .chunk = 64, .tokens = 1 << 24};
+    gemma3_runner *r;
+    gemma3_session *s;
+    gemma3_row rows[64];
+    const float *logits = NULL;
+    uint64_t all = (uint64_t)options.tokens * 2 * 8 * sizeof(float), block = 1024 * 2 * 8 * sizeof(float);
+    assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_OK);
+    assert_int_equal(gemma3_session_create(&s, &m->config, TENSOR_F32, FAR, 64, NULL), CARINA_OK);
+    assert_int_equal(gemma3_runner_grows(r), all);
+    for (int at = 0; at < FAR; at += 64) {
+        int count = FAR - at < 64 ? FAR - at : 64;
+        for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (at + i) * 7 % 61, NULL, at + i == FAR - 1};
+        assert_int_equal(gemma3_runner_step(r, rows, count, &logits, NULL), CARINA_OK);
+        assert_int_equal(gemma3_runner_grows(r), all - (at + count > 1024 ? 2 : 1) * block);
+    }
+    float *expected = whole_logits(m, FAR);
+    fixture_compare("logits", logits, expected + (FAR - 1) * 61, 61, fixture_scale(expected, FAR * 61), 1e-5);
+    free(expected);
+    gemma3_session_free(s);
+    gemma3_runner_free(r);
+    options.tokens = (1 << 24) + 1;
+    assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_ERROR_ARGUMENT);
+    options.tokens = 1025; /* the last block is cut short */
+    assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_OK);
+    assert_int_equal(gemma3_runner_grows(r), 1025 * 2 * 8 * sizeof(float));
+    gemma3_runner_free(r);
+    gemma3_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_by_token_and_in_chunks), cmocka_unit_test(sessions_do_not_see_each_other),
         cmocka_unit_test(only_wanted_logits_are_given), cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
-        cmocka_unit_test(steps_that_cannot_be),
+        cmocka_unit_test(steps_that_cannot_be),         cmocka_unit_test(angles_come_when_they_are_reached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
