@@ -10,6 +10,7 @@
 #include "cli/lm_grammar.h"
 #include "cli/lm_options.h"
 #include "cli/text_lines.h"
+#include "cli/text_whole.h"
 
 #define MAX_PROMPTS 100000
 #define MAX_CONTEXT (1 << 24)
@@ -81,26 +82,13 @@ static carina_status add_prompt(generate_run *r, const char *text, uint64_t size
 
 /* All of it is one prompt, but for the line break at its end. */
 static carina_status add_standard_input(generate_run *r, carina_error *error) {
-    char *text = NULL;
-    uint64_t size = 0, room = 0;
-    carina_status status = CARINA_OK;
-    for (size_t got = 1; got > 0 && status == CARINA_OK; size += got) {
-        if (size == room) {
-            room = room ? 2 * room : 4096;
-            char *grown = room <= BPE_MAX_TEXT ? realloc(text, (size_t)room) : NULL;
-            if (!grown) {
-                status = error_set(error, CARINA_ERROR_LIMIT, "standard input: more than %u bytes", BPE_MAX_TEXT);
-                break;
-            }
-            text = grown;
-        }
-        got = fread(text + size, 1, (size_t)(room - size), stdin);
-    }
+    char *text;
+    uint64_t size;
+    TRY(text_whole_read_stream(&text, &size, stdin, "standard input", BPE_MAX_TEXT, error));
     if (size && text[size - 1] == '\n') size--;
-    if (status == CARINA_OK && add_prompt(r, text, size, error) != CARINA_OK)
-        status = error_prefix(error, "standard input");
+    carina_status status = add_prompt(r, text, size, error);
     free(text);
-    return status;
+    return status == CARINA_OK ? status : error_prefix(error, "standard input");
 }
 
 static carina_status add_file(generate_run *r, const char *path, carina_error *error) {

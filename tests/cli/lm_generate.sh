@@ -77,6 +77,26 @@ expect 2 '' 'label is of' generate -p x --label heart
 expect 2 '' 'logprobs wants --json' generate -p x --logprobs 2
 expect 2 '' 'temperature' generate -p x --temperature -1
 expect 1 - 'standard input: an empty prompt' generate -p -
+expect 1 - 'standard input: cannot read: Is a directory' bash -c '"$CARINA" lm generate -m lm -p - < /'
+# A terminal's end is given once (the second one is script's own, when its input ends), and an interrupt ends the waiting.
+type_prompt() {
+    printf 'The heart is\n\4'
+    for _ in $(seq 100); do [ -s terminal ] && touch once && return; sleep 0.1; done
+}
+type_prompt | script -qec "'$CARINA' lm generate -m lm -n 12 -p - > terminal" /dev/null > shown
+[ -e once ] && cmp -s terminal alone || fail "a prompt from a terminal: $(cat shown)"
+mkfifo waiting
+"$CARINA" lm generate -m lm -p - < waiting > out 2> err &
+reader=$!
+exec 9> waiting
+head -c 100000 /dev/zero >&9 # more than a pipe holds: when this is over it reads
+for _ in $(seq 100); do sleep 0.1; grep -q '^State:.S' /proc/$reader/status && break; done
+kill -TERM $reader
+for _ in $(seq 100); do kill -0 $reader 2> /dev/null || break; sleep 0.1; done
+kill -0 $reader 2> /dev/null && fail "an interrupt does not end the reading"
+exec 9>&-
+wait $reader
+[ $? = 1 ] && grep -q '^carina: interrupted$' err || fail "interrupted while it reads: $(cat err)"
 printf 'a\n\nb\n' > gap.txt
 expect 1 - 'gap.txt: line 2: an empty prompt' generate -f gap.txt
 expect 1 - 'gap.text: cannot open' generate -f gap.text

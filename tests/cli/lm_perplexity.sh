@@ -36,6 +36,7 @@ expect 1 - 'has no such matrix|the model wants' $perplexity --lora "$ROOT/tests/
 
 # ---- standard input, bad texts
 expect 0 '^standard input ' - bash -c "$perplexity - < clear.txt"
+expect 1 - 'standard input: cannot read: Is a directory' bash -c "$perplexity - < /"
 : > empty.txt
 expect 1 '^clear.txt ' 'missing.txt' $perplexity missing.txt clear.txt
 expect 1 '^clear.txt ' 'empty.txt: the text has no token' $perplexity clear.txt empty.txt
