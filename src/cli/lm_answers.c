@@ -6,6 +6,7 @@
 
 #include "base/cursor.h"
 #include "cli/command.h"
+#include "cli/standard_output.h"
 #include "format/json_writer.h"
 
 /* ---- making ---- */
@@ -108,14 +109,14 @@ static void show_text(lm_answer *a) {
     if (a->shown == 0 && a->all->count > 1) printf("== %d ==\n", a->index + 1);
     if (a->size > a->shown) fwrite(a->text + a->shown, 1, (size_t)(a->size - a->shown), stdout);
     a->shown = a->size;
-    fflush(stdout);
+    standard_output_flush();
 }
 
 static void note_failure(lm_answer *a) {
     const generate_result *r = &a->result;
     if (r->end != GENERATE_FAILED && r->end != GENERATE_CONTEXT) return;
     a->all->failed = true;
-    fflush(stdout);
+    standard_output_flush();
     fprintf(stderr, "carina: prompt %d: %s\n", a->all->first + a->index + 1,
             r->end == GENERATE_FAILED ? r->error.message
                                       : "the context is full: the answer is not complete; make --context larger or "
@@ -131,7 +132,7 @@ static void show_ended(lm_answers *all) {
             show_text(a);
             putchar('\n');
         }
-        fflush(stdout);
+        standard_output_flush();
         note_failure(a);
         clear(a);
         all->current++;
@@ -163,13 +164,13 @@ static bool take_text(void *context, const char *text, uint64_t size) {
     memcpy(a->text + a->size, text, (size_t)size);
     a->size += size;
     show_text(a);
-    return !ferror(stdout);
+    return !standard_output_lost();
 }
 
 static bool take_token(void *context, const sampler_draw *draw) {
     lm_answer *a = context;
     lm_answers *all = a->all;
-    if (!all->json) return !ferror(stdout);
+    if (!all->json) return !standard_output_lost();
     if (a->token_count == a->token_room) {
         uint64_t room = a->token_room ? 2 * a->token_room : 64, most = (uint64_t)all->alternatives;
         if (!grow(all, &a->tokens, room, sizeof *a->tokens)) return false;
@@ -182,7 +183,7 @@ static bool take_token(void *context, const sampler_draw *draw) {
         a->alternatives[a->token_count * (uint64_t)all->alternatives + (uint64_t)k] = draw->alternatives[k];
     if (all->alternatives) a->alternative_counts[a->token_count] = (uint16_t)draw->alternative_count;
     a->token_count++;
-    return !ferror(stdout);
+    return !standard_output_lost();
 }
 
 static void take_end(void *context, const generate_result *result) {

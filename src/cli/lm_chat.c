@@ -10,6 +10,7 @@
 #include "cli/lm_answers.h"
 #include "cli/lm_options.h"
 #include "cli/output.h"
+#include "cli/standard_output.h"
 #include "cli/text_lines.h"
 #include "pipeline/conversation.h"
 #include "pipeline/language_model_files.h"
@@ -70,6 +71,7 @@ static carina_status set_up(chat_run *r, carina_error *error) {
     TRY(lm_engine_open(&r->engine, &r->v->lm, error));
     TRY(open_template(r, error));
     o.pool = r->engine.pool;
+    o.goes_on = lm_goes_on;
     o.context = r->v->lm.context ? r->v->lm.context : 8192;
     o.sequences = 1;
     o.kept = 1;
@@ -106,10 +108,9 @@ static carina_status answer(chat_run *r, carina_error *error) {
     carina_status status = conversation_answer(r->talk, r->turn, &request, &result, &own);
     r->failed |= answers.failed;
     if (status != CARINA_OK) complain(r, &own);
-    if (result.end == GENERATE_CANCELLED) fputs("stopped\n", stderr);
+    if (result.end == GENERATE_CANCELLED && !standard_output_lost()) fputs("stopped\n", stderr);
     if (status == CARINA_OK && answers.error.message[0]) complain(r, &answers.error);
     lm_answers_free(&answers);
-    if (ferror(stdout)) return error_set(error, CARINA_ERROR_IO, "standard output: cannot write");
     if (progress_interrupted() && !progress_forget_interrupt())
         return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
     return CARINA_OK;
@@ -184,6 +185,7 @@ static carina_status talk(chat_run *r, carina_error *error) {
             if (!obey(r, r->turn, &own)) break;
         } else {
             TRY(answer(r, error));
+            if (standard_output_lost()) break; /* the program's end says so */
         }
     }
     if (r->terminal) fputc('\n', stderr);

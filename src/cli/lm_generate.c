@@ -133,6 +133,7 @@ static int64_t needed_context(const generate_run *r) {
 static carina_status set_up(generate_run *r, carina_error *error) {
     generator_options o = generator_defaults();
     o.pool = r->engine.pool;
+    o.goes_on = lm_goes_on;
     o.context = r->v->lm.context ? r->v->lm.context : needed_context(r);
     o.sequences = r->count < r->v->batch ? r->count : (int)r->v->batch;
     r->requests = calloc((size_t)r->count, sizeof *r->requests);

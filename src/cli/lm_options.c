@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "cli/standard_output.h"
 #include "model/lora_file.h"
 #include "text/bpe_cache.h"
 
@@ -29,6 +30,11 @@ void lm_engine_close(lm_engine *e) {
     language_model_free(e->model);
     thread_pool_free(e->pool);
     *e = (lm_engine){0};
+}
+
+bool lm_goes_on(void *context) {
+    (void)context;
+    return !standard_output_lost();
 }
 
 generate_request lm_request(const lm_engine *e, const lm_values *v) {

@@ -119,6 +119,9 @@ typedef struct lm_engine {
 carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *error);
 void lm_engine_close(lm_engine *e);
 
+/* For generator_options.goes_on: no longer when nobody reads the answers. */
+bool lm_goes_on(void *context);
+
 /* Sampler, stop strings, lengths, adapter. Borrows the stop strings and the adapter. */
 generate_request lm_request(const lm_engine *e, const lm_values *v);
 

@@ -1,8 +1,6 @@
 /* The program: finds the command that the first words name, parses its options, runs it. */
-#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/nearest.h"
 #include "cli/command.h"
+#include "cli/standard_output.h"
 
 #define MAX_COMMANDS 64
 
@@ -96,25 +95,6 @@ static void ignore_write_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Standard output is a pipe that nobody reads any more. */
-static bool reader_is_gone(void) {
-    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
-}
-
-/* What was printed must have arrived. `carina ... | head` ends as other programs do there: silently, by SIGPIPE. */
-static int finish_output(int status) {
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-    int reason = errno ? errno : EIO; /* a stream that failed earlier does not remember why */
-    if (reader_is_gone()) {
-        signal(SIGPIPE, SIG_DFL);
-        raise(SIGPIPE);
-    }
-    fprintf(stderr, "carina: cannot write standard output: %s\n", strerror(reason));
-    return COMMAND_FAILED;
-}
-
 int main(int argc, char **argv) {
     keep_standard_streams();
     ignore_write_signals();
@@ -131,5 +111,5 @@ int main(int argc, char **argv) {
     int used;
     const command *c = find(argc - 1, argv + 1, &used);
     status = c ? run(c, argc - 1 - used, argv + 1 + used) : unknown_command(argc - 1, argv + 1);
-    return finish_output(status);
+    return standard_output_finish(status);
 }

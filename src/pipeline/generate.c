@@ -326,6 +326,10 @@ static void start_more(generator *g, batch *b) {
     }
 }
 
+static bool goes_on(const generator *g) {
+    return !progress_interrupted() && (!g->options.goes_on || g->options.goes_on(g->options.context_of_goes_on));
+}
+
 /* Takes what has ended, or all; returns how many of the batch still run. */
 static int collect(generator *g, batch *b, bool all) {
     int running = 0;
@@ -348,7 +352,7 @@ carina_status generator_run(generator *g, const generate_request *requests, int 
     batch b = {.requests = requests, .results = results, .count = count};
     carina_status status = CARINA_OK;
     for (int i = 0; i < GENERATE_MAX_SEQUENCES; i++) b.request[i] = -1;
-    for (int own = 1, running; status == CARINA_OK && (own || b.begun < count) && !progress_interrupted();) {
+    for (int own = 1, running; status == CARINA_OK && (own || b.begun < count) && goes_on(g);) {
         start_more(g, &b);
         status = generator_step(g, &running, error);
         own = collect(g, &b, false);

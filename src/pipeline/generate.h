@@ -36,6 +36,9 @@ typedef struct generator_options {
     int64_t chunk;     /* most rows of a step, more than sequences: 512 */
     int sequences;     /* at once, 1 .. GENERATE_MAX_SEQUENCES: 8 */
     int kept;          /* sessions kept for later prompts, 0 .. PREFIX_CACHE_MAX: 4 */
+    bool (*goes_on)(
+        void *context); /* generator_run asks before each step; false ends it like an interrupt. NULL: yes */
+    void *context_of_goes_on;
 } generator_options;
 
 generator_options generator_defaults(void); /* a context of 4,096 */

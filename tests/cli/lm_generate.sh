@@ -62,6 +62,20 @@ expect 0 '^a[bcd]{3}e$' - generate -p x --grammar answer.gbnf
 printf '{"type": "object", "properties": {"size": {"type": "integer", "minimum": 10, "maximum": 99}}, "required": ["size"]}' > schema.json
 expect 0 '^\{"size": ?[0-9]{2}\}$' - generate -p x --json-schema schema.json
 
+# Output that does not arrive: said with its reason, once; work for a reader that has gone away ends.
+if [ -w /dev/full ]; then
+    for form in --raw --json; do
+        generate -p x $form -f questions.txt > /dev/full 2> err && fail "a full disk went unnoticed"
+        [ "$(cat err)" = 'carina: cannot write standard output: No space left on device' ] || fail "a full disk, $form: $(cat err)"
+    done
+fi
+cp -r lm endless # the token that ends an answer is a row that pads: it never comes
+echo "{\"eos_token_id\": $(($(grep -oE '"vocab_size": [0-9]+' lm/config.json | grep -oE '[0-9]+') - 1))}" > endless/generation_config.json
+for form in --raw --json; do
+    timeout 20 "$CARINA" lm generate -m endless -p x -c 100 --slide 1 -n 1000000 $form 2> err | true
+    [ "${PIPESTATUS[0]}" = 141 ] && [ ! -s err ] || fail "works on without a reader, $form: $(cat err)"
+done
+
 # Full contexts: an end that is said, or sliding.
 expect 1 '' 'prompt 1: the prompt has [0-9]+ tokens, the context has room for 4; make it larger' generate -p 'The lungs are clear.' -c 4
 expect 1 '"ended": "context"' 'prompt 1: the context is full: the answer is not complete' generate -p 'The lungs' -c 12 --json
