@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cursor.h"
 #include "cli/command.h"
 #include "cli/standard_output.h"
+#include "cli/terminal_text.h"
 #include "format/json_writer.h"
 
 /* ---- making ---- */
@@ -15,6 +17,7 @@ carina_status lm_answers_make(lm_answers *out, const language_model *model, int 
                               carina_error *error) {
     *out = (lm_answers){.model = model,
                         .json = json,
+                        .terminal = isatty(STDOUT_FILENO) == 1,
                         .with_probabilities = logprobs >= 0,
                         .alternatives = logprobs > 0 ? (int)logprobs : 0,
                         .count = count};
@@ -107,7 +110,10 @@ static void print_json(const lm_answer *a) {
 static void show_text(lm_answer *a) {
     if (a->all->json || a->index != a->all->current) return;
     if (a->shown == 0 && a->all->count > 1) printf("== %d ==\n", a->index + 1);
-    if (a->size > a->shown) fwrite(a->text + a->shown, 1, (size_t)(a->size - a->shown), stdout);
+    if (a->size > a->shown && a->all->terminal)
+        terminal_text_write(stdout, a->text + a->shown, a->size - a->shown);
+    else if (a->size > a->shown)
+        fwrite(a->text + a->shown, 1, (size_t)(a->size - a->shown), stdout);
     a->shown = a->size;
     standard_output_flush();
 }

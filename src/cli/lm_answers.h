@@ -27,6 +27,7 @@ typedef struct lm_answer {
 struct lm_answers {
     const language_model *model;
     bool json, with_probabilities;
+    bool terminal; /* text goes to one: its control characters are shown */
     int alternatives;
     lm_answer *items; /* [count] */
     int count, current;

@@ -59,6 +59,12 @@ expect 0 '"text": "(left lung|heart)", "ended": "end"' - generate -p 'Where?' --
 expect 0 '^(<ref>.*</ref>)?<box>\([0-9]+,[0-9]+\),\([0-9]+,[0-9]+\)</box>$' - generate -p 'Where?' --answers box -n 300
 printf 'root ::= "a" [b-d]{3} "e"' > answer.gbnf
 expect 0 '^a[bcd]{3}e$' - generate -p x --grammar answer.gbnf
+# Control characters are a terminal's alone to fear: a pipe has them as they are.
+printf 'root ::= "a\\x1b[31mb\\x07"' > control.gbnf
+generate -p x --grammar control.gbnf > control || fail "control characters"
+printf 'a\033[31mb\a\n' | cmp -s - control || fail "a pipe got $(od -c control)"
+script -qec "'$CARINA' lm generate -m lm -p x --grammar control.gbnf" /dev/null < /dev/null > shown
+grep -qaF 'a^[[31mb^G' shown || fail "a terminal got $(od -c shown)"
 printf '{"type": "object", "properties": {"size": {"type": "integer", "minimum": 10, "maximum": 99}}, "required": ["size"]}' > schema.json
 expect 0 '^\{"size": ?[0-9]{2}\}$' - generate -p x --json-schema schema.json
 
