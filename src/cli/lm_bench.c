@@ -21,12 +21,14 @@ typedef struct lm_bench_values {
 
 static const lm_bench_values defaults = {.prompt = 2560, .decode = 32};
 static const option options[] = {
-    {"shape", 0, OPTION_CHOICE, "gemma3-4b|gemma3-1b|gemma3-tiny", "sizes of the model",
+    {"shape", 0, OPTION_CHOICE, "gemma3-4b|gemma3-1b|gemma3-tiny", "sizes of the model (default gemma3-4b)",
      offsetof(lm_bench_values, shape), 0, 0},
-    {"weights", 'w', OPTION_CHOICE, "q4|q8|bf16", "how weights are packed", offsetof(lm_bench_values, weights), 0, 0},
-    {"prompt", 'p', OPTION_INTEGER, "N", "tokens of the prompt", offsetof(lm_bench_values, prompt), 1, 100000},
-    {"decode", 'd', OPTION_INTEGER, "N", "tokens taken one by one behind it", offsetof(lm_bench_values, decode), 1,
+    {"weights", 'w', OPTION_CHOICE, "q4|q8|bf16", "how weights are packed (default q4)",
+     offsetof(lm_bench_values, weights), 0, 0},
+    {"prompt", 'p', OPTION_INTEGER, "N", "tokens of the prompt (default 2560)", offsetof(lm_bench_values, prompt), 1,
      100000},
+    {"decode", 'd', OPTION_INTEGER, "N", "tokens taken one by one behind it (default 32)",
+     offsetof(lm_bench_values, decode), 1, 100000},
     OPTION_THREADS(lm_bench_values, threads),
     OPTION_JSON(lm_bench_values, json),
     {0},

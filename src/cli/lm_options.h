@@ -36,7 +36,7 @@ typedef struct lm_values {
          'w',                                                                                                            \
          OPTION_CHOICE,                                                                                                  \
          "stored|q4|q8|bf16",                                                                                            \
-         "a folder's weights: in f32 (stored), or packed while they are read",                                           \
+         "a folder's weights: in f32 (stored, the default), or packed while they are read",                              \
          offsetof(type, lm.weights),                                                                                     \
          0,                                                                                                              \
          0},                                                                                                             \
@@ -71,13 +71,19 @@ typedef struct lm_values {
          offsetof(type, lm.temperature),                                                                                 \
          0,                                                                                                              \
          100},                                                                                                           \
-        {"top-k", 0,       OPTION_INTEGER, "N", "draw from the N likeliest tokens (0: all)", offsetof(type, lm.top_k),   \
-         0,       10000000},                                                                                             \
+        {"top-k",                                                                                                        \
+         0,                                                                                                              \
+         OPTION_INTEGER,                                                                                                 \
+         "N",                                                                                                            \
+         "draw from the N likeliest tokens (default 0: all)",                                                            \
+         offsetof(type, lm.top_k),                                                                                       \
+         0,                                                                                                              \
+         10000000},                                                                                                      \
         {"top-p",                                                                                                        \
          0,                                                                                                              \
          OPTION_NUMBER,                                                                                                  \
          "P",                                                                                                            \
-         "draw from the likeliest that have this probability together (1: all)",                                         \
+         "draw from the likeliest that have this probability together (default 1: all)",                                 \
          offsetof(type, lm.top_p),                                                                                       \
          1e-6,                                                                                                           \
          1},                                                                                                             \
@@ -85,7 +91,7 @@ typedef struct lm_values {
          0,                                                                                                              \
          OPTION_NUMBER,                                                                                                  \
          "P",                                                                                                            \
-         "draw from those with at least this part of the largest (0: all)",                                              \
+         "draw from those with at least this part of the largest (default 0: all)",                                      \
          offsetof(type, lm.min_p),                                                                                       \
          0,                                                                                                              \
          0.999},                                                                                                         \
@@ -93,7 +99,7 @@ typedef struct lm_values {
          0,                                                                                                              \
          OPTION_NUMBER,                                                                                                  \
          "R",                                                                                                            \
-         "make tokens that were there less likely (1: off)",                                                             \
+         "make tokens that were there less likely (default 1: off)",                                                     \
          offsetof(type, lm.repetition_penalty),                                                                          \
          0.01,                                                                                                           \
          100},                                                                                                           \

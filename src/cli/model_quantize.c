@@ -29,12 +29,13 @@ typedef struct quantize_values {
 
 static const quantize_values defaults = {.window = 512};
 static const option options[] = {
-    {"weights", 'w', OPTION_CHOICE, "q8|q4|bf16", "how weights are packed", offsetof(quantize_values, weights), 0, 0},
+    {"weights", 'w', OPTION_CHOICE, "q8|q4|bf16", "how weights are packed (default q8)",
+     offsetof(quantize_values, weights), 0, 0},
     {"out", 'o', OPTION_FILE, "FILE.gguf", "file to write (required)", offsetof(quantize_values, out), 0, 0},
     {"text", 0, OPTION_FILE, "FILE", "measure perplexity before and after, and divergence, on this text",
      offsetof(quantize_values, text), 0, 0},
-    {"window", 0, OPTION_INTEGER, "N", "tokens that the models see of it at most", offsetof(quantize_values, window), 2,
-     PERPLEXITY_MAX_WINDOW},
+    {"window", 0, OPTION_INTEGER, "N", "tokens that the models see of it at most (default 512)",
+     offsetof(quantize_values, window), 2, PERPLEXITY_MAX_WINDOW},
     {"tokenizer", 0, OPTION_FILE, "FILE", "tokenizer.json, where it does not lie in the model's folder",
      offsetof(quantize_values, tokenizer), 0, 0},
     {"quiet", 'q', OPTION_FLAG, NULL, "show no progress", offsetof(quantize_values, quiet), 0, 0},
