@@ -144,7 +144,7 @@ generate -p x --json --logprobs 1 -n 2 > fields.json
 generate -p 'The heart is' -n 12 --stop "$stop" --json >> fields.json
 generate -p 'The lungs are clear.' -c 4 --json >> fields.json 2> /dev/null
 for key in $(grep -oE '"[a-z_]+": ' fields.json | tr -d '":' | sort -u); do
-    grep -qw -- "$key" <(sed -n '/object a line/,/^Log-prob/p' help.txt) || fail "--help does not explain $key"
+    grep -qw -- "$key" <(sed -n '/object a line:/,/^Log-prob/p' help.txt) || fail "--help does not explain $key"
 done
 for key in stop error top; do grep -q "\"$key\": " fields.json || fail "no $key"; done
 finish
