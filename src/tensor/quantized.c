@@ -232,8 +232,10 @@ void quantized_get_quants(const quantized_matrix *m, int64_t output, uint16_t *s
         int8_t *q = quants + g * QUANTIZED_GROUP;
         scales[g] = get_u16(m->packed + p.head + 32 * p.in_run + 2 * p.lane);
         for (int k = 0; k < QUANTIZED_GROUP; k++)
-            q[k] = m->kind == QUANTIZED_Q8 ? (int8_t)(from[k / 4 * 64 + k % 4] - 128)
-                                           : (int8_t)(from[k % 16 / 4 * 64 + k % 4] >> k / 16 * 4 & 15);
+            if (m->kind == QUANTIZED_Q8)
+                q[k] = (int8_t)(from[k / 4 * 64 + k % 4] - 128);
+            else
+                q[k] = (int8_t)(from[k % 16 / 4 * 64 + k % 4] >> k / 16 * 4 & 15);
     }
 }
 
