@@ -22,6 +22,7 @@ typedef struct reading {
     bpe_encoder *encoder;
     string_index *known; /* texts of training, by fingerprint */
     int32_t end;
+    bool validates; /* a data set is named for it */
     carina_error *error;
 } reading;
 
@@ -58,6 +59,7 @@ static carina_status is_held_out(const reading *r, const char *text, uint64_t si
     *out = true;
     if (r->part == &r->corpus->train) return string_index_add(r->known, key, 0, NULL, NULL, r->error);
     *out = !string_index_find(r->known, key, &number);
+    r->corpus->repeated += !*out;
     return CARINA_OK;
 }
 
@@ -156,12 +158,27 @@ static carina_status add_set(reading *r, const train_config_set *keys, const cha
     const char *folder;
     TRY(text_set_open(&set, &folder, r->config, keys, key, r->error));
     if (!set) return CARINA_OK;
+    r->validates |= r->part == &r->corpus->validation;
     carina_status status = add_reports(r, set, folder);
     dataset_free(set);
     return status == CARINA_OK ? CARINA_OK : error_prefix(r->error, "%s: %s", r->config->path, key);
 }
 
 /* ---- all ---- */
+
+/* Validation that was asked for does not vanish: the best model would be chosen by nothing. */
+static carina_status check_held_out(const reading *r) {
+    const train_config *config = r->config;
+    const language_corpus *c = r->corpus;
+    bool texts = config->language.validation_texts.count > 0;
+    const char *key = texts ? "data.validation_texts" : "data.validation";
+    if (c->validation.count || (!texts && !r->validates)) return CARINA_OK;
+    if (c->repeated)
+        return error_set(r->error, CARINA_ERROR_ARGUMENT,
+                         "%s: %s: no document is held out, training has all %" PRIu64 " of them as well", config->path,
+                         key, c->repeated);
+    return error_set(r->error, CARINA_ERROR_ARGUMENT, "%s: %s: there is no document in it", config->path, key);
+}
 
 static carina_status read_all(reading *r) {
     const train_config *config = r->config;
@@ -181,7 +198,8 @@ static carina_status read_all(reading *r) {
     c->fingerprint = dataset_hash(c->fingerprint, c->train.documents, c->train.count * sizeof *c->train.documents);
     r->part = &c->validation;
     TRY(add_set(r, &config->validation_set, "data.validation"));
-    return add_files(r, &config->language.validation_texts, "data.validation_texts");
+    TRY(add_files(r, &config->language.validation_texts, "data.validation_texts"));
+    return check_held_out(r);
 }
 
 carina_status language_corpus_read(language_corpus *out, const train_config *config, const bpe *tokenizer, int end,

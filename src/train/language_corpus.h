@@ -3,7 +3,7 @@
  * Plain text files (data.texts; a paragraph, a line or the file is a document) and the reports of data sets
  * (chest_imagenome; film_report_tidy makes them paragraphs). A document is encoded with the tokenizer's special tokens
  * (<bos> in front) and ends with the end token: "<bos> No effusion. <eos>". What is held out is left out where training
- * has the very same document.
+ * has the very same document, and counted; where none of it remains, that is an error.
  */
 #ifndef TRAIN_LANGUAGE_CORPUS_H
 #define TRAIN_LANGUAGE_CORPUS_H
@@ -30,6 +30,7 @@ typedef struct language_corpus {
     int32_t *ids;
     uint64_t id_count, id_room;
     language_part train, validation;
+    uint64_t repeated;    /* held-out documents that training has too: left out */
     uint64_t fingerprint; /* of the training documents as ids */
 } language_corpus;
 

@@ -1,6 +1,7 @@
 /* Graphs, steps and figures of the language task; see language_task.h. */
 #include "train/language_task.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,6 +245,10 @@ static carina_status create(language_task *t, carina_error *error) {
     TRY(open_tokenizer(t, error));
     TRY(create_model(t, error));
     TRY(language_corpus_read(&t->corpus, t->task.config, t->tokenizer, t->end, error));
+    if (t->corpus.repeated)
+        snprintf(t->task.note, sizeof t->task.note,
+                 "validation: %" PRIu64 " documents are left out, training has them as well; %u are held out",
+                 t->corpus.repeated, t->corpus.validation.count);
     TRY(create_rows(t, error));
     TRY(record(t, &t->learning, true, error));
     return t->validation.count ? record(t, &t->measuring, false, error) : CARINA_OK;

@@ -73,6 +73,7 @@ struct train_task {
     const train_config *config; /* borrowed */
     parameters *parameters;     /* what the optimizer moves; the task's, gradients allocated */
     bool show_progress;         /* of what takes long before the first step; set by the trainer */
+    char note[200];             /* what the user should know before the first step; "": nothing */
 };
 
 /* The task that the configuration names, with random weights from its seed. pool is borrowed, may be NULL. */

@@ -182,6 +182,10 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
         run_log_text(t->log, "%s", t->changes.lines[i]);
         if (t->options->note) t->options->note(t->changes.lines[i]);
     }
+    if (*t->task->note) {
+        run_log_text(t->log, "%s", t->task->note);
+        if (t->options->note) t->options->note(t->task->note);
+    }
     return CARINA_OK;
 }
 

@@ -11,11 +11,12 @@ printf 'No acute process.\n\nThe heart is mildly enlarged.\n' >"$folder/more.txt
 find "$folder/films/files" -name 's*.txt' -exec cat {} + >"$folder/reports.txt"
 "$CARINA" tokenizer train -o "$folder/tokenizer.json" -n 400 "$folder/reports.txt" "$folder/more.txt" >/dev/null || fail tokenizer
 
-small="data.train.annotations=$folder/films data.validation.annotations=$folder/films tokenizer=$folder/tokenizer.json"
-small="$small runs=$folder/runs model.width=32 model.layers=2 model.heads=2 model.key_heads=1 model.head_width=16"
+sets="data.train.annotations=$folder/films data.validation.annotations=$folder/films"
+small="tokenizer=$folder/tokenizer.json runs=$folder/runs model.width=32 model.layers=2 model.heads=2 model.key_heads=1 model.head_width=16"
 small="$small model.ffn_width=48 model.window=8 model.global_every=2 data.context=32 training.steps=12 training.batch_size=4"
 small="$small training.validate_every=6 training.log_every=3 training.dtype=f32 optimizer.warmup_steps=2"
-train() { "$CARINA" train "$ROOT/configs/tiny-language-model.yaml" $small "$@"; }
+configuration=$ROOT/configs/tiny-language-model.yaml
+train() { "$CARINA" train "$configuration" $sets $small "$@"; }
 
 train name=full "data.texts=[$folder/more.txt]" --quiet --threads 2 >"$folder/out" || fail "training failed"
 grep -q 'finished at step 12 of 12, .*best validation token probability 0\.' "$folder/out" || fail "no end: $(cat "$folder/out")"
@@ -38,6 +39,12 @@ for file in checkpoint.safetensors last/model.safetensors; do # apart from names
     tail -c 4000 "$full/$file" | cmp -s - <(tail -c 4000 "$folder/runs/cut/$file") || fail "$file differs after resuming"
 done
 
+# Held-out documents that training has are left out, and that is said.
+printf 'No acute process.\n\nNothing of the kind.\n' >"$folder/held.txt"
+{ echo 'task: language'; echo "data: {texts: [$folder/more.txt]}"; } >"$folder/texts.yaml"
+sets='' configuration=$folder/texts.yaml train name=partly "data.validation_texts=[$folder/held.txt]" training.steps=1 --quiet 2>"$folder/err" >/dev/null || fail "partly: $(cat "$folder/err")"
+grep -q 'validation: 1 documents are left out, training has them as well; 1 are held out' "$folder/err" || fail "partly: $(cat "$folder/err")"
+
 # The folder is read back: a run that begins with it goes on where it stood.
 train name=more "data.texts=[$folder/more.txt]" "start=$full/last" training.steps=1 --quiet >/dev/null || fail "start"
 was=$(awk 'NR == 1 { print $2 }' "$full/first_losses.txt")
@@ -57,6 +64,11 @@ refused model.key_heads=3 'model\.key_heads: 3 heads of keys do not divide model
 refused "data.texts=[$folder/none.txt]" 'data\.texts: .*none\.txt'
 refused "start=$full" 'start: .*config\.json'
 refused data.end_token=STOP 'data\.end_token: .* has no token "STOP"'
+kept=$configuration was=$sets configuration=$folder/texts.yaml sets=''
+refused "data.validation_texts=[$folder/more.txt]" 'data\.validation_texts: no document is held out, training has all 2 '
+printf '\n \n' >"$folder/blank.txt"
+refused "data.validation_texts=[$folder/blank.txt]" 'data\.validation_texts: there is no document in it'
+configuration=$kept sets=$was
 refused loss.labels=1 'loss\.labels'
 
 echo "language_train.sh: ok"
