@@ -292,8 +292,9 @@ static carina_status step(trainer *t, carina_error *error) {
     return CARINA_OK;
 }
 
+/* Where every step of the window was skipped there is no mean: NAN, which the log writes as null. */
 static void log_window(trainer *t, trainer_result *result) {
-    double count = t->window.steps ? (double)t->window.steps : 1, now = clock_seconds();
+    double count = t->window.steps ? (double)t->window.steps : NAN, now = clock_seconds();
     const train_task_class *type = t->task->type;
     char speed_name[64];
     run_log_value values[TRAIN_TASK_LOSSES + 4];
@@ -333,6 +334,24 @@ static void show(const trainer *t, const trainer_result *result) {
     progress_update(t->bar, t->state.step, note);
 }
 
+/* A run whose steps were all skipped has learned nothing, and no model of it is to be taken for a result. */
+static carina_status check_skipped(const trainer *t, carina_error *error) {
+    char line[160];
+    if (!t->state.skipped) return CARINA_OK;
+    if (t->state.skipped == t->state.step)
+        return error_set(error, CARINA_ERROR_FORMAT,
+                         "training: loss or gradient was not finite in any of the %" PRIu64
+                         " steps, nothing was learned; look at the data and the weights it starts with, or lower "
+                         "optimizer.rate",
+                         t->state.step);
+    snprintf(line, sizeof line,
+             "training: %" PRIu64 " of %" PRIu64 " steps were skipped, their loss or gradient was not finite",
+             t->state.skipped, t->state.step);
+    run_log_text(t->log, "%s", line);
+    if (t->options->note) t->options->note(line);
+    return CARINA_OK;
+}
+
 static bool every(uint64_t step, int64_t interval) { return interval > 0 && step % (uint64_t)interval == 0; }
 
 static carina_status loop(trainer *t, trainer_result *result, carina_error *error) {
@@ -356,6 +375,7 @@ static carina_status loop(trainer *t, trainer_result *result, carina_error *erro
             (c->save_seconds > 0 && clock_seconds() - t->last_save > c->save_seconds))
             TRY(save(t, error));
     }
+    TRY(check_skipped(t, error));
     result->finished = true;
     if (validated != t->state.step) TRY(validate(t, result, error));
     TRY(save(t, error));

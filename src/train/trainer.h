@@ -5,7 +5,8 @@
  * (train_task.h: the mean IoU over all boxes of the validation set); the best go to best.safetensors, or to the folder
  * best where a model is a folder. The monitor set is measured and logged at the same
  * moments but never chooses anything: it may be a test set that one only wants to watch, and a figure used for choosing
- * would no longer be a test. Two runs at a time in one folder are refused (base/folder_lock.h).
+ * would no longer be a test. Steps whose loss or gradient is not finite are skipped and counted; 20 of them running, or
+ * a run of nothing else, are CARINA_ERROR_FORMAT. Two runs at a time in one folder are refused (base/folder_lock.h).
  */
 #ifndef TRAIN_TRAINER_H
 #define TRAIN_TRAINER_H
@@ -27,7 +28,7 @@ typedef struct trainer_result {
     bool finished_before; /* there was nothing left to do, and nothing was done */
     bool finished;        /* all steps done, or the time is used up; false: interrupted or stop_after */
     bool interrupted;
-    double loss;       /* mean over the last log_every steps of this session; NAN when it made none */
+    double loss;       /* mean over the last log_every steps of this session; NAN when none was taken */
     const char *score; /* what the next figures are: "IoU" */
     double best;       /* validation score, -1 without a validation set */
     uint64_t best_step;

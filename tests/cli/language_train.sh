@@ -71,4 +71,14 @@ refused "data.validation_texts=[$folder/blank.txt]" 'data\.validation_texts: the
 configuration=$kept sets=$was
 refused loss.labels=1 'loss\.labels'
 
+# Weights near the end of what a float holds: no step is taken, and that is no result.
+cp -r "$full/last" "$folder/huge" || fail copy
+length=$(stat -c %s "$folder/huge/model.safetensors")
+head -c 2000 /dev/zero | tr '\0' '\177' | dd of="$folder/huge/model.safetensors" bs=1 seek=$((length - 2000)) conv=notrunc 2>/dev/null
+train name=nothing "start=$folder/huge" training.steps=3 training.log_every=1 --quiet >"$folder/out" 2>"$folder/err"
+[ $? -eq 1 ] || fail "training that learned nothing: $(cat "$folder/out" "$folder/err")"
+grep -q 'not finite in any of the 3 steps, nothing was learned' "$folder/err" || fail "nothing: $(cat "$folder/err")"
+grep -q '"loss": null' "$folder/runs/nothing/metrics.jsonl" || fail "nothing: $(cat "$folder/runs/nothing/metrics.jsonl")"
+[ ! -e "$folder/runs/nothing/last" ] || fail "a model of nothing"
+
 echo "language_train.sh: ok"
