@@ -63,6 +63,27 @@ static carina_status take_own_keys(gemma3_config *c, const gguf_metadata *m, car
     return get_real(m, GEMMA3_GGUF_QUERY_SCALAR, &c->query_scalar, error);
 }
 
+/* What the metadata says must be what is there: a smaller number of layers would be another model, silently. */
+static carina_status check_extent(const gemma3_config *c, const gguf_file *file, carina_error *error) {
+    const gguf_metadata *m = &file->metadata;
+    int vocabulary = c->vocabulary;
+    if (gguf_find(m, "gemma3.vocab_size")) TRY(get_size(m, "gemma3.vocab_size", &vocabulary, error));
+    if (vocabulary != c->vocabulary)
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: gemma3.vocab_size: %d, but token_embd.weight has %d rows",
+                         file->name, vocabulary, c->vocabulary);
+    for (uint64_t i = 0; i < file->tensor_count; i++) {
+        const char *name = file->tensors[i].name;
+        if (strncmp(name, "blk.", 4) != 0) continue;
+        char *end;
+        unsigned long layer = strtoul(name + 4, &end, 10);
+        if (end > name + 4 && *end == '.' && layer < (unsigned long)c->layers) continue;
+        return error_set(error, CARINA_ERROR_MISMATCH,
+                         "%s: tensor %s is of none of the %d layers of gemma3.block_count", file->name, name,
+                         c->layers);
+    }
+    return CARINA_OK;
+}
+
 carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina_error *error) {
     const gguf_metadata *m = &file->metadata;
     const gguf_tensor *table = gguf_find_tensor(file, "token_embd.weight");
@@ -93,8 +114,8 @@ carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina
     c->epsilon = (float)epsilon;
     TRY(take_own_keys(c, m, error));
     c->tied = !gguf_find_tensor(file, "output.weight");
-    carina_status status = gemma3_config_check(c, error);
-    return status == CARINA_OK ? status : error_prefix(error, "%s", m->name);
+    if (gemma3_config_check(c, error) != CARINA_OK) return error_prefix(error, "%s", m->name);
+    return check_extent(c, file, error);
 }
 
 /* ---- names ---- */

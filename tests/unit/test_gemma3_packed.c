@@ -297,7 +297,8 @@ static void put_matrix(bytes *b, uint32_t type, parameter *p, uint32_t *noise) {
 static const uint32_t kinds[] = {GGUF_Q8_0, GGUF_Q4_0, GGUF_Q4_K, GGUF_F16, GGUF_Q6_K};
 static uint32_t type_of(int index, const parameter *p) { return p->rank == 1 ? GGUF_F32 : kinds[index % 5]; }
 
-static bytes make_gguf(gemma3 *m, const char *architecture) {
+/* With what the metadata says of layers and vocabulary. */
+static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t layers, uint32_t vocabulary) {
     bytes b = {0}, data = {0};
     uint32_t noise = 99;
     uint64_t *offsets = calloc((size_t)m->parameters->count, sizeof *offsets);
@@ -315,12 +316,13 @@ static bytes make_gguf(gemma3 *m, const char *architecture) {
     put(&b, "GGUF", 4);
     put_u32(&b, 3);
     put_u64(&b, (uint64_t)m->parameters->count);
-    put_u64(&b, 11);
+    put_u64(&b, 12);
     put_text(&b, "general.architecture");
     put_u32(&b, GGUF_KIND_TEXT);
     put_text(&b, architecture);
     put_key(&b, "gemma3.embedding_length", 256);
-    put_key(&b, "gemma3.block_count", 2);
+    put_key(&b, "gemma3.block_count", layers);
+    put_key(&b, "gemma3.vocab_size", vocabulary);
     put_key(&b, "gemma3.feed_forward_length", 512);
     put_key(&b, "gemma3.attention.head_count", 4);
     put_key(&b, "gemma3.attention.head_count_kv", 2);
@@ -350,6 +352,8 @@ static bytes make_gguf(gemma3 *m, const char *architecture) {
     parameters_changed(m->parameters);
     return b;
 }
+
+static bytes make_gguf(gemma3 *m, const char *architecture) { return make_gguf_saying(m, architecture, 2, 70); }
 
 /* Of the kinds that keep their bits every row is what the file decodes to. */
 static void assert_rows_kept(gemma3 *packed, const gemma3 *model) {
@@ -400,6 +404,26 @@ static void gguf_files(void **state) {
     gemma3_free(model);
 }
 
+static void assert_gguf_refused(bytes b, const char *message) {
+    gemma3 *packed;
+    assert_ok(file_write(path_of("less.gguf"), b.data, b.size, &error));
+    assert_int_equal(gemma3_load_packed(&packed, path_of("less.gguf"), &(gemma3_pack_options){0}, &error),
+                     CARINA_ERROR_MISMATCH);
+    if (!strstr(error.message, message)) fail_msg("%s", error.message);
+    assert_null(packed);
+    free(b.data);
+}
+
+static void metadata_says_what_is_there(void **state) {
+    (void)state;
+    gemma3 *model = make_model();
+    assert_gguf_refused(make_gguf_saying(model, "gemma3", 1, 70),
+                        "less.gguf: tensor blk.1.attn_q_norm.weight is of none of the 1 layers of gemma3.block_count");
+    assert_gguf_refused(make_gguf_saying(model, "gemma3", 2, 69),
+                        "less.gguf: gemma3.vocab_size: 69, but token_embd.weight has 70 rows");
+    gemma3_free(model);
+}
+
 static void files_that_do_not_fit(void **state) {
     (void)state;
     gemma3 *model = make_model(), *packed;
@@ -429,9 +453,9 @@ static void files_that_do_not_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_are_packed),    cmocka_unit_test(adapters_are_merged),
-        cmocka_unit_test(batches_do_not_matter), cmocka_unit_test(gguf_files),
-        cmocka_unit_test(files_that_do_not_fit),
+        cmocka_unit_test(folders_are_packed),          cmocka_unit_test(adapters_are_merged),
+        cmocka_unit_test(batches_do_not_matter),       cmocka_unit_test(gguf_files),
+        cmocka_unit_test(metadata_says_what_is_there), cmocka_unit_test(files_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
