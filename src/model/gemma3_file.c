@@ -42,27 +42,38 @@ static carina_status take_scaling(const reader *r, const json_value *scaling, do
     static const char *const keys[] = {"rope_type", "type"};
     bool linear = false;
     for (int i = 0; i < 2; i++) {
-        const char *type = json_text(json_find(scaling, keys[i]));
+        const char *type = NULL;
+        if (json_has(scaling, keys[i])) TRY(json_get_text(r->document, scaling, keys[i], &type, r->error));
         if (type && strcmp(type, "linear") != 0 && strcmp(type, "default") != 0)
             return refuse(r, scaling, keys[i], "linear");
         linear |= type && strcmp(type, "linear") == 0;
     }
     *factor = 1;
-    return linear ? get_number(r, scaling, "factor", factor) : CARINA_OK;
+    return linear ? json_get_number(r->document, scaling, "factor", factor, r->error) : CARINA_OK;
 }
 
 static carina_status take_rotary(const reader *r, gemma3_config *c) {
-    const json_value *both = json_find(r->object, "rope_parameters"), *scaling = json_find(r->object, "rope_scaling");
+    const json_value *both, *scaling;
     c->global_scale = 1;
-    if (json_kind_of(both) == JSON_KIND_OBJECT) { /* newer files: a section for each kind of layer */
-        const json_value *global = json_find(both, "full_attention"), *local = json_find(both, "sliding_attention");
+    if (json_has(r->object, "rope_parameters")) { /* newer files: a section for each kind of layer */
+        const json_value *global, *local;
+        double local_scale;
+        TRY(json_get_object(r->document, r->object, "rope_parameters", &both, r->error));
+        TRY(json_get_object(r->document, both, "full_attention", &global, r->error));
+        TRY(json_get_object(r->document, both, "sliding_attention", &local, r->error));
         TRY(get_number(r, global, "rope_theta", &c->global_base));
         TRY(get_number(r, local, "rope_theta", &c->local_base));
+        TRY(take_scaling(r, local, &local_scale));
+        if (local_scale != 1)
+            return json_fail(r->document, local, "factor", CARINA_ERROR_UNSUPPORTED, r->error,
+                             "%g: window layers are not scaled here", local_scale);
         return take_scaling(r, global, &c->global_scale);
     }
     TRY(get_number(r, r->object, "rope_theta", &c->global_base));
     TRY(get_number(r, r->object, "rope_local_base_freq", &c->local_base));
-    return json_kind_of(scaling) == JSON_KIND_OBJECT ? take_scaling(r, scaling, &c->global_scale) : CARINA_OK;
+    if (!json_has(r->object, "rope_scaling")) return CARINA_OK;
+    TRY(json_get_object(r->document, r->object, "rope_scaling", &scaling, r->error));
+    return take_scaling(r, scaling, &c->global_scale);
 }
 
 /* Newer files list every layer's kind; it must be the order that one number says. */
@@ -91,13 +102,32 @@ static carina_status expect_absent(const reader *r, const char *key) {
     return json_fail(r->document, r->object, key, CARINA_ERROR_UNSUPPORTED, r->error, "is Gemma 2's, not supported");
 }
 
+/* Gemma 3's function under its own name, and under the one that other models' files have. */
+static carina_status check_activation(const reader *r) {
+    static const char *const keys[] = {"hidden_activation", "hidden_act"};
+    for (int i = 0; i < 2; i++) {
+        const char *function;
+        if (!json_has(r->object, keys[i])) continue;
+        TRY(json_get_text(r->document, r->object, keys[i], &function, r->error));
+        if (strcmp(function, "gelu_pytorch_tanh") != 0) return refuse(r, r->object, keys[i], "gelu_pytorch_tanh");
+    }
+    return CARINA_OK;
+}
+
+static carina_status expect_off(const reader *r, const char *key) {
+    bool on = false;
+    if (json_has(r->object, key)) TRY(json_get_truth(r->document, r->object, key, &on, r->error));
+    if (!on) return CARINA_OK;
+    return json_fail(r->document, r->object, key, CARINA_ERROR_UNSUPPORTED, r->error, "true is not supported here");
+}
+
 static carina_status take_text_part(const reader *r, gemma3_config *c) {
     double epsilon = (double)c->epsilon;
     TRY(expect_absent(r, "attn_logit_softcapping"));
     TRY(expect_absent(r, "final_logit_softcapping"));
-    const char *function = json_text(json_find(r->object, "hidden_activation"));
-    if (function && strcmp(function, "gelu_pytorch_tanh") != 0)
-        return refuse(r, r->object, "hidden_activation", "gelu_pytorch_tanh");
+    TRY(expect_off(r, "attention_bias"));
+    TRY(expect_off(r, "use_bidirectional_attention"));
+    TRY(check_activation(r));
     const struct {
         const char *key;
         int *value;

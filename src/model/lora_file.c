@@ -131,10 +131,11 @@ static bool fits(const char *pattern, const char *module, bool *odd) {
 /* The first pattern that fits the module, or `otherwise`. */
 static carina_status look_up(const facts *d, const char *key, const char *module, double otherwise, double *out,
                              carina_error *error) {
-    const json_value *patterns = json_find(d->root, key), *value;
+    const json_value *patterns, *value;
     const char *pattern;
     *out = otherwise;
-    if (json_kind_of(patterns) != JSON_KIND_OBJECT) return CARINA_OK;
+    if (!json_has(d->root, key)) return CARINA_OK;
+    TRY(json_get_object(d->document, d->root, key, &patterns, error));
     for (void *position = NULL; json_next(patterns, &position, &pattern, &value);) {
         bool odd, found = fits(pattern, module, &odd);
         if (odd)

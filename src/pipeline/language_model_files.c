@@ -45,7 +45,10 @@ static carina_status read_ends_of(language_model_end_list *ends, const char *pat
     const json_options limits = {.max_bytes = 1 << 20};
     json_document *d;
     TRY(json_read(&d, path, &limits, error));
-    carina_status status = take_ends(ends, d, json_root(d), error);
+    carina_status status = CARINA_OK;
+    if (json_kind_of(json_root(d)) != JSON_KIND_OBJECT)
+        status = json_fail(d, json_root(d), NULL, CARINA_ERROR_FORMAT, error, "an object is wanted");
+    if (status == CARINA_OK) status = take_ends(ends, d, json_root(d), error);
     if (status == CARINA_OK && ends->count == 0)
         status = take_ends(ends, d, json_find(json_root(d), "text_config"), error);
     json_free(d);

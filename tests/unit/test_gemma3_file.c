@@ -194,6 +194,27 @@ static void configurations_of_every_age(void **state) {
          "layer_types: not one full_attention after every so many"},
         {"{\"model_type\": \"gemma3_text\", \"num_key_value_heads\": 3}", "num_key_value_heads: 3 does not divide"},
         {"{\"model_type\": \"gemma3_text\", \"head_dim\": -4}", "head_dim"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": \"linear\"}", "rope_scaling: an object is expected"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"rope_type\": 3, \"factor\": 8}}",
+         "rope_scaling.rope_type: text is expected"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"rope_type\": \"linear\"}}", "rope_scaling.factor: "},
+        {"{\"model_type\": \"gemma3_text\", \"rope_parameters\": [8]}", "rope_parameters: an object is expected"},
+        {"{\"model_type\": \"gemma3_text\", \"rope_parameters\": {\"rope_theta\": 3}}",
+         "rope_parameters.full_attention: "},
+        {"{\"model_type\": \"gemma3_text\", \"rope_parameters\": {\"full_attention\": {}, \"sliding_attention\": "
+         "{\"type\": \"linear\", \"factor\": 2}}}",
+         "rope_parameters.sliding_attention.factor: 2: window layers are not scaled"},
+        {"{\"model_type\": \"gemma3_text\", \"hidden_activation\": 5}", "hidden_activation: text is expected"},
+        {"{\"model_type\": \"gemma3_text\", \"hidden_act\": \"silu\"}",
+         "hidden_act: \"silu\", known here is gelu_pytorch_tanh"},
+        {"{\"model_type\": \"gemma3_text\", \"hidden_activation\": \"gelu_pytorch_tanh\", \"hidden_act\": \"relu\"}",
+         "hidden_act: \"relu\", known here"},
+        {"{\"model_type\": \"gemma3_text\", \"attention_bias\": true}", "attention_bias: true is not supported"},
+        {"{\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": true}",
+         "use_bidirectional_attention: true is not supported"},
+        {"{\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": \"all\"}",
+         "use_bidirectional_attention: "},
+
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_true(parse(&c, cases[i][0]) != CARINA_OK);

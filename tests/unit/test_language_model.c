@@ -109,6 +109,8 @@ static void where_answers_end(void **state) {
     }
     language_fixture_put(folder, "generation_config.json", "{\"eos_token_id\": \"<eos>\"}");
     refuse(folder, &plain, "generation_config.json: eos_token_id: a token's id");
+    language_fixture_put(folder, "generation_config.json", "[6]");
+    refuse(folder, &plain, "generation_config.json: an object is wanted");
     language_fixture_put(folder, "generation_config.json", "{\"eos_token_id\": 999}");
     refuse(folder, &plain, "eos_token_id: 999 is outside the model's vocabulary");
     assert_ok(language_model_make(&m, "made", language_fixture_model(tokenizer), language_fixture_tokenizer(), NULL, 0,

@@ -320,6 +320,8 @@ static void descriptions(void **state) {
         {PLAIN(", \"target_modules\": [\"q_proj\"]"), "target_modules does not name its module"},
         {PLAIN(LISTED ", \"rank_pattern\": {\"q_.*\": 4}"), "rank_pattern: \"q_.*\" is an expression"},
         {PLAIN(LISTED ", \"rank_pattern\": {\"q_proj\": 5}"), "is f32 [4,24], the model wants float [5,24]"},
+        {PLAIN(LISTED ", \"rank_pattern\": [4]"), "rank_pattern: an object is expected"},
+        {PLAIN(LISTED ", \"alpha_pattern\": \"q_proj\""), "alpha_pattern: an object is expected"},
         {PLAIN(LISTED ", \"rank_pattern\": {\"q_proj\": 0.5}"), "rank_pattern: 0.5 is no rank"},
         {"{\"peft_type\": \"LORA\", \"r\": 4000, \"lora_alpha\": 6" LISTED "}", "r: "},
         {"{\"peft_type\": \"LORA\", \"r\": 4, \"lora_alpha\": 1e30" LISTED "}", "lora_alpha: 1e+30 is no factor"},
