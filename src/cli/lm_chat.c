@@ -116,12 +116,27 @@ static carina_status answer(chat_run *r, carina_error *error) {
     return CARINA_OK;
 }
 
+/* The folder that a file is in; the chat template is looked for beside a tokenizer.json. NULL: no memory, or no file.
+ * Malloc'ed. */
+static char *folder_of(const char *path) {
+    char *folder = path ? strdup(path) : NULL, *slash = folder ? strrchr(folder, '/') : NULL;
+    if (slash) {
+        slash[slash == folder] = 0;
+        return folder;
+    }
+    free(folder);
+    return path ? strdup(".") : NULL;
+}
+
 static void save(chat_run *r, const char *path) {
-    const output_file file = {.option = "/save", .path = path, .kind = OUTPUT_JSON};
-    const char *const reading[] = {r->v->lm.tokenizer, r->v->template_file, r->v->lm.model, r->v->lm.adapter};
-    const output_reading read = {.paths = reading, .path_count = 4};
+    const output_file file = {.option = "/save", .path = path, .kind = OUTPUT_CONVERSATION};
+    char *beside = folder_of(r->v->lm.tokenizer);
+    const char *const reading[] = {r->v->lm.tokenizer, r->v->template_file, r->v->lm.model, r->v->lm.adapter, beside};
+    const output_reading read = {.paths = reading, .path_count = 5};
     carina_error error = {0};
-    if (output_check(&file, 1, &read, &error) != CARINA_OK || conversation_save(r->talk, path, &error) != CARINA_OK)
+    carina_status status = output_check(&file, 1, &read, &error);
+    free(beside);
+    if (status != CARINA_OK || conversation_save(r->talk, path, &error) != CARINA_OK)
         complain(r, &error);
     else
         fprintf(stderr, "%s: %d messages\n", path, conversation_count(r->talk));
@@ -221,7 +236,7 @@ const command command_lm_chat = {
         "counts as far as it came.\n"
         "\n"
         "    /reset      begin a new conversation\n"
-        "    /save FILE  write it as JSON: messages with role and content\n"
+        "    /save FILE  write it as JSON: messages with role and content; replaces no other JSON\n"
         "    /quit       the end, as is the end of the input\n"
         "\n"
         "Lines can come from a pipe too. --json prints an object a line for each answer, as lm generate does; prompt "

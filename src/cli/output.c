@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "format/json.h"
 #include "format/safetensors.h"
 #include "index/index_file.h"
 #include "pipeline/model_path.h"
@@ -39,6 +40,17 @@ static bool is_safetensors(const char *path, const char *format) {
     return same;
 }
 
+/* A tokenizer, or a conversation, and no other JSON. */
+static bool is_json_with(output_kind kind, const char *path) {
+    json_document *d;
+    if (json_read(&d, path, NULL, NULL) != CARINA_OK) return false;
+    const json_value *root = json_root(d);
+    bool found = kind == OUTPUT_TOKENIZER ? json_has(json_find(root, "model"), "vocab")
+                                          : json_kind_of(json_find(root, "messages")) == JSON_KIND_ARRAY;
+    json_free(d);
+    return found;
+}
+
 static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start, uint64_t size) {
     if (size == 0) return true;
     switch (kind) {
@@ -48,13 +60,15 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
         case OUTPUT_MODEL: return is_safetensors(path, "carina-model-");
         case OUTPUT_GGUF: return size >= 4 && memcmp(start, "GGUF", 4) == 0;
         case OUTPUT_TENSORS: return is_safetensors(path, NULL);
+        case OUTPUT_TOKENIZER:
+        case OUTPUT_CONVERSATION: return is_json_with(kind, path);
     }
     return false;
 }
 
 static carina_status check_kind(const output_file *file, carina_error *error) {
-    static const char *const names[] = {"JSON file", ".npy file",        "sentence database", "model file of Carina",
-                                        "GGUF file", "file of gradients"};
+    static const char *const names[] = {"JSON file", ".npy file",         "sentence database", "model file of Carina",
+                                        "GGUF file", "file of gradients", "tokenizer.json",    "saved conversation"};
     uint8_t *start;
     uint64_t size;
     if (!file_exists(file->path)) return CARINA_OK;

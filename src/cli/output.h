@@ -12,12 +12,14 @@
 #include "base/error.h"
 
 typedef enum output_kind {
-    OUTPUT_JSON,     /* an object, or one a line */
-    OUTPUT_ARRAY,    /* .npy */
-    OUTPUT_DATABASE, /* index/index_file.h */
-    OUTPUT_MODEL,    /* model/model_file.h; a training checkpoint is none */
-    OUTPUT_GGUF,     /* format/gguf.h */
-    OUTPUT_TENSORS,  /* safetensors of no format: what models and checkpoints have is missing */
+    OUTPUT_JSON,         /* an object, or one a line */
+    OUTPUT_ARRAY,        /* .npy */
+    OUTPUT_DATABASE,     /* index/index_file.h */
+    OUTPUT_MODEL,        /* model/model_file.h; a training checkpoint is none */
+    OUTPUT_GGUF,         /* format/gguf.h */
+    OUTPUT_TENSORS,      /* safetensors of no format: what models and checkpoints have is missing */
+    OUTPUT_TOKENIZER,    /* a tokenizer.json: an object with model.vocab */
+    OUTPUT_CONVERSATION, /* an object with the array messages; no other JSON, such as a model's config.json */
 } output_kind;
 
 typedef struct output_file {

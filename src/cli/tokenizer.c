@@ -315,7 +315,7 @@ static void print_trained(const tokenizer_values *v, const bpe *tokenizer, uint6
 }
 
 static carina_status train(const tokenizer_values *v, int count, char *const *paths, carina_error *error) {
-    const output_file file = {.option = "--out", .path = v->out, .kind = OUTPUT_JSON};
+    const output_file file = {.option = "--out", .path = v->out, .kind = OUTPUT_TOKENIZER};
     const output_reading reading = {.paths = (const char *const *)paths, .path_count = count};
     const bpe_train_options options = {(int)v->vocabulary_size, v->min_frequency, (int)v->alphabet};
     bpe_trainer *trainer;

@@ -59,6 +59,14 @@ say '/nonsense\nx\n'
 [ $? -eq 1 ] && grep -q "'/nonsense': /reset, /save FILE and /quit are known" err && cmp -s out x.out || fail "a command that is none"
 say 'x\n/save lm/tokenizer.json\n/save none/talk.json\n'
 [ $? -eq 1 ] && grep -q 'tokenizer.json' err && grep -q 'none/talk.json' err || fail "saved over the model: $(cat err)"
+mkdir other beside && cp lm/tokenizer.json beside
+cp lm/config.json other/config.json && cp talk.json beside/talk.json
+say 'x\n/save other/config.json\n'
+[ $? -eq 1 ] && grep -q 'other/config.json: exists and is no saved conversation; give another /save' err || fail "another JSON: $(cat err)"
+cmp -s lm/config.json other/config.json || fail "saved over another JSON"
+say 'x\n/save talk.json\n' || fail "a conversation is not saved again: $(cat err)"
+say 'x\n/save beside/talk.json\n' --tokenizer beside/tokenizer.json
+[ $? -eq 1 ] && grep -q 'talk.json: exists in beside, which this command reads' err || fail "beside the tokenizer: $(cat err)"
 printf '{%% nonsense %%}' > bad.jinja
 expect 1 - 'bad.jinja' chat --template bad.jinja
 expect 1 - 'none.jinja' chat --template none.jinja

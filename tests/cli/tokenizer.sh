@@ -66,7 +66,11 @@ expect 1 - 'missing.txt: cannot open' "$CARINA" tokenizer train -o x.json missin
 expect 1 - 'missing.txt: cannot open' "$CARINA" tokenizer encode --add missing.txt "$gemma"
 cp new.json text.json
 expect 1 - 'text.json: is read by this command' "$CARINA" tokenizer train -o text.json text.json
-expect 1 - 'plain: exists and is no JSON file' "$CARINA" tokenizer train -o plain text.txt
+expect 1 - 'plain: exists and is no tokenizer.json' "$CARINA" tokenizer train -o plain text.txt
+echo '{"model": {"type": "BPE"}, "model_type": "gemma3"}' > config.json && cp config.json config.kept
+expect 1 - '^carina: config.json: exists and is no tokenizer.json; give another --out$' "$CARINA" tokenizer train -o config.json text.txt
+cmp -s config.json config.kept || fail "a config.json was written over"
+expect 0 '^new.json: 1000 tokens' - "$CARINA" tokenizer train -n 1000 -o new.json text.txt # one of its own kind
 expect 1 - 'fewer than bytes and characters' "$CARINA" tokenizer train -o x.json -n 270 text.txt
 [ ! -e x.json ] || fail "left something behind"
 head -c 20000 "$gemma" >cut.json
