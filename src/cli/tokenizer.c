@@ -285,19 +285,26 @@ static const option train_options[] = {
     {0},
 };
 
-static carina_status read_text(bpe_trainer *trainer, const char *path, uint64_t *lines_read, carina_error *error) {
-    FILE *stream = fopen(path, "r");
+typedef struct read_lines {
+    uint64_t all, with_text;
+} read_lines;
+
+/* A file, or "-", standard input. */
+static carina_status read_text(bpe_trainer *trainer, const char *path, read_lines *read, carina_error *error) {
+    bool standard = strcmp(path, "-") == 0;
+    FILE *stream = standard ? stdin : fopen(path, "r");
     if (!stream) return error_errno(error, "%s: cannot open", path);
-    text_lines lines = {.stream = stream, .name = path};
+    text_lines lines = {.stream = stream, .name = standard ? NULL : path};
     carina_status status = CARINA_OK;
     for (bool more = true; status == CARINA_OK;) {
         status = text_lines_next(&lines, &more, error);
         if (status != CARINA_OK || !more) break;
         if (lines.size) status = bpe_trainer_add(trainer, lines.line, lines.size, error);
-        ++*lines_read;
+        read->all++;
+        read->with_text += lines.size > 0;
     }
     text_lines_free(&lines);
-    fclose(stream);
+    if (!standard) fclose(stream);
     return status;
 }
 
@@ -320,14 +327,17 @@ static carina_status train(const tokenizer_values *v, int count, char *const *pa
     const bpe_train_options options = {(int)v->vocabulary_size, v->min_frequency, (int)v->alphabet};
     bpe_trainer *trainer;
     bpe *tokenizer = NULL;
-    uint64_t lines = 0;
+    read_lines lines = {0};
     TRY(output_check(&file, 1, &reading, error));
     TRY(bpe_trainer_create(&trainer, &options, error));
     carina_status status = CARINA_OK;
     for (int i = 0; status == CARINA_OK && i < count; i++) status = read_text(trainer, paths[i], &lines, error);
+    if (status == CARINA_OK && !lines.with_text) /* a tokenizer of bytes alone, which nobody wants */
+        status = error_set(error, CARINA_ERROR_ARGUMENT, "%s%s: no text to learn from, only empty lines or none",
+                           strcmp(paths[0], "-") == 0 ? "standard input" : paths[0], count > 1 ? " and others" : "");
     if (status == CARINA_OK) status = bpe_trainer_finish(trainer, &tokenizer, error);
     if (status == CARINA_OK) status = bpe_write(tokenizer, v->out, error);
-    if (status == CARINA_OK) print_trained(v, tokenizer, lines);
+    if (status == CARINA_OK) print_trained(v, tokenizer, lines.all);
     bpe_free(tokenizer);
     bpe_trainer_free(trainer);
     return status;
@@ -345,7 +355,8 @@ const command command_tokenizer_train = {
     .summary = "make a tokenizer of Gemma's kind from texts",
     .arguments = "TEXT...",
     .description =
-        "Reads text files by lines and writes a tokenizer.json that Hugging Face's library can read: byte pair "
+        "Reads text files by lines (-: standard input) and writes a tokenizer.json that Hugging Face's library can "
+        "read: byte pair "
         "encoding\n"
         "with byte fallback, <bos> in front, Gemma's special tokens and turns. The result depends on which lines "
         "there\n"
@@ -354,7 +365,8 @@ const command command_tokenizer_train = {
         "--json prints one object: file, tokens and lines.\n",
     .examples =
         "carina tokenizer train -o tokenizer.json reports.txt\n"
-        "carina tokenizer train -o tokenizer.json -n 4096 --json reports.txt questions.txt\n",
+        "carina tokenizer train -o tokenizer.json -n 4096 --json reports.txt questions.txt\n"
+        "zcat reports.txt.gz | carina tokenizer train -o tokenizer.json -\n",
     .options = train_options,
     .defaults = &defaults,
     .values_size = sizeof defaults,

@@ -55,6 +55,11 @@ expect 0 '^new.json: 1000 tokens from [0-9]+ lines$' - "$CARINA" tokenizer train
 sort -r text.txt >sorted.txt
 expect 0 '"tokens": 1000' - "$CARINA" tokenizer train -n 1000 -o other.json --json sorted.txt
 cmp new.json other.json || fail "the order of lines matters"
+expect 0 '^piped.json: 1000 tokens' - bash -c '"$0" tokenizer train -n 1000 -o piped.json - <text.txt' "$CARINA"
+cmp new.json piped.json || fail "standard input gives another tokenizer"
+printf '\n\n' >empty.txt
+expect 1 - '^carina: empty.txt: no text to learn from' "$CARINA" tokenizer train -o x.json empty.txt
+expect 1 - '^carina: standard input: no text to learn from' bash -c '"$0" tokenizer train -o x.json - </dev/null' "$CARINA"
 encode new.json <"$ROOT/README.md" | decode new.json | cmp -s - "$ROOT/README.md" || fail "README does not come back"
 [ "$(encode new.json <"$ROOT/README.md" | wc -w)" -lt $(($(wc -m <"$ROOT/README.md") / 2)) ] || fail "nothing was joined"
 
