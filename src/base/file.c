@@ -162,7 +162,7 @@ carina_status file_writer_open(file_writer **out, const char *path, carina_error
         return error_memory(error, path, length);
     }
     snprintf(writer->temporary, length, "%s.tmp-%ld", target, (long)getpid());
-    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     writer->stream = fd < 0 ? NULL : fdopen(fd, "wb");
     if (!writer->stream) {
         carina_status status = error_errno(error, "%s: cannot write", path);

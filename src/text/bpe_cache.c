@@ -1,9 +1,11 @@
 /* A tokenizer as a few arrays in a file; see bpe_cache.h. */
 #include "text/bpe_cache.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/cursor.h"
 #include "base/file.h"
@@ -11,6 +13,7 @@
 #include "text/bpe_internal.h"
 
 static const char magic[16] = "carina-bpe-1\n\0\0";
+#define MAGIC_KIND 11 /* bytes of it in front of the version */
 
 char *bpe_cache_default_folder(void) {
     const char *own = getenv("CARINA_CACHE"), *caches = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -38,6 +41,20 @@ bpe_cache bpe_cache_of(const char *folder, const void *data, uint64_t size) {
 void bpe_cache_free(bpe_cache *c) {
     free(c->path);
     *c = (bpe_cache){0};
+}
+
+/* What is at the cache's path: only a file itself is ours, never what a link there names (a shared folder may hold one
+ * that somebody else made). replaceable: it begins as caches of any version do, or is empty or not there. */
+static bool is_own_file(const char *path, bool replaceable) {
+    struct stat info;
+    uint8_t *start;
+    uint64_t size;
+    if (lstat(path, &info) != 0) return replaceable && errno == ENOENT;
+    if (!S_ISREG(info.st_mode) || !replaceable) return S_ISREG(info.st_mode);
+    if (file_read_start(path, MAGIC_KIND, &start, &size, NULL) != CARINA_OK) return false;
+    bool own = size == 0 || (size == MAGIC_KIND && memcmp(start, magic, MAGIC_KIND) == 0);
+    free(start);
+    return own;
 }
 
 /* ---- loading ---- */
@@ -108,7 +125,8 @@ bool bpe_cache_load(const bpe_cache *c, bpe **out, const char *name) {
     uint8_t *data;
     uint64_t size;
     *out = NULL;
-    if (!c->path || file_read(c->path, BPE_MAX_FILE, &data, &size, NULL) != CARINA_OK) return false;
+    if (!c->path || !is_own_file(c->path, false) || file_read(c->path, BPE_MAX_FILE, &data, &size, NULL) != CARINA_OK)
+        return false;
     if (bpe_make(out, name, NULL) == CARINA_OK && !load(c, *out, data, size)) {
         bpe_free(*out);
         *out = NULL;
@@ -153,6 +171,7 @@ static void put_content(FILE *f, const bpe *b) {
 
 static void store(const char *path, const bpe_cache *c, const char *content, uint64_t size) {
     file_writer *writer;
+    if (!is_own_file(path, true)) return;
     if (file_writer_open(&writer, path, NULL) != CARINA_OK) return;
     FILE *f = file_writer_stream(writer);
     fwrite(magic, 1, sizeof magic, f);

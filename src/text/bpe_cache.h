@@ -4,7 +4,8 @@
  * fingerprinted each time: one of another file, or of an older state of this one, is never looked at. Its own bytes
  * have a fingerprint too, and what they say goes through the same checks as what a tokenizer.json says (a merge's
  * result must be its two sides). Anything that does not hold makes it ignored and written anew; one that cannot be
- * written is done without.
+ * written is done without. A link in its place is not followed, and a file that is no cache is neither read nor
+ * replaced.
  *
  *     magic, version                16 bytes
  *     tokenizer.json                u64 size, u64 fingerprint

@@ -43,9 +43,15 @@ say '<box>1</box>\n' encode --add tokens.txt "$gemma" | decode --add tokens.txt 
 { cat "$gemma"; head -c 1100000 /dev/zero | tr '\0' ' '; } >large.json
 for round in 1 2; do encode large.json <texts | cmp -s - wanted || fail "ids of round $round with a cache"; done
 [ "$(ls cache)" = "$(ls cache | grep -E '^tokenizer-[0-9a-f]{16}\.bpe$')" ] && [ -s cache/* ] || fail "no cache: $(ls cache)"
-echo rubbish >"$(echo cache/*)"
+own=$(echo cache/*)
+head -c 100 "$own" >cut && cp cut "$own"
 encode large.json <texts | cmp -s - wanted || fail "ids with a damaged cache"
 [ "$(stat -c %s cache/*)" -gt 1000 ] || fail "a damaged cache was not made anew"
+for plant in 'cp victim' 'ln -sf ../victim'; do # what is no cache, and a link, are left alone
+    echo rubbish >victim && $plant "$own"
+    encode large.json <texts | cmp -s - wanted || fail "ids with rubbish for a cache"
+    [ "$(cat "$own" victim)" = $'rubbish\nrubbish' ] || fail "replaced what is no cache ($plant)"
+done
 rm -r cache && CARINA_CACHE= encode large.json <texts | cmp -s - wanted || fail "ids without a cache"
 [ ! -e cache ] || fail "a cache that nobody wanted"
 

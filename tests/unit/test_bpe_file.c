@@ -364,6 +364,55 @@ static void check_merges(const bpe *b) {
     }
 }
 
+static void put_file(const char *path, const char *text) { assert_ok(file_write(path, text, strlen(text), &error)); }
+
+static void assert_holds(const char *path, const char *text) {
+    uint8_t *data;
+    uint64_t size;
+    assert_ok(file_read(path, 1 << 24, &data, &size, &error));
+    assert_int_equal(size, strlen(text));
+    assert_memory_equal(data, text, size);
+    free(data);
+}
+
+/* In the cache's place: a link to a file, to a cache, to nothing, and a file that is no cache. All are left alone. */
+static void what_is_no_cache_stays(void **state) {
+    (void)state;
+    static const char folder[] = "bpe-planted", path[] = "planted.json", kept[] = "planted.kept";
+    uint8_t *source;
+    uint64_t size;
+    bpe *b;
+    write_large(path, ' ');
+    remove_caches(folder);
+    assert_ok(bpe_read(&b, path, folder, &error));
+    bpe_free(b);
+    assert_int_equal(count_caches(folder), 1);
+    assert_ok(file_read(path, 1 << 24, &source, &size, &error));
+    assert_int_equal(rename(cache_path, kept), 0);
+    assert_int_equal(symlink("../planted.kept", cache_path), 0);
+    assert_false(load_cache(source, size, folder));
+    put_file(kept, "a victim");
+    same_as_the_file(path, folder);
+    assert_holds(kept, "a victim");
+    put_file(kept, ""); /* what would be replaced if it were no link */
+    same_as_the_file(path, folder);
+    assert_holds(kept, "");
+    assert_int_equal(remove(kept), 0);
+    same_as_the_file(path, folder);
+    assert_false(file_exists(kept));
+    assert_int_equal(remove(cache_path), 0);
+    put_file(cache_path, "somebody's notes");
+    same_as_the_file(path, folder);
+    assert_holds(cache_path, "somebody's notes");
+    put_file(cache_path, "carina-bpe-0\n of an older version");
+    same_as_the_file(path, folder);
+    assert_true(load_cache(source, size, folder));
+    free(source);
+    remove_caches(folder);
+    rmdir(folder);
+    remove(path);
+}
+
 /* Every byte changed in turn, every length, and content that is wrong although its fingerprint holds. */
 static void damaged_caches_are_made_anew(void **state) {
     (void)state;
@@ -436,9 +485,13 @@ static void where_caches_go(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forms_of_merges),          cmocka_unit_test(settings_change_ids),
-        cmocka_unit_test(says_what_is_wrong),       cmocka_unit_test(cut_files_are_refused),
-        cmocka_unit_test(caches_are_made_and_used), cmocka_unit_test(damaged_caches_are_made_anew),
+        cmocka_unit_test(forms_of_merges),
+        cmocka_unit_test(settings_change_ids),
+        cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(cut_files_are_refused),
+        cmocka_unit_test(caches_are_made_and_used),
+        cmocka_unit_test(what_is_no_cache_stays),
+        cmocka_unit_test(damaged_caches_are_made_anew),
         cmocka_unit_test(where_caches_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
