@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_guard.h"
+
 static carina_status open_regular(const char *path, int *descriptor, uint64_t *size, carina_error *error) {
     if (!*path) return error_set(error, CARINA_ERROR_IO, "the name of a file is empty");
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* NONBLOCK: a FIFO must not hang us */
@@ -83,6 +85,7 @@ static carina_status map_bytes(int fd, const char *path, uint64_t size, file_map
     void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) return error_errno(error, "%s: cannot map", path);
     *out = (file_map){data, size, true};
+    file_guard_map(path, data, size);
     return CARINA_OK;
 }
 
@@ -109,10 +112,12 @@ carina_status file_map_open(file_map *out, const char *path, carina_error *error
 void file_map_close(file_map *map) {
     if (!map || !map->data) return;
     void *data = (void *)(uintptr_t)map->data;
-    if (map->mapped)
+    if (map->mapped) {
+        file_guard_unmap(data);
         munmap(data, (size_t)map->size);
-    else
+    } else {
         free(data);
+    }
     *map = (file_map){0};
 }
 
@@ -122,7 +127,9 @@ struct file_writer {
     FILE *stream;
 };
 
+/* The temporary file is another's name or gone by now, or was never made. */
 static void writer_free(file_writer *writer) {
+    if (writer->temporary) file_guard_written(writer->temporary);
     if (writer->stream) fclose(writer->stream);
     free(writer->temporary);
     free(writer->path);
@@ -170,6 +177,7 @@ carina_status file_writer_open(file_writer **out, const char *path, carina_error
         writer_free(writer);
         return status;
     }
+    file_guard_write(writer->temporary);
     *out = writer;
     return CARINA_OK;
 }

@@ -25,7 +25,7 @@ carina_status file_read_start(const char *path, uint64_t most, uint8_t **out, ui
 /* A file's bytes, read-only, of the length that it had when it was opened. Up to FILE_MAP_COPIED bytes are read into
  * memory, so that whoever cuts or rewrites the file meanwhile changes nothing here (a mapped page behind the new end
  * would be SIGBUS). Only longer ones, which are checkpoints of foreign models, are mapped: they must be left alone
- * while they are read. */
+ * while they are read; `carina` ends with a message where they are not (base/file_guard.h). */
 #define FILE_MAP_COPIED (UINT64_C(64) << 20)
 
 typedef struct file_map {

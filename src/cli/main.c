@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/file_guard.h"
 #include "base/nearest.h"
 #include "cli/command.h"
 #include "cli/standard_output.h"
@@ -98,6 +99,7 @@ static void ignore_write_signals(void) {
 int main(int argc, char **argv) {
     keep_standard_streams();
     ignore_write_signals();
+    file_guard_install();
     setlocale(LC_CTYPE, ""); /* numbers keep the point of the C locale */
     int status = check_environment();
     if (status != COMMAND_OK) return status;

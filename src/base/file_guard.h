@@ -1,0 +1,23 @@
+/* A mapped file that somebody shortens while it is read: the page is gone, and the kernel sends SIGBUS.
+ *
+ * Left alone that ends the program without a word, with half a file beside the output. A program that wants better
+ * calls file_guard_install at its start: from then on base/file.c tells here which files are mapped and which
+ * temporary files are being written, and a SIGBUS within such a file ends the program with status 1, one line that
+ * names the file, and no temporary file left. Any other SIGBUS does what it did. Signals are the program's matter:
+ * the library never installs this by itself.
+ */
+#ifndef BASE_FILE_GUARD_H
+#define BASE_FILE_GUARD_H
+
+#include <stdint.h>
+
+void file_guard_install(void); /* in main, before there are threads */
+
+/* For base/file.c; without file_guard_install they do nothing, as they do where there are more files than places (then
+ * one is not guarded). */
+void file_guard_map(const char *path, const void *data, uint64_t size);
+void file_guard_unmap(const void *data);
+void file_guard_write(const char *temporary);
+void file_guard_written(const char *temporary);
+
+#endif
