@@ -22,7 +22,8 @@
 /* The magnitudes' bits are in the order of the magnitudes; a sum with 1.5 2^23 rounds to the nearest integer, ties to
  * even, and holds it in its lowest bits. Both ways the compiler can use vectors. */
 static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x) {
-    int32_t bits[QUANTIZED_GROUP], most = 0, total = 0;
+    int32_t bits[QUANTIZED_GROUP], most = 0;
+    uint32_t total = 0; /* not to overflow where an activation is not finite, against the rule */
     memcpy(bits, x, sizeof bits);
     for (int i = 0; i < QUANTIZED_GROUP; i++) {
         int32_t magnitude = bits[i] & 0x7fffffff;
@@ -36,12 +37,12 @@ static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, c
     for (int i = 0; i < QUANTIZED_GROUP; i++) shifted[i] = x[i] * inverse + 12582912.0f;
     memcpy(bits, shifted, sizeof bits);
     for (int i = 0; i < QUANTIZED_GROUP; i++) {
-        int32_t q = bits[i] - 0x4b400000;
+        uint32_t q = (uint32_t)bits[i] - 0x4b400000u;
         quants[i] = (int8_t)q;
         total += q;
     }
-    *offset = -8 * total;
-    *sum = *scale * (float)total;
+    *offset = (int32_t)(0u - 8u * total);
+    *sum = *scale * (float)(int32_t)total;
 }
 
 /* ---- products ---- */
@@ -83,7 +84,8 @@ INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64
             const int32_t *offsets = x->offsets + place;
             ints sums[MOST_TOKENS];
 #pragma GCC unroll 16
-            for (int t = 0; t < tokens; t++) sums[t] = (ints){0} + TAKEN_OFF(kind) / 8 * offsets[t];
+            for (int t = 0; t < tokens; t++)
+                sums[t] = (ints){0} + (int32_t)(TAKEN_OFF(kind) / 8u * (uint32_t)offsets[t]);
             if (kind == QUANTIZED_Q8)
                 dot_8(sums, tokens, &w, x->quants + place * QUANTIZED_GROUP);
             else
