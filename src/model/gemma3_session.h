@@ -2,8 +2,8 @@
  * tokens of one or of several sessions at once (the runner). A loaded model is const; all that changes is here.
  *
  * A runner has one planned graph for each of a few row counts, made when first wanted; a step takes the smallest that
- * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. What a row's attention gives is computed by
- * itself; products are of the whole graph.
+ * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. What attention gives a row does
+ * not depend on the other rows; products are of the whole graph.
  */
 #ifndef MODEL_GEMMA3_SESSION_H
 #define MODEL_GEMMA3_SESSION_H
