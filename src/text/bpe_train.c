@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "text/bpe_internal.h"
 #include "text/text_table.h"
+#include "text/token_pairs.h"
 #include "text/unicode.h"
 
 #define WORD_CHARACTERS 32 /* longer words are cut */
@@ -44,12 +45,6 @@ typedef struct spelling {
     int64_t count;
 } spelling;
 
-typedef struct pair {
-    int32_t left, right;
-    int64_t count;
-    list words; /* of uint32_t: where it stands or stood */
-} pair;
-
 /* A pair with the count that it had when it was put in. */
 typedef struct candidate {
     int64_t count;
@@ -60,9 +55,7 @@ struct bpe_trainer {
     bpe_train_options options;
     text_table words, tokens; /* tokens behind the fixed ones */
     list spellings;           /* of spelling */
-    list pairs;               /* of pair */
-    uint32_t *slots;          /* hash table over pairs: index + 1 */
-    uint64_t slot_count;
+    token_pairs pairs;
     list heap;    /* of candidate, the best on top */
     list touched; /* of uint32_t: pairs with the token that was just made */
     list merges;  /* of bpe_merge, of tokens' numbers without the fixed ones */
@@ -89,10 +82,8 @@ void bpe_trainer_free(bpe_trainer *t) {
     if (!t) return;
     text_table_free(&t->words);
     text_table_free(&t->tokens);
-    for (uint64_t i = 0; i < t->pairs.count; i++) free(((pair *)t->pairs.items)[i].words.items);
-    free(t->pairs.items);
+    token_pairs_free(&t->pairs);
     free(t->spellings.items);
-    free(t->slots);
     free(t->heap.items);
     free(t->touched.items);
     free(t->merges.items);
@@ -214,41 +205,6 @@ static bool find_alphabet(bpe_trainer *t) {
 
 /* ---- pairs ---- */
 
-static pair *pair_at(const bpe_trainer *t, uint64_t index) { return (pair *)t->pairs.items + index; }
-
-static uint64_t pair_slot(const bpe_trainer *t, int32_t left, int32_t right) {
-    int32_t key[2] = {left, right};
-    uint64_t slot = hash_bytes(key, sizeof key) & (t->slot_count - 1);
-    for (; t->slots[slot]; slot = (slot + 1) & (t->slot_count - 1)) {
-        const pair *p = pair_at(t, t->slots[slot] - 1);
-        if (p->left == left && p->right == right) break;
-    }
-    return slot;
-}
-
-static bool pairs_grow(bpe_trainer *t) {
-    uint64_t count = t->slot_count ? 2 * t->slot_count : 1024;
-    uint32_t *slots = calloc((size_t)count, sizeof *slots);
-    if (!slots) return false;
-    free(t->slots);
-    t->slots = slots;
-    t->slot_count = count;
-    for (uint64_t i = 0; i < t->pairs.count; i++)
-        slots[pair_slot(t, pair_at(t, i)->left, pair_at(t, i)->right)] = (uint32_t)i + 1;
-    return true;
-}
-
-static pair *pair_of(bpe_trainer *t, int32_t left, int32_t right) {
-    if (2 * t->pairs.count >= t->slot_count && !pairs_grow(t)) return NULL;
-    uint64_t slot = pair_slot(t, left, right);
-    if (t->slots[slot]) return pair_at(t, t->slots[slot] - 1);
-    pair *p = list_add(&t->pairs, sizeof *p);
-    if (!p) return NULL;
-    *p = (pair){.left = left, .right = right};
-    t->slots[slot] = (uint32_t)t->pairs.count;
-    return p;
-}
-
 static bool add_number(list *l, uint32_t number) {
     uint32_t *place = list_add(l, sizeof *place);
     if (place) *place = number;
@@ -260,11 +216,12 @@ static bool add_number(list *l, uint32_t number) {
 static bool count_spelling(bpe_trainer *t, uint32_t index, int sign, int32_t joined) {
     const spelling *s = (const spelling *)t->spellings.items + index;
     for (int i = 0; i + 1 < s->length; i++) {
-        pair *p = pair_of(t, s->tokens[i], s->tokens[i + 1]);
+        token_pair *p = token_pairs_of(&t->pairs, s->tokens[i], s->tokens[i + 1]);
         if (!p) return false;
         p->count += sign * s->count;
         if (sign < 0 || (joined >= 0 && p->left != joined && p->right != joined)) continue;
-        if (!add_number(&p->words, index) || !add_number(&t->touched, (uint32_t)(p - pair_at(t, 0)))) return false;
+        if (!add_number(&p->words, index) || !add_number(&t->touched, (uint32_t)(p - token_pairs_at(&t->pairs, 0))))
+            return false;
     }
     return true;
 }
@@ -295,12 +252,12 @@ static bool spell(bpe_trainer *t, const text_entry *e) {
 /* Whether a is to be joined before b: more frequent, or of older tokens. */
 static bool before(const bpe_trainer *t, const candidate *a, const candidate *b) {
     if (a->count != b->count) return a->count > b->count;
-    const pair *p = pair_at(t, a->pair), *q = pair_at(t, b->pair);
+    const token_pair *p = token_pairs_at(&t->pairs, a->pair), *q = token_pairs_at(&t->pairs, b->pair);
     return p->left != q->left ? p->left < q->left : p->right < q->right;
 }
 
 static bool heap_push(bpe_trainer *t, uint32_t index) {
-    candidate item = {pair_at(t, index)->count, index};
+    candidate item = {token_pairs_at(&t->pairs, index)->count, index};
     if (item.count < t->options.min_frequency) return true;
     if (!list_add(&t->heap, sizeof item)) return false;
     candidate *heap = t->heap.items;
@@ -326,7 +283,7 @@ static candidate heap_pop(bpe_trainer *t) {
 static int64_t best_pair(bpe_trainer *t, bool *done) {
     while (*done && t->heap.count) {
         candidate top = heap_pop(t);
-        int64_t count = pair_at(t, top.pair)->count;
+        int64_t count = token_pairs_at(&t->pairs, top.pair)->count;
         if (count == top.count) return top.pair;
         if (count < top.count) *done = heap_push(t, top.pair); /* a higher one was put in when it rose */
     }
@@ -353,7 +310,7 @@ static bool join_in(bpe_trainer *t, uint32_t index, int32_t left, int32_t right,
 
 static bool join(bpe_trainer *t, uint32_t chosen) {
     char text[8 * WORD_CHARACTERS + 1];
-    int32_t left = pair_at(t, chosen)->left, right = pair_at(t, chosen)->right;
+    int32_t left = token_pairs_at(&t->pairs, chosen)->left, right = token_pairs_at(&t->pairs, chosen)->right;
     int size = snprintf(text, sizeof text, "%s%s", text_table_at(&t->tokens, (uint64_t)left)->text,
                         text_table_at(&t->tokens, (uint64_t)right)->text);
     int32_t joined = (int32_t)text_table_add(&t->tokens, text, (uint64_t)size);
@@ -361,8 +318,10 @@ static bool join(bpe_trainer *t, uint32_t chosen) {
     if (!merge) return false;
     *merge = (bpe_merge){left, right, joined};
     t->touched.count = 0;
-    for (uint64_t i = 0; i < pair_at(t, chosen)->words.count; i++) /* the table of pairs may move meanwhile */
-        if (!join_in(t, ((const uint32_t *)pair_at(t, chosen)->words.items)[i], left, right, joined)) return false;
+    for (uint64_t i = 0; i < token_pairs_at(&t->pairs, chosen)->words.count;
+         i++) /* the table of pairs may move meanwhile */
+        if (!join_in(t, ((const uint32_t *)token_pairs_at(&t->pairs, chosen)->words.items)[i], left, right, joined))
+            return false;
     bool done = true;
     for (uint64_t i = 0; done && i < t->touched.count; i++) done = heap_push(t, ((uint32_t *)t->touched.items)[i]);
     return done;
@@ -377,13 +336,13 @@ static carina_status join_all(bpe_trainer *t, carina_error *error) {
                          t->options.vocabulary_size, (unsigned long long)t->tokens.entries.count + FIXED_TOKENS);
     bool done = true;
     for (uint64_t i = 0; done && i < t->words.entries.count; i++) done = spell(t, text_table_at(&t->words, i));
-    for (uint64_t i = 0; done && i < t->pairs.count; i++) done = heap_push(t, (uint32_t)i);
+    for (uint64_t i = 0; done && i < t->pairs.all.count; i++) done = heap_push(t, (uint32_t)i);
     while (done && t->tokens.entries.count < wanted) {
         int64_t chosen = best_pair(t, &done);
         if (chosen < 0) break;
         done = join(t, (uint32_t)chosen);
     }
-    return done ? CARINA_OK : error_memory(error, "pairs of tokens", t->pairs.count * sizeof(pair));
+    return done ? CARINA_OK : error_memory(error, "pairs of tokens", t->pairs.all.count * sizeof(token_pair));
 }
 
 /* ---- the tokenizer ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "text/text_table.h"
+#include "text/token_pairs.h"
 #include "text/unicode.h"
 
 /* ---- the trainer ---- */
@@ -17,19 +18,11 @@ typedef struct spelling {
     int64_t count;
 } spelling;
 
-typedef struct pair {
-    int32_t left, right;
-    int64_t count;
-    list words; /* of uint32_t: where it stands or stood */
-} pair;
-
 struct wordpiece_trainer {
     wordpiece_train_options options;
     text_table words, tokens;
     list spellings; /* of spelling */
-    list pairs;     /* of pair */
-    uint32_t *slots;
-    uint64_t slot_count;
+    token_pairs pairs;
     bool out_of_memory;
 };
 
@@ -56,10 +49,8 @@ void wordpiece_trainer_free(wordpiece_trainer *t) {
     if (!t) return;
     text_table_free(&t->words);
     text_table_free(&t->tokens);
-    for (uint64_t i = 0; i < t->pairs.count; i++) free(((pair *)t->pairs.items)[i].words.items);
-    free(t->pairs.items);
+    token_pairs_free(&t->pairs);
     free(t->spellings.items);
-    free(t->slots);
     free(t);
 }
 
@@ -148,41 +139,6 @@ static bool find_alphabet(wordpiece_trainer *t) {
 
 /* ---- spellings and their pairs ---- */
 
-static pair *pair_at(const wordpiece_trainer *t, uint64_t index) { return (pair *)t->pairs.items + index; }
-
-static uint64_t pair_slot(const wordpiece_trainer *t, int32_t left, int32_t right) {
-    int32_t key[2] = {left, right};
-    uint64_t slot = hash_bytes(key, sizeof key) & (t->slot_count - 1);
-    for (; t->slots[slot]; slot = (slot + 1) & (t->slot_count - 1)) {
-        const pair *p = pair_at(t, t->slots[slot] - 1);
-        if (p->left == left && p->right == right) break;
-    }
-    return slot;
-}
-
-static bool pairs_grow(wordpiece_trainer *t) {
-    uint64_t count = t->slot_count ? 2 * t->slot_count : 1024;
-    uint32_t *slots = calloc((size_t)count, sizeof *slots);
-    if (!slots) return false;
-    free(t->slots);
-    t->slots = slots;
-    t->slot_count = count;
-    for (uint64_t i = 0; i < t->pairs.count; i++)
-        slots[pair_slot(t, pair_at(t, i)->left, pair_at(t, i)->right)] = (uint32_t)i + 1;
-    return true;
-}
-
-static pair *pair_of(wordpiece_trainer *t, int32_t left, int32_t right) {
-    if (2 * t->pairs.count >= t->slot_count && !pairs_grow(t)) return NULL;
-    uint64_t slot = pair_slot(t, left, right);
-    if (t->slots[slot]) return pair_at(t, t->slots[slot] - 1);
-    pair *p = list_add(&t->pairs, sizeof *p);
-    if (!p) return NULL;
-    *p = (pair){.left = left, .right = right};
-    t->slots[slot] = (uint32_t)t->pairs.count;
-    return p;
-}
-
 /* Adds (sign 1) or takes away (-1) what a word contributes to the counts. Pairs with token `joined` (-1: all) are told
  * that they stand in it. */
 static bool count_spelling(wordpiece_trainer *t, uint32_t index, int sign, int32_t joined) {
@@ -190,7 +146,7 @@ static bool count_spelling(wordpiece_trainer *t, uint32_t index, int sign, int32
     for (int i = 0; i < s->length; i++) {
         text_table_at(&t->tokens, (uint64_t)s->tokens[i])->count += sign * s->count;
         if (i + 1 == s->length) break;
-        pair *p = pair_of(t, s->tokens[i], s->tokens[i + 1]);
+        token_pair *p = token_pairs_of(&t->pairs, s->tokens[i], s->tokens[i + 1]);
         if (!p) return false;
         p->count += sign * s->count;
         if (sign < 0 || (joined >= 0 && p->left != joined && p->right != joined)) continue;
@@ -224,11 +180,11 @@ static bool spell(wordpiece_trainer *t, const text_entry *word) {
 /* ---- joining ---- */
 
 /* The pair that gains most; ties go to the more frequent, then to the older tokens. NULL: none is frequent enough. */
-static pair *best_pair(const wordpiece_trainer *t) {
-    pair *best = NULL;
+static token_pair *best_pair(const wordpiece_trainer *t) {
+    token_pair *best = NULL;
     double best_score = 0;
-    for (uint64_t i = 0; i < t->pairs.count; i++) {
-        pair *p = pair_at(t, i);
+    for (uint64_t i = 0; i < t->pairs.all.count; i++) {
+        token_pair *p = token_pairs_at(&t->pairs, i);
         if (p->count < t->options.min_frequency) continue;
         double score = (double)p->count / ((double)text_table_at(&t->tokens, (uint64_t)p->left)->count *
                                            (double)text_table_at(&t->tokens, (uint64_t)p->right)->count);
@@ -242,16 +198,17 @@ static pair *best_pair(const wordpiece_trainer *t) {
     return best;
 }
 
-static bool join(wordpiece_trainer *t, const pair *chosen) {
+static bool join(wordpiece_trainer *t, const token_pair *chosen) {
     char text[2 * VOCABULARY_MAX_TOKEN];
     int32_t left = chosen->left, right = chosen->right;
     int size = snprintf(text, sizeof text, "%s%s", text_table_at(&t->tokens, (uint64_t)left)->text,
                         text_table_at(&t->tokens, (uint64_t)right)->text + 2); /* without its ## */
     int64_t joined = text_table_add(&t->tokens, text, (uint64_t)size);
     if (joined < 0) return false;
-    uint64_t index = (uint64_t)(chosen - (const pair *)t->pairs.items);
-    for (uint64_t i = 0; i < pair_at(t, index)->words.count; i++) { /* the table of pairs may move meanwhile */
-        uint32_t word = ((const uint32_t *)pair_at(t, index)->words.items)[i];
+    uint64_t index = (uint64_t)(chosen - token_pairs_at(&t->pairs, 0));
+    for (uint64_t i = 0; i < token_pairs_at(&t->pairs, index)->words.count;
+         i++) { /* the table of pairs may move meanwhile */
+        uint32_t word = ((const uint32_t *)token_pairs_at(&t->pairs, index)->words.items)[i];
         spelling *s = (spelling *)t->spellings.items + word;
         int at = 0;
         while (at + 1 < s->length && !(s->tokens[at] == left && s->tokens[at + 1] == right)) at++;
@@ -280,8 +237,8 @@ static carina_status build(wordpiece_trainer *t, carina_error *error) {
                          (unsigned long long)t->tokens.entries.count + VOCABULARY_SPECIAL_COUNT);
     bool done = true;
     for (uint64_t i = 0; done && i < t->words.entries.count; i++) done = spell(t, text_table_at(&t->words, i));
-    for (pair *p; done && t->tokens.entries.count < wanted && (p = best_pair(t));) done = join(t, p);
-    return done ? CARINA_OK : error_memory(error, "pairs of tokens", t->pairs.count * sizeof(pair));
+    for (token_pair *p; done && t->tokens.entries.count < wanted && (p = best_pair(t));) done = join(t, p);
+    return done ? CARINA_OK : error_memory(error, "pairs of tokens", t->pairs.all.count * sizeof(token_pair));
 }
 
 carina_status wordpiece_trainer_finish(wordpiece_trainer *t, vocabulary *out, carina_error *error) {
