@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make default-model`: starts (or goes on with) the run that made the shipped model, in its five stages, and checks that
+# `make default-model`: starts (or goes on with) the run that made the shipped model, in its six stages, and checks that
 # its first losses are those of the committed run; tools/default_model.sh BUILD
 #   STEPS=50  stop after that many steps of the first stage (to check the start only)
 set -euo pipefail
@@ -8,7 +8,7 @@ build=${1:-build}
 record=models/default-model-first-losses.txt
 
 # The training films are a function of seed and count: written once, continued when interrupted.
-"$build/carina" data phantom --out runs/phantoms --count 16000 --seed 1 --no-masks --split train=0.96,valid=0.04
+"$build/carina" data phantom --out runs/phantoms --count 32000 --seed 1 --no-masks --split train=0.96,valid=0.04
 
 stage() { # CONFIG RUN
     local resume=() limit=()
@@ -36,11 +36,12 @@ stage configs/default-model-fine.yaml runs/default-model-fine
 stage configs/default-model.yaml runs/default-model
 stage configs/default-model-joint.yaml runs/default-model-joint
 stage configs/default-model-findings.yaml runs/default-model-findings
+stage configs/default-model-detail.yaml runs/default-model-detail
 
 # What is shipped: bf16 weights, the sentences that regions are matched with, and the
 # calibration of both.
-out=runs/default-model-findings/apm-small
-"$build/carina" model import runs/default-model-findings/best.safetensors --dtype bf16 --out $out.plain.safetensors
+out=runs/default-model-detail/apm-small
+"$build/carina" model import runs/default-model-detail/best.safetensors --dtype bf16 --out $out.plain.safetensors
 "$build/carina" index build --quiet --model $out.plain.safetensors --text-encoder models/text-small --own-split-only \
     --out $out.sentences.sqlite chest_imagenome=runs/phantoms
 "$build/carina" eval calibrate --quiet --model $out.plain.safetensors --database $out.sentences.sqlite --own-split-only \

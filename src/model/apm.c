@@ -203,6 +203,8 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     out.cls = op_reshape(g, cls, 2, (int64_t[]){batch, width});
     out.image_logits = linear_record(g, &m->image_head, out.cls, ACTIVATION_NONE);
     out.patch_features = op_cast(g, memory, TENSOR_F32);
+    out.patch_rows = rows;
+    out.patch_columns = columns;
 
     float *zeros = calloc((size_t)(n * width), sizeof *zeros);
     if (!zeros) return out;

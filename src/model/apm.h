@@ -79,7 +79,8 @@ typedef struct apm_outputs {
     tensor *region_features;              /* [B, N, R], f32 */
     tensor *image_logits;                 /* [B, 14], f32 */
     tensor *cls;                          /* [B, D], f32 */
-    tensor *patch_features;               /* [B, P, D], f32 */
+    tensor *patch_features;               /* [B, P, D], f32; row after row */
+    int64_t patch_rows, patch_columns;    /* P = rows x columns */
     tensor *decoded;                      /* [B, N, D], f32: the last decoder layer's output */
     tensor *gathered; /* [B, N, D], f32: what region_features are a linear map of: module F's output, or decoded */
 } apm_outputs;

@@ -130,6 +130,10 @@ tensor *op_repeat(graph *g, tensor *x, int64_t batch);                  /* [N, D
 tensor *op_mean_tokens(graph *g, tensor *x);                            /* [B, N, D] -> [B, D] */
 /* Mean of the tokens weighted by mask [B, N] (f32, no gradient): [B, N, D] -> [B, D], f32. A mask of zeros: zeros. */
 tensor *op_masked_mean(graph *g, tensor *x, tensor *mask);
+/* What the patches that a box holds say together: log of the sum of exp over them. x [B, rows x columns, F] f32, boxes
+ * [B, N, 4] f32 (cx, cy, w, h) in [0, 1], no gradient -> [B, N, F], f32. A box holds the patches whose middle lies in
+ * it, at least one. With log odds that are low this is close to "at least one of them" (noisy or). */
+tensor *op_box_evidence(graph *g, tensor *x, tensor *boxes, int64_t rows, int64_t columns);
 
 /* ---- losses: scalars [1] ---- */
 

@@ -14,5 +14,6 @@ static const config_field fields[] = {
                   "target: how much sentences resemble each other, or the identity"),
     FIELD(projector_width, "512", 1, 65536, "hidden width of the projector"),
     FIELD(findings_weight, "0", 0, 1000, "of telling, in training only, each finding that a region's sentence names"),
+    FIELD(patch_findings, "false", CONFIG_ANY, "and from the patches within the region's box"),
 };
 const config_schema alignment_settings_schema = {fields, sizeof fields / sizeof *fields};

@@ -12,6 +12,7 @@ typedef struct alignment_settings {
     int loss; /* alignment_loss */
     int projector_width;
     double findings_weight; /* of a classifier of findings beside the alignment (train/finding_head.h); 0: none */
+    bool patch_findings;    /* which also tells them from the patches in a region's box */
 } alignment_settings;
 
 extern const config_schema alignment_settings_schema;

@@ -10,6 +10,8 @@
 
 /* A finding of one region in a hundred, about what is usual: from even odds the first steps would be all about this. */
 #define USUAL_LOGIT (-4.6f)
+/* Of one patch, where dozens are in a box. */
+#define USUAL_PATCH_LOGIT (-9.0f)
 
 static int find_name(const finding_head *h, const char *name, size_t length) {
     for (int i = 0; i < h->count; i++)
@@ -32,8 +34,8 @@ static carina_status list_names(finding_head *h, carina_error *error) {
     return CARINA_OK;
 }
 
-carina_status finding_head_create(finding_head **out, const atlas *regions, int width, random_state *random,
-                                  carina_error *error) {
+carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches,
+                                  random_state *random, carina_error *error) {
     *out = NULL;
     finding_head *h = calloc(1, sizeof *h);
     if (!h) return error_memory(error, "finding head", sizeof *h);
@@ -44,6 +46,7 @@ carina_status finding_head_create(finding_head **out, const atlas *regions, int 
     if (status == CARINA_OK) {
         b.set = h->parameters;
         h->layer = linear_create(&b, "finding_head", width, h->count);
+        if (patches) h->patch_layer = linear_create(&b, "patch_finding_head", width, h->count);
         if (b.failed) status = error_memory(error, "finding head", (uint64_t)width * sizeof(float));
     }
     if (status != CARINA_OK) {
@@ -51,6 +54,7 @@ carina_status finding_head_create(finding_head **out, const atlas *regions, int 
         return status;
     }
     parameter_fill(h->layer.bias, USUAL_LOGIT);
+    if (patches) parameter_fill(h->patch_layer.bias, USUAL_PATCH_LOGIT);
     *out = h;
     return CARINA_OK;
 }
@@ -87,7 +91,13 @@ void finding_head_targets(const finding_head *h, const uint32_t *number, int64_t
                                                                               (uint64_t)k];
 }
 
-tensor *finding_head_record(graph *g, const finding_head *h, tensor *gathered, tensor *targets) {
-    tensor *logits = linear_record(g, &h->layer, gathered, ACTIVATION_NONE);
-    return op_scale(g, op_binary_cross_entropy(g, logits, targets), (float)h->count); /* from mean to sum */
+tensor *finding_head_record(graph *g, const finding_head *h, const apm_outputs *out, tensor *boxes, tensor *targets) {
+    tensor *logits = linear_record(g, &h->layer, out->gathered, ACTIVATION_NONE);
+    tensor *loss = op_binary_cross_entropy(g, logits, targets);
+    if (h->patch_layer.weight) {
+        tensor *patches = linear_record(g, &h->patch_layer, out->patch_features, ACTIVATION_NONE);
+        tensor *evidence = op_box_evidence(g, patches, boxes, out->patch_rows, out->patch_columns);
+        loss = op_add(g, loss, op_binary_cross_entropy(g, evidence, targets));
+    }
+    return op_scale(g, loss, (float)h->count); /* from mean to sum */
 }

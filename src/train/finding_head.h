@@ -4,11 +4,16 @@
  * The alignment pulls a region towards its whole sentence, of which there are thousands, most of them rare; "picc" is
  * one finding wherever it stands. The loss is the binary cross-entropy, summed over the findings, averaged over the
  * regions that have a box and a sentence.
+ *
+ * With patches, the same findings are also told from what the encoded patches within the region's box say together
+ * (op_box_evidence): only the region is known, not where in it a nodule lies, and the patch that shows it best learns
+ * most ("multiple instance learning", Ilse et al. 2018, arXiv 1802.04712, with the log of summed odds). Module F then
+ * finds in the patches what it has to gather. The loss is the sum of both.
  */
 #ifndef TRAIN_FINDING_HEAD_H
 #define TRAIN_FINDING_HEAD_H
 
-#include "model/layers.h"
+#include "model/apm.h"
 #include "train/sentence_vectors.h"
 
 typedef struct finding_head {
@@ -16,13 +21,14 @@ typedef struct finding_head {
     int count;            /* F: different findings of the region set, in its order */
     const char **names;   /* [F], the region set's */
     parameters *parameters;
-    linear_layer layer; /* D -> F */
+    linear_layer layer;       /* D -> F */
+    linear_layer patch_layer; /* the same of one patch; empty without patches */
     uint8_t *named;     /* [sentences, F] 1 or 0; NULL before finding_head_read */
 } finding_head;
 
-/* width: D. A region set that knows of no finding is an error. */
-carina_status finding_head_create(finding_head **out, const atlas *regions, int width, random_state *random,
-                                  carina_error *error);
+/* width: D; patches: told from patches too. A region set that knows of no finding is an error. */
+carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches,
+                                  random_state *random, carina_error *error);
 void finding_head_free(finding_head *head); /* accepts NULL */
 
 /* What each sentence names; findings that the region set does not have are left out. The texts must still be there.
@@ -32,7 +38,8 @@ carina_status finding_head_read(finding_head *head, const sentence_vectors *sent
  * SENTENCE_VECTORS_NONE. */
 void finding_head_targets(const finding_head *head, const uint32_t *number, int64_t rows, float *targets);
 
-/* gathered [B, N, D] f32, targets [B, N, F]: the loss. */
-tensor *finding_head_record(graph *g, const finding_head *head, tensor *gathered, tensor *targets);
+/* boxes [B, N, 4], the true ones; targets [B, N, F]: the loss. */
+tensor *finding_head_record(graph *g, const finding_head *head, const apm_outputs *out, tensor *boxes,
+                            tensor *targets);
 
 #endif

@@ -75,7 +75,7 @@ static carina_status record_training(locate_task *t, thread_pool *pool, carina_e
     finding_head *head = t->alignment ? alignment_finding_head(t->alignment) : NULL;
     if (head) { /* its regions are those with a box, but for the few without a sentence: the boxes' share is theirs */
         t->train.findings = graph_input(g, "findings", 3, (int64_t[]){batch, regions, head->count});
-        t->train.finding_loss = finding_head_record(g, head, out.gathered, t->train.findings);
+        t->train.finding_loss = finding_head_record(g, head, &out, t->train.targets, t->train.findings);
         graph_output(g, t->train.finding_loss);
         t->train.total = op_sum_scalars(
             g, 2, (tensor *[]){t->train.total, op_multiply(g, t->train.finding_loss, t->train.box_share)},

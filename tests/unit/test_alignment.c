@@ -141,8 +141,9 @@ static void gradients_are_the_losses_slopes(void **state) {
         {"alignment.weight=0.7", "alignment.loss=clip", "model.features=decoder"},
         {"alignment.weight=3", "training.accumulate=4", "training.batch_size=2", "model.dropout=0.2"},
         {"alignment.findings_weight=0.6", "training.accumulate=2", "training.batch_size=4"},
+        {"alignment.findings_weight=2", "alignment.patch_findings=true"},
     };
-    for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < 5; c++) {
         check_slope(cases[c], "text_model.project_head.proj.0.weight");
         check_slope(cases[c], "anat_obj_embs.linear.weight");
         check_slope(cases[c], "query_embed.weight");
@@ -150,6 +151,8 @@ static void gradients_are_the_losses_slopes(void **state) {
     check_slope(cases[0], "backbone.0.body.layer4.1.conv2.weight");
     check_slope(cases[3], "finding_head.weight");
     check_slope(cases[3], "anat_obj_embs.mha.in_proj_weight");
+    check_slope(cases[4], "patch_finding_head.weight");
+    check_slope(cases[4], "transformer.cls_token");
 }
 
 static void losses_add_up(void **state) {
@@ -193,7 +196,7 @@ static void finding_targets_are_the_scene_graphs(void **state) {
     finding_head *head;
     random_state random = random_seed(1);
     assert_ok(dataset_open(&films, &c, regions, &error));
-    assert_ok(finding_head_create(&head, regions, 32, &random, &error));
+    assert_ok(finding_head_create(&head, regions, 32, false, &random, &error));
     sentence_vectors v;
     assert_ok(sentence_vectors_read(&v, &films, 1, regions, NULL, false, &error));
     assert_ok(finding_head_read(head, &v, &error));

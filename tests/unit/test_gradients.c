@@ -133,6 +133,12 @@ static tensor *build_embedding(bench *b) { /* rows that come often, and numbers 
         op_embedding(b->g, graph_constant(b->g, 2, (int64_t[]){2, 6}, ids), graph_parameter(b->g, WEIGHT(b, 9, 21)));
     return op_add(b->g, x, graph_parameter_rows(b->g, WEIGHT(b, 10, 21), 0, 6));
 }
+static tensor *build_box_evidence(bench *b) { /* overlapping boxes, a whole film, one smaller than a patch, one outside */
+    static const float boxes[2 * 4 * 4] = {0.5f, 0.5f, 1,    1,    0.4f, 0.6f, 0.5f, 0.7f, 0.3f, 0.8f, 0.01f,
+                                           0.02f, 1.4f, -0.3f, 0.2f, 0.2f, 0.2f, 0.3f, 0.4f, 0.6f, 0.9f, 0.9f,
+                                           0.6f, 0.5f,  0.5f,  0.1f, 1,    0.2f, 0,    0,    0,    0};
+    return op_box_evidence(b->g, INPUT(b, 2, 3 * 4, 5), graph_constant(b->g, 3, (int64_t[]){2, 4, 4}, boxes), 3, 4);
+}
 static tensor *build_masked_mean(bench *b) {
     static const float mask[3 * 5] = {1, 1, 0, 0, 0, 1, 0, 0.5f, 1, 1, 0, 0, 0, 0, 0};
     tensor *x = INPUT(b, 3, 5, 1100);
@@ -267,6 +273,7 @@ static const struct gradient_case {
     {"rotary positions", build_rotary, 2e-3},
     {"embedding", build_embedding, 2e-3},
     {"masked mean", build_masked_mean, 2e-3},
+    {"box evidence", build_box_evidence, 2e-3},
     {"layer norm", build_layer_norm, 3e-3},
     {"softmax", build_softmax, 3e-3},
     {"add", build_add_broadcast, 2e-3},
