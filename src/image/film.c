@@ -88,9 +88,9 @@ static void check_subject(film *f) {
     const dicom_attributes *a = &f->attributes;
     find_view(f);
     if (!is_one_of(a->modality, radiographs)) warn(f, "modality %s: not a plain radiograph", a->modality);
-    if (a->body_part[0] && !strcasestr(a->body_part, "CHEST") && !strcasestr(a->body_part, "THORAX") &&
-        !strcasestr(a->body_part, "LUNG") && !strcasestr(a->body_part, "PORT"))
-        warn(f, "body part %s: not a chest", a->body_part);
+    f->other_part = a->body_part[0] && !strcasestr(a->body_part, "CHEST") && !strcasestr(a->body_part, "THORAX") &&
+                    !strcasestr(a->body_part, "LUNG") && !strcasestr(a->body_part, "PORT");
+    if (f->other_part) warn(f, "body part %s: not a chest", a->body_part);
     if (strcasecmp(a->burned_in, "YES") == 0) warn(f, "the file says that text is burned into its pixels");
 }
 

@@ -33,6 +33,7 @@ typedef struct film {
     int warning_count; /* what makes the result doubtful: a lateral view, not a chest, one flat grey, ... */
     char warning[FILM_MAX_WARNINGS][FILM_WARNING_TEXT];
     char view[8];                /* "PA", "AP", "LATERAL" or "" */
+    bool other_part;             /* the file names a part of the body that is not the chest */
     dicom_attributes attributes; /* DICOM only, else zeros with age -1; its lookup tables are gone */
 } film;
 

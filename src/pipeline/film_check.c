@@ -20,6 +20,8 @@ typedef struct measure_words {
 
 /* The limits: docs/film-check.md says where they come from. */
 static const measure_words words[FILM_MEASURE_COUNT] = {
+    [FILM_MEASURE_VIEW] = {"view", "the file says that it is a lateral view", 0, 1},
+    [FILM_MEASURE_PART] = {"part", "the file says that it shows another part of the body", 0, 1},
     [FILM_MEASURE_SPREAD] = {"spread", "its grey levels hardly differ", 0.02f, 0.10f},
     [FILM_MEASURE_SHADES] = {"shades", "it has next to no shades of grey, like a page or a drawing", 0.20f, 0.50f},
     [FILM_MEASURE_GREY] = {"grey", "it is a colour picture", 0.80f, 0.98f},
@@ -47,6 +49,13 @@ void film_check_score(film_check *check) {
         check->reason = (film_measure)i;
     }
     check->refused = check->score < FILM_CHECK_LEAST;
+}
+
+/* ---- what the file says ---- */
+
+static void measure_words_of_file(film_check *out, const film *f) {
+    if (f->view[0]) out->measure[FILM_MEASURE_VIEW] = strcmp(f->view, "LATERAL") != 0;
+    if (f->attributes.body_part[0]) out->measure[FILM_MEASURE_PART] = !f->other_part;
 }
 
 /* ---- grey levels ---- */
@@ -271,6 +280,7 @@ carina_status film_check_run(film_check *out, const film *f, const atlas *region
                              carina_error *error) {
     *out = (film_check){0};
     for (int i = 0; i < FILM_MEASURE_COUNT; i++) out->measure[i] = NAN;
+    measure_words_of_file(out, f);
     TRY(measure_greys(out, f, error));
     if (atlas_find(regions, "left lung") >= 0 && atlas_find(regions, "right lung") >= 0) {
         float thorax[PIXELS];

@@ -1,5 +1,6 @@
-/* Does a picture look like a frontal chest film? Measured without training: grey levels, the thorax within the boxes
- * that the model found, and those boxes against their usual places (pipeline/film_check_table.h).
+/* Does a picture look like a frontal chest film? Measured without training: what the file says of itself, grey levels,
+ * the thorax within the boxes that the model found, and those boxes against their usual places
+ * (pipeline/film_check_table.h).
  *
  * A model answers whatever the picture; this keeps a hand or a page of text from getting 36 boxes without a word.
  * Every measure is mapped to [0, 1] by two limits; the score is the least of them, and its measure is the reason.
@@ -14,6 +15,8 @@
 #include "image/film.h"
 
 typedef enum film_measure {
+    FILM_MEASURE_VIEW,     /* 0 when the file calls it a lateral view, 1 when frontal; NaN: it does not say */
+    FILM_MEASURE_PART,     /* 0 when the file names a part of the body that is not the chest; NaN: it names none */
     FILM_MEASURE_SPREAD,   /* standard deviation of the grey levels, of full scale */
     FILM_MEASURE_SHADES,   /* share of the pixels outside the two commonest of 32 grey levels */
     FILM_MEASURE_GREY,     /* 1 - how far red, green and blue lie apart */
@@ -26,7 +29,7 @@ typedef enum film_measure {
 } film_measure;
 
 typedef struct film_check {
-    float measure[FILM_MEASURE_COUNT]; /* NaN: the region set lacks what it takes */
+    float measure[FILM_MEASURE_COUNT]; /* NaN: the file or the region set lacks what it takes */
     float score;                       /* [0, 1]; below FILM_CHECK_LEAST the film is refused */
     film_measure reason;               /* the measure that gave the score */
     bool refused;

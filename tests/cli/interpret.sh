@@ -71,6 +71,17 @@ bash -c '"$@" >&-' - $run film.jpg 2> closed.err
 export CARINA_MODELS="$ROOT/models"
 expect 0 '^frontal chest film: score ' '' "$CARINA" interpret film.jpg
 expect 0 '"accepted": true' '' "$CARINA" interpret --json film.jpg
+says() { # FILE OLD NEW: the DICOM film with a word of its header changed for another of the same length
+    LC_ALL=C sed "s/$2/$3/" "$ROOT/demo/films/phantom-3.dcm" > "$1"
+    cmp -s "$1" "$ROOT/demo/films/phantom-3.dcm" && fail "$1: nothing was changed"
+}
+says lateral.dcm 'CS\x02\x00PA' 'CS\x02\x00LL'
+says hand.dcm 'CHEST ' 'HAND  '
+says mirrored.dcm 'L\\F ' 'R\\F '
+expect 1 - 'lateral.dcm: does not look like a frontal chest film: the file says that it is a lateral view ' "$CARINA" interpret lateral.dcm
+expect 1 - 'hand.dcm: does not look like a frontal chest film: the file says that it shows another part ' "$CARINA" interpret hand.dcm
+expect 0 '"view": 1, "part": 0, .*"refused": false' 'body part HAND' "$CARINA" interpret --force --json hand.dcm
+expect 0 '"mirrored": "seems mirrored: the file.s orientation' 'mirrored.dcm: warning: seems mirrored' "$CARINA" interpret --json mirrored.dcm
 if command -v djpeg > /dev/null && command -v cjpeg > /dev/null; then
     djpeg -grayscale -pnm film.jpg > film.pgm
     { head -c 15 film.pgm; tail -c +16 film.pgm | LC_ALL=C tr '\000-\377' "$(printf '\\%03o' $(seq 255 -1 0))"; } > inverted.pgm

@@ -117,6 +117,36 @@ static void test_others_are_refused(void **state) {
     film_free(&f);
 }
 
+/* A picture like a thorax is refused when its file says that it is something else, and only then. */
+static void test_the_file_says_what_it_is(void **state) {
+    (void)state;
+    static const struct {
+        const char *view, *part;
+        bool other_part, refused;
+        film_measure reason;
+    } cases[] = {
+        {"PA", "CHEST", false, false, 0},
+        {"AP", "", false, false, 0},
+        {"LATERAL", "CHEST", false, true, FILM_MEASURE_VIEW},
+        {"", "HAND", true, true, FILM_MEASURE_PART},
+    };
+    film f;
+    box boxes[36];
+    usual_boxes(boxes);
+    draw_thorax(&f, false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        strcpy(f.view, cases[i].view);
+        strcpy(f.attributes.body_part, cases[i].part);
+        f.other_part = cases[i].other_part;
+        film_check c = check(&f, boxes);
+        assert_int_equal(c.refused, cases[i].refused);
+        if (c.refused) assert_true(c.reason == cases[i].reason && c.score == 0);
+        assert_int_equal(isnan(c.measure[FILM_MEASURE_VIEW]), !*cases[i].view);
+        assert_int_equal(isnan(c.measure[FILM_MEASURE_PART]), !*cases[i].part);
+    }
+    film_free(&f);
+}
+
 static void test_unmeasured_plays_no_part(void **state) {
     (void)state;
     film_check c = {0};
@@ -281,6 +311,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thorax_is_accepted), cmocka_unit_test(test_mirrored_is_flagged),
         cmocka_unit_test(test_others_are_refused), cmocka_unit_test(test_unmeasured_plays_no_part),
+        cmocka_unit_test(test_the_file_says_what_it_is),
         cmocka_unit_test(test_attention),          cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_calibration_text),   cmocka_unit_test(test_calibration_of_sentences),
     };

@@ -171,6 +171,7 @@ static void views_and_warnings(void **state) {
         snprintf(name, sizeof name, "dicom/%s.dcm", cases[i].name);
         film f = load(name);
         assert_string_equal(f.view, cases[i].view);
+        assert_int_equal(f.other_part, strcmp(cases[i].name, "view_hand") == 0);
         if (cases[i].warning) assert_true(warns(&f, cases[i].warning));
         if (!cases[i].warning) assert_int_equal(f.warning_count, 1); /* only that it is so small */
         film_free(&f);
