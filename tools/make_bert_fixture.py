@@ -4,6 +4,8 @@ of a padded batch in double precision: outputs, and the gradient of one scalar b
 
     make_bert_fixture.py [DIRECTORY]
 
+pytorch_model.bin: the same weights as torch.save has them of a model for masked words: bf16, no projector, but a head,
+a pooler, the buffer of positions, and LayerNorm under its older names.
 expected.safetensors: ids, mask [3, 10]; hidden [3, 10, 32], pooled [3, 32], projected [3, 16]; cotangent.hidden,
 .pooled, .projected, whose products with the outputs are summed to `total` [1]; gradient.NAME of total by each parameter.
 """
@@ -23,6 +25,23 @@ CONFIG = {**torch_bert.BASE, "vocab_size": 170, "hidden_size": 32, "num_hidden_l
 SENTENCES = ["The left lower LUNG zone is healthy.", "right lung", "Café shows opacity [MASK]"]
 
 
+def save_published(path, model):
+    """As transformers saved BertForMaskedLM when PubMedBERT was published."""
+    state = OrderedDict()
+    for name, value in model.state_dict().items():
+        if name.startswith("project_head."):
+            continue
+        name = "bert." + name.removeprefix("bert.")
+        name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        state[name] = value.bfloat16()
+    width = CONFIG["hidden_size"]
+    state["bert.embeddings.position_ids"] = torch.arange(CONFIG["max_position_embeddings"]).expand((1, -1))
+    state["bert.pooler.dense.weight"] = torch.zeros(width, width).bfloat16()
+    state["cls.predictions.bias"] = torch.zeros(CONFIG["vocab_size"])
+    state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"]  # one storage, two names
+    torch.save(state, path)
+
+
 def main():
     root = os.path.dirname(os.path.abspath(__file__))
     folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(root, "..", "tests", "data", "bert")
@@ -32,6 +51,7 @@ def main():
         for value in model.parameters():
             value.copy_(value.bfloat16())
     torch_bert.save_directory(folder, model, vocabulary, bfloat16=True)
+    save_published(os.path.join(folder, "pytorch_model.bin"), model)
     tokenizer = wordpiece_reference.Tokenizer(vocabulary)
     ids, mask = torch_bert.padded([tokenizer.encode(s) for s in SENTENCES])
     model = model.double()

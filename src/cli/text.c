@@ -179,8 +179,9 @@ const command command_text_encode = {
     .description =
         "Reads sentences from standard input, one a line, and writes one vector for each: the mean of BERT's last\n"
         "hidden states over the sentence's tokens (--pooled), or that mean behind AnatomiX's projector (--projected).\n"
-        "DIR is a Hugging Face directory: config.json, vocab.txt, and model.safetensors, pytorch_model.bin or .pth;\n"
-        "BiomedBERT (PubMedBERT) loads as it is. A line has at most 1 MiB; bytes that are not UTF-8 are passed over.\n"
+        "DIR is a Hugging Face directory: config.json, vocab.txt, and model.safetensors (or its shards with their\n"
+        "index), pytorch_model.bin or .pth; BiomedBERT (PubMedBERT) loads as it is. A line has at most 1 MiB; bytes\n"
+        "that are not UTF-8 are passed over.\n"
         "\n"
         "--json prints one object a line: text and embedding.\n",
     .examples =

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "format/json.h"
 #include "format/json_writer.h"
-#include "format/safetensors.h"
+#include "format/safetensors_shards.h"
 #include "format/tensor_read.h"
 #include "model/parameters_file.h"
 
@@ -254,10 +254,13 @@ static carina_status read_config(bert_config *out, const char *folder, carina_er
     return status;
 }
 
+#define SHARDS "model.safetensors.index.json"
+
 /* The first of the usual names that is there; malloc'ed. */
 static carina_status weights_path(char **out, const char *folder, carina_error *error) {
-    static const char *const names[] = {"model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin",
-                                        "pytorch_model.pth", "model.pth"};
+    static const char *const names[] = {"model.safetensors",         SHARDS,
+                                        "pytorch_model.safetensors", "pytorch_model.bin",
+                                        "pytorch_model.pth",         "model.pth"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         *out = path_join(folder, names[i]);
         if (!*out) return error_memory(error, folder, 4096);
@@ -268,6 +271,11 @@ static carina_status weights_path(char **out, const char *folder, carina_error *
     return error_set(error, CARINA_ERROR_IO, "%s: no weights: model.safetensors, pytorch_model.bin or .pth", folder);
 }
 
+static carina_status read_weights(tensor_file *out, const char *folder, const char *path, carina_error *error) {
+    bool in_shards = strcmp(path_name(path), SHARDS) == 0;
+    return in_shards ? safetensors_folder_read(out, folder, error) : tensor_read(out, path, error);
+}
+
 carina_status bert_load(bert **out, const char *folder, carina_error *error) {
     *out = NULL;
     bert_config config;
@@ -275,7 +283,7 @@ carina_status bert_load(bert **out, const char *folder, carina_error *error) {
     tensor_file weights = {0};
     TRY(read_config(&config, folder, error));
     TRY(weights_path(&path, folder, error));
-    carina_status status = tensor_read(&weights, path, error);
+    carina_status status = read_weights(&weights, folder, path, error);
     if (status == CARINA_OK) status = bert_from_tensors(out, &config, &weights, path, error);
     tensor_file_free(&weights);
     free(path);

@@ -1,10 +1,10 @@
 /* Text encoders on disk: a Hugging Face directory with config.json, vocab.txt and the weights.
  *
- * Weights are model.safetensors, pytorch_model.bin or a .pth with one of those names, in f32, f16 or bf16. Names may
- * begin with "bert." (and a checkpoint's "model.", "text_model."); LayerNorm's may be gamma and beta. AnatomiX's
- * projector (project_head.proj.{0,2}) is taken along when it is there. Heads that are not used here (cls, pooler,
- * classifier, qa_outputs) and buffers of positions are passed over; anything else that is missing, misshapen or not of
- * the model is an error that names it.
+ * Weights are model.safetensors (whole, or in shards with an index), pytorch_model.bin or a .pth with one of those
+ * names, in f32, f16 or bf16. Names may begin with "bert." (and a checkpoint's "model.", "text_model."); LayerNorm's
+ * may be gamma and beta. AnatomiX's projector (project_head.proj.{0,2}) is taken along when it is there. Heads that are
+ * not used here (cls, pooler, classifier, qa_outputs) and buffers of positions are passed over; anything else that is
+ * missing, misshapen or not of the model is an error that names it.
  */
 #ifndef MODEL_BERT_FILE_H
 #define MODEL_BERT_FILE_H

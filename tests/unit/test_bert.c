@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "fixture.h"
+#include "format/safetensors.h"
 #include "model/bert_file.h"
 #include "model/text_encoder.h"
 
@@ -285,6 +286,81 @@ static void weights_that_do_not_fit_are_named(void **state) {
     tensor_file_free(&w);
 }
 
+#define DIRECTORY TEST_TMP "/bert_forms"
+
+static void copy(const char *name) {
+    char from[512], to[512];
+    uint8_t *data;
+    uint64_t size;
+    snprintf(from, sizeof from, FOLDER "/%s", name);
+    snprintf(to, sizeof to, DIRECTORY "/%s", name);
+    assert_int_equal(file_read(from, 1 << 20, &data, &size, NULL), CARINA_OK);
+    assert_int_equal(file_write(to, data, size, NULL), CARINA_OK);
+    free(data);
+}
+
+static void directory_is_refused(const char *message) {
+    bert *m;
+    carina_error error = {0};
+    assert_int_not_equal(bert_load(&m, DIRECTORY, &error), CARINA_OK);
+    assert_null(m);
+    if (!strstr(error.message, message)) fail_msg("\"%s\" in \"%s\"", message, error.message);
+}
+
+/* All parameters of `wanted`, or all but its projector. */
+static void directory_is(const bert *wanted, bool projector) {
+    bert *m;
+    carina_error error = {0};
+    if (bert_load(&m, DIRECTORY, &error) != CARINA_OK) fail_msg("%s", error.message);
+    assert_int_equal(m->config.feature_size, projector ? 16 : 0);
+    assert_int_equal(m->parameters->count, wanted->parameters->count - (projector ? 0 : 4));
+    for (int i = 0; i < m->parameters->count; i++) {
+        const parameter *p = m->parameters->items[i], *other = parameters_find(wanted->parameters, p->name);
+        assert_memory_equal(p->value, other->value, (size_t)p->count * sizeof(float));
+    }
+    bert_free(m);
+}
+
+/* The first `count` tensors in one file, the others in another, with an index. */
+static void write_shards(uint64_t count) {
+    tensor_file w;
+    assert_int_equal(safetensors_read(&w, FOLDER "/model.safetensors", NULL), CARINA_OK);
+    assert_int_equal(safetensors_write(DIRECTORY "/a.safetensors", w.tensors, count, NULL, 0, NULL), CARINA_OK);
+    assert_int_equal(safetensors_write(DIRECTORY "/b.safetensors", w.tensors + count, w.count - count, NULL, 0, NULL),
+                     CARINA_OK);
+    FILE *index = fopen(DIRECTORY "/model.safetensors.index.json", "w");
+    for (uint64_t i = 0; i < w.count; i++)
+        fprintf(index, "%s\"%s\": \"%c.safetensors\"", i ? ", " : "{\"weight_map\": {", w.tensors[i].name,
+                i < count ? 'a' : 'b');
+    fputs("}}", index);
+    fclose(index);
+    tensor_file_free(&w);
+}
+
+static void directories_of_every_form(void **state) {
+    (void)state;
+    static const char *const left[] = {"config.json", "model.safetensors.index.json", "pytorch_model.bin", "model.pth"};
+    bert *wanted = load();
+    assert_int_equal(file_make_folders(DIRECTORY, NULL), CARINA_OK);
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        char path[512];
+        snprintf(path, sizeof path, DIRECTORY "/%s", left[i]);
+        remove(path);
+    }
+    directory_is_refused("config.json");
+    copy("config.json");
+    directory_is_refused("no weights: model.safetensors, pytorch_model.bin or .pth");
+    copy("pytorch_model.bin"); /* published: no projector, older names, heads that are passed over */
+    directory_is(wanted, false);
+    assert_int_equal(rename(DIRECTORY "/pytorch_model.bin", DIRECTORY "/model.pth"), 0);
+    directory_is(wanted, false);
+    write_shards(9);
+    directory_is(wanted, true);
+    assert_int_equal(remove(DIRECTORY "/b.safetensors"), 0);
+    directory_is_refused("b.safetensors");
+    bert_free(wanted);
+}
+
 static void a_vocabulary_larger_than_the_table_is_refused(void **state) {
     (void)state;
     bert_config c = bert_config_base();
@@ -330,6 +406,7 @@ int main(void) {
         cmocka_unit_test(sentences_give_the_same_vectors_in_any_batch),
         cmocka_unit_test(configurations_that_make_no_model_are_named),
         cmocka_unit_test(weights_that_do_not_fit_are_named),
+        cmocka_unit_test(directories_of_every_form),
         cmocka_unit_test(a_vocabulary_larger_than_the_table_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
