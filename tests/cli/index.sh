@@ -76,6 +76,18 @@ sed 1d expect.out | cmp -s run.txt - || fail "kept predictions give other figure
 [ "$(sed 2d run.json)" = "$(sed 2d kept.json)" ] || fail "kept predictions give other JSON"
 expect 0 '' '' $eval -m ./tiny.safetensors -d bert.db --own-split-only --batch 3 --threads 1 --predictions again.jsonl chest_imagenome=set
 cmp -s kept.jsonl again.jsonl || fail "batch or threads change what is retrieved"
+
+# What is measured is what interpret says, also of a model that reads each film together with its mirror image.
+expect 0 '' '' "$CARINA" model import ./tiny.safetensors --mirror-mean --out both.safetensors
+expect 0 '' '' $eval -m ./both.safetensors -d bert.db --own-split-only --limit 1 --predictions both.jsonl chest_imagenome=set
+film=$(sed -n 's/^{"film": "\([^"]*\)".*/\1/p' both.jsonl | head -n 1)
+"$CARINA" interpret --force --json -m ./both.safetensors -d bert.db "$(find set -name "$film.jpg")" > film.json 2> /dev/null
+sed 's/.*"region": "\([^"]*\)".*"retrieved": "\([^"]*\)", "similarity": \([-0-9.e]*\).*/\1: \2\t\3/; 1d' both.jsonl > measured.txt
+sed 's/{"id"/\n&/g' film.json | sed -n 's/.*"name": "\([^"]*\)", "box".*"sentence": "\([^"]*\)", "similarity": \([-0-9.e]*\).*/\1: \2\t\3/p' > said.txt
+[ "$(wc -l < measured.txt)" -gt 20 ] || fail "the film has only $(wc -l < measured.txt) regions"
+same=$(awk -F '\t' 'NR == FNR { said[$1] = $2; next } ($1 in said) && (said[$1] - $2) ^ 2 < 1e-8 { same++ } END { print same + 0 }' said.txt measured.txt)
+[ "$same" -eq "$(wc -l < measured.txt)" ] || fail "interpret says the same of $same regions of $(wc -l < measured.txt)"
+
 expect 1 - 'made with another model' env CARINA_MODELS="$ROOT/models" $eval -d bert.db chest_imagenome=set
 expect 2 - 'needs --database FILE' $eval chest_imagenome=set
 expect 2 - '--from reads a file alone' $eval --from kept.jsonl chest_imagenome=set
