@@ -52,12 +52,12 @@ static void rank_values(const rank_sums *s, double out[RANKED]) {
     out[RETRIEVAL_MRR] = s->reciprocal / s->weight;
 }
 
-/* The mean of the groups that have any weight. */
-static void mean_of_groups(const rank_sums *groups, uint64_t count, double out[RANKED]) {
+/* The mean of the regions that have any weight. */
+static void mean_of_regions(const rank_sums *regions, uint64_t count, double out[RANKED]) {
     double used = 0, sums[RANKED] = {0}, values[RANKED];
-    for (uint64_t g = 0; g < count; g++) {
-        if (groups[g].weight <= 0) continue;
-        rank_values(&groups[g], values);
+    for (uint64_t r = 0; r < count; r++) {
+        if (regions[r].weight <= 0) continue;
+        rank_values(&regions[r], values);
         used++;
         for (int i = 0; i < RANKED; i++) sums[i] += values[i];
     }
@@ -108,17 +108,25 @@ static void fill_values(double *value, const item_sums *s, int finding_count) {
     value[RETRIEVAL_FINDING_F1] = macro_f1(s->findings, finding_count);
 }
 
+/* How many items of the set, whatever their weights, have each true sentence. Malloc'ed, NULL when out of memory. */
+static double *count_groups(const retrieval_set *set) {
+    double *sizes = calloc((size_t)set->sentence_count + 1, sizeof *sizes);
+    for (uint64_t i = 0; sizes && i < set->count; i++) sizes[set->items[i].sentence]++;
+    return sizes;
+}
+
 carina_status retrieval_score(retrieval_scores *out, const retrieval_set *set, const double *weights, int region,
                               carina_error *error) {
-    uint64_t group_count = set->sentence_count, region_count = (uint64_t)set->region_count;
-    rank_sums *groups = calloc((size_t)(group_count + region_count + 1), sizeof *groups),
-              *regions = groups + group_count;
+    uint64_t region_count = (uint64_t)set->region_count;
+    double *sizes = count_groups(set);
+    rank_sums *regions = calloc((size_t)region_count + 1, sizeof *regions), groups = {0};
     item_sums *sums = calloc(1, sizeof *sums);
     *out = (retrieval_scores){0};
-    if (!groups || !sums) {
-        free(groups);
+    if (!sizes || !regions || !sums) {
+        free(sizes);
+        free(regions);
         free(sums);
-        return error_memory(error, "retrieval scores", group_count * sizeof *groups);
+        return error_memory(error, "retrieval scores", (set->sentence_count + region_count) * sizeof *regions);
     }
     for (uint64_t i = 0; i < set->count; i++) {
         const retrieval_item *item = &set->items[i];
@@ -126,7 +134,7 @@ carina_status retrieval_score(retrieval_scores *out, const retrieval_set *set, c
         if (weight <= 0 || (region >= 0 && item->region != (uint32_t)region)) continue;
         out->items++;
         add_rank(&sums->all, item->rank, weight);
-        add_rank(&groups[item->sentence], item->rank, weight);
+        add_rank(&groups, item->rank, weight / sizes[item->sentence]);
         add_rank(&regions[item->region], item->rank, weight);
         add_rank(item->healthy ? &sums->healthy : &sums->finding, item->rank, weight);
         if (item->rank) add_rank(&sums->known, item->rank, weight);
@@ -137,9 +145,10 @@ carina_status retrieval_score(retrieval_scores *out, const retrieval_set *set, c
     } else {
         for (int v = 0; v < RETRIEVAL_METRIC_COUNT; v++) out->value[v] = NAN;
     }
-    mean_of_groups(regions, region_count, out->value + RETRIEVAL_BY_REGION);
-    mean_of_groups(groups, group_count, out->value + RETRIEVAL_BY_GROUP);
-    free(groups);
+    mean_of_regions(regions, region_count, out->value + RETRIEVAL_BY_REGION);
+    rank_values(&groups, out->value + RETRIEVAL_BY_GROUP);
+    free(sizes);
+    free(regions);
     free(sums);
     return CARINA_OK;
 }

@@ -7,7 +7,9 @@
  *   overall   every item counts the same
  *   by region within each region, then over the regions
  *   by group  within each distinct true sentence (of a region), then over the sentences: the reference's
- *             "group-normalised" figures, in which "is healthy" weighs no more than a rare sentence
+ *             "group-normalised" figures, in which "is healthy" weighs no more than a rare sentence. An item counts
+ *             1 / (items of the set with its sentence), in resamples too: were it 1 / (those drawn), sentences said
+ *             once would leave every third resample, and intervals would lie beside their figure
  * With one true sentence an item, Recall@k is 1 when rank <= k, Precision@k is Recall@k / k, MRR's term is 1 / rank.
  * Findings are read back from sentences (data/region_sentence.h). Per finding, an item is a hit when both sentences
  * name it; F1 = 2 hits / (true + retrieved); the macro F1 is over the findings that a true or a retrieved sentence

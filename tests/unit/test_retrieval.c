@@ -111,6 +111,27 @@ static void resamples_patients(void **state) {
     }
 }
 
+/* Every patient has four regions with the common sentence, found, and one with a sentence of its own, missed: whoever
+ * is drawn, the 20 rare sentences and the common one weigh the same. */
+static void rare_sentences_keep_their_weight(void **state) {
+    (void)state;
+    retrieval_item drawn[100] = {0};
+    for (uint32_t i = 0; i < 100; i++) {
+        bool rare = i % 5 == 4;
+        drawn[i] =
+            (retrieval_item){.patient = i / 5, .sentence = rare ? 1 + i / 5 : 0, .rank = !rare, .healthy = !rare};
+    }
+    const retrieval_set twenty = {drawn, 100, 1, 21, 0};
+    metrics_interval all[RETRIEVAL_METRIC_COUNT];
+    retrieval_scores s;
+    carina_error error;
+    assert_int_equal(retrieval_score(&s, &twenty, NULL, -1, &error), CARINA_OK);
+    expect_metric(&s, RETRIEVAL_BY_GROUP, 1. / 21);
+    assert_int_equal(retrieval_bootstrap(all, &twenty, -1, 100, 7, &error), CARINA_OK);
+    assert_true(fabs(all[RETRIEVAL_BY_GROUP].low - 1. / 21) < 1e-9);
+    assert_true(fabs(all[RETRIEVAL_BY_GROUP].high - 1. / 21) < 1e-9);
+}
+
 static void names_every_metric(void **state) {
     (void)state;
     char a[64], b[64];
@@ -204,9 +225,13 @@ static void ranks_by_weight(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scores_by_hand),     cmocka_unit_test(scores_one_region_and_weights),
-        cmocka_unit_test(resamples_patients), cmocka_unit_test(names_every_metric),
-        cmocka_unit_test(makes_items),        cmocka_unit_test(ranks_by_weight),
+        cmocka_unit_test(scores_by_hand),
+        cmocka_unit_test(scores_one_region_and_weights),
+        cmocka_unit_test(resamples_patients),
+        cmocka_unit_test(names_every_metric),
+        cmocka_unit_test(rare_sentences_keep_their_weight),
+        cmocka_unit_test(makes_items),
+        cmocka_unit_test(ranks_by_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
