@@ -21,45 +21,42 @@ static const option options[] = {
 };
 
 typedef struct retrieval_result {
-    retrieval_collector *collector;
-    const atlas *regions;
     const char *title;
-    uint64_t films; /* with at least one region */
+    retrieval_predictions made;
 } retrieval_result;
 
 static carina_status measure(void *result, const sentence_eval_run *r, FILE *predictions, carina_error *error) {
     retrieval_result *out = result;
     const sentence_index *index = interpreter_database(r->interpreter);
     const sentence_order order = sentence_ranking_order(interpreter_ranking(r->interpreter));
-    out->regions = locator_regions(r->locator);
     out->title = r->word;
+    out->made.regions = locator_regions(r->locator);
     const retrieval_run_options o = {
         .progress = r->v->quiet ? NULL : "retrieving",
         .predictions = predictions,
-        .origin = {out->regions->name, locator_name(r->locator), interpreter_fingerprint(r->interpreter),
+        .origin = {out->made.regions->name, locator_name(r->locator), interpreter_fingerprint(r->interpreter),
                    r->v->database, r->word, order}};
-    TRY(retrieval_collector_create(&out->collector, index, order, out->regions, error));
-    return retrieval_run(out->collector, &out->films, r->locator, r->set, &o, error);
+    TRY(retrieval_collector_create(&out->made.collector, index, order, out->made.regions, error));
+    return retrieval_run(&out->made, r->locator, r->set, &o, error);
 }
 
 static carina_status read_kept(void *result, const char *path, carina_error *error) {
     retrieval_result *out = result;
     out->title = path;
-    return retrieval_read_predictions(&out->collector, &out->regions, &out->films, path, error);
+    return retrieval_predictions_read(&out->made, path, error);
 }
 
 static carina_status report(const void *result, const sentence_eval_values *v, json_writer *json, carina_error *error) {
     const retrieval_result *from = result;
     retrieval_report *r;
-    TRY(retrieval_report_create(&r, from->title, from->collector, from->regions, from->films, (int)v->resamples,
-                                (uint64_t)v->seed, error));
+    TRY(retrieval_report_create(&r, from->title, &from->made, (int)v->resamples, (uint64_t)v->seed, error));
     if (json) retrieval_report_json(r, json);
     retrieval_report_print(r, stdout);
     free(r);
     return CARINA_OK;
 }
 
-static void free_result(void *result) { retrieval_collector_free(((retrieval_result *)result)->collector); }
+static void free_result(void *result) { retrieval_predictions_free(&((retrieval_result *)result)->made); }
 
 static carina_status check(const sentence_eval_values *v, const char *type, carina_error *error) {
     (void)type;

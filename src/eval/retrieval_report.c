@@ -23,17 +23,17 @@ static carina_status fill(retrieval_report *r, const retrieval_set *set, int res
     return CARINA_OK;
 }
 
-carina_status retrieval_report_create(retrieval_report **out, const char *title, const retrieval_collector *c,
-                                      const atlas *regions, uint64_t films, int resamples, uint64_t seed,
-                                      carina_error *error) {
+carina_status retrieval_report_create(retrieval_report **out, const char *title, const retrieval_predictions *p,
+                                      int resamples, uint64_t seed, carina_error *error) {
+    const retrieval_collector *c = p->collector;
     retrieval_set set = retrieval_collector_set(c);
     retrieval_report *r = calloc(1, sizeof *r);
     *out = NULL;
     if (!r) return error_memory(error, title, sizeof *r);
     r->title = title;
     r->order = retrieval_collector_order(c);
-    r->regions = regions;
-    r->films = films;
+    r->regions = p->regions;
+    r->films = p->films;
     r->patients = retrieval_collector_patients(c);
     r->resamples = resamples;
     r->finding_count = set.finding_count;
@@ -213,7 +213,6 @@ static carina_status take_origin(void *context, const json_document *line, carin
 }
 
 static carina_status take_item(void *context, uint64_t item, const json_document *line, carina_error *error) {
-    (void)item;
     prediction_reader *p = context;
     const json_value *root = json_root(line);
     const char *film, *patient, *region, *sentence;
@@ -226,24 +225,34 @@ static carina_status take_item(void *context, uint64_t item, const json_document
     int number = atlas_find(p->regions, region);
     if (number < 0) return json_fail(line, root, "region", CARINA_ERROR_FORMAT, error, "no region \"%.60s\"", region);
     const retrieval_answer answer = {(uint32_t)rank, json_text(json_find(root, "retrieved")), 0};
-    if (strncmp(film, p->film, sizeof p->film - 1) != 0) p->films++;
+    if (item == 0 || strncmp(film, p->film, sizeof p->film - 1) != 0) p->films++;
     snprintf(p->film, sizeof p->film, "%s", film);
     carina_status status = retrieval_collector_add_ranked(p->collector, patient, number, sentence, &answer, error);
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", json_name(line));
 }
 
-carina_status retrieval_read_predictions(retrieval_collector **out, const atlas **regions, uint64_t *films,
-                                         const char *path, carina_error *error) {
+/* text NULL: the file of that name. */
+static carina_status read_lines(retrieval_predictions *out, const char *name, const char *text, uint64_t size,
+                                carina_error *error) {
     prediction_reader p = {0};
     const prediction_lines lines = {FORMAT_NAME, take_origin, take_item, &p};
-    *out = NULL;
-    carina_status status = prediction_lines_read(&lines, path, error);
-    if (status != CARINA_OK) {
-        retrieval_collector_free(p.collector);
-        return status;
-    }
-    *out = p.collector;
-    *regions = p.regions;
-    *films = p.films;
-    return CARINA_OK;
+    carina_status status =
+        text ? prediction_lines_parse(&lines, name, text, size, error) : prediction_lines_read(&lines, name, error);
+    *out = (retrieval_predictions){p.collector, p.regions, p.films};
+    if (status != CARINA_OK) retrieval_predictions_free(out);
+    return status;
+}
+
+carina_status retrieval_predictions_read(retrieval_predictions *out, const char *path, carina_error *error) {
+    return read_lines(out, path, NULL, 0, error);
+}
+
+carina_status retrieval_predictions_parse(retrieval_predictions *out, const char *name, const char *text, uint64_t size,
+                                          carina_error *error) {
+    return read_lines(out, name, text, size, error);
+}
+
+void retrieval_predictions_free(retrieval_predictions *p) {
+    retrieval_collector_free(p->collector);
+    *p = (retrieval_predictions){0};
 }

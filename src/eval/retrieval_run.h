@@ -12,9 +12,9 @@ typedef struct retrieval_run_options {
     retrieval_origin origin; /* what the first of them says */
 } retrieval_run_options;
 
-/* Adds every region with a sentence to the collector, which must have been made with the model's database; *films
- * counts the films that had any. The features are those that `interpret` has of each film. */
-carina_status retrieval_run(retrieval_collector *out, uint64_t *films, locator *l, const dataset *set,
+/* Adds every region with a sentence to the collector, which must have been made with the model's database, and counts
+ * the films that had any. The features are those that `interpret` has of each film. */
+carina_status retrieval_run(retrieval_predictions *out, locator *l, const dataset *set,
                             const retrieval_run_options *options, carina_error *error);
 
 #endif
