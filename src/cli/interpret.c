@@ -24,7 +24,7 @@ static const option interpret_options[] = {
      offsetof(interpret_values, top), 1, SENTENCE_INDEX_MAX_K},
     OPTION_COSINE(interpret_values, cosine),
     OPTION_JSON(interpret_values, json),
-    {"overlay", 'o', OPTION_FOLDER, "DIR", "write each film with its boxes and what they show to DIR as PNG",
+    {"overlay", 'o', OPTION_FOLDER, "DIR", "write each film with boxes coloured by finding to DIR as PNG",
      offsetof(interpret_values, folders[0]), 0, 0},
     {"html", 0, OPTION_FOLDER, "DIR", "write a page for each film to DIR, complete in itself",
      offsetof(interpret_values, folders[1]), 0, 0},

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "cli/finding_colours.h"
 #include "cli/interpret_output.h"
 #include "image/draw.h"
 #include "image/resize.h"
 
-#define COLOUR_ILL     0xFF9D3Cu
 #define COLOUR_HEALTHY 0x4FB477u
 
 /* "left lung: pneumonia and edema"; a healthy region has only its name. Malloc'ed, NULL when out of memory. */
@@ -22,46 +22,78 @@ static char *label_of(const interpret_view *v, int r) {
     return label;
 }
 
-static carina_status draw(const interpret_view *v, const char *path, draw_box *boxes, carina_error *error) {
+/* The legend: what each colour means, then healthy regions where there are any. Returns how many keys. */
+static int make_keys(draw_key *keys, const interpret_view *v, const finding_colours *colours) {
     const interpretation *m = v->made;
-    const carina_location *found = &m->location;
-    /* Boxes of regions that are not healthy come last, over the others. */
+    int count = 0, healthy = 0;
+    for (; count < colours->count; count++)
+        keys[count] = (draw_key){colours->name[count], colours->colour[count], DRAW_SOLID};
+    for (int r = 0; r < m->location.region_count; r++) healthy += m->regions[r].count && m->regions[r].healthy;
+    if (healthy) keys[count++] = (draw_key){"healthy", COLOUR_HEALTHY, DRAW_DOTTED};
+    return count;
+}
+
+static draw_box make_box(const interpret_view *v, int r, const finding_colours *colours, char *label) {
+    const carina_region *at = &v->made->location.regions[r];
+    draw_box b = {.frame = {at->x1, at->y1, at->x2, at->y2}, .label = label, .line = DRAW_SOLID};
+    if (colours->of_region[r] >= 0) {
+        b.colour = colours->colour[colours->of_region[r]];
+    } else if (v->made->regions[r].count) {
+        b.colour = COLOUR_HEALTHY;
+        b.line = DRAW_DOTTED;
+    } else {
+        b.colour = locator_regions(v->locator)->regions[r].colour;
+    }
+    return b;
+}
+
+/* Boxes of regions that are not healthy come last, over the others. Labels are the caller's to free, also after an
+ * error. */
+static carina_status make_boxes(draw_box *boxes, const interpret_view *v, const finding_colours *colours,
+                                const char *path, carina_error *error) {
     int count = 0;
     for (int pass = 0; pass < 2; pass++)
-        for (int r = 0; r < found->region_count; r++) {
-            const carina_region *at = &found->regions[r];
-            bool ill = m->regions[r].count && !m->regions[r].healthy;
-            if (ill != (pass == 1)) continue;
+        for (int r = 0; r < v->made->location.region_count; r++) {
+            if ((colours->of_region[r] >= 0) != (pass == 1)) continue;
             char *label = label_of(v, r);
             if (!label) return error_memory(error, path, 0);
-            boxes[count++] =
-                (draw_box){.frame = {at->x1, at->y1, at->x2, at->y2},
-                           .label = label,
-                           .colour = ill                   ? COLOUR_ILL
-                                     : m->regions[r].count ? COLOUR_HEALTHY
-                                                           : locator_regions(v->locator)->regions[r].colour,
-                           .line = ill || !m->regions[r].count ? DRAW_SOLID : DRAW_DOTTED};
+            boxes[count++] = make_box(v, r, colours, label);
         }
+    return CARINA_OK;
+}
+
+static carina_status draw(const interpret_view *v, const char *path, draw_box *boxes, finding_colours *colours,
+                          carina_error *error) {
+    const interpretation *m = v->made;
+    const char *sentences[ATLAS_MAX_REGIONS] = {0};
+    draw_key keys[FINDING_COLOURS + 1];
     char caption[400];
-    snprintf(caption, sizeof caption, "%s, model %s%s%s", path_name(v->job->path), locator_name(v->locator),
-             interpreter_database(v->interpreter) ? "; orange: not healthy, dotted green: healthy" : "",
+    for (int r = 0; r < m->location.region_count; r++)
+        if (m->regions[r].count && !m->regions[r].healthy) sentences[r] = m->regions[r].sentences[0].text;
+    TRY(finding_colours_choose(colours, sentences, locator_regions(v->locator), error));
+    TRY(make_boxes(boxes, v, colours, path, error));
+    snprintf(caption, sizeof caption, "%s, model %s%s", path_name(v->job->path), locator_name(v->locator),
              m->check.mirrored[0] ? "; seems mirrored" : "");
     const draw_film drawing = {.picture = &v->job->study.film.picture,
-                               .file_width = found->width,
-                               .file_height = found->height,
+                               .file_width = m->location.width,
+                               .file_height = m->location.height,
                                .boxes = boxes,
-                               .box_count = count,
+                               .box_count = m->location.region_count,
+                               .keys = keys,
+                               .key_count = make_keys(keys, v, colours),
                                .caption = caption};
     return draw_overlay(path, &drawing, 0, error);
 }
 
 carina_status interpret_write_overlay(const interpret_view *v, const char *folder, carina_error *error) {
     char *path;
+    finding_colours colours = {0};
     TRY(film_result_path(&path, folder, v->job, "png", "--overlay", error));
     draw_box *boxes = calloc(ATLAS_MAX_REGIONS, sizeof *boxes);
     carina_status status =
-        boxes ? draw(v, path, boxes, error) : error_memory(error, path, ATLAS_MAX_REGIONS * sizeof *boxes);
+        boxes ? draw(v, path, boxes, &colours, error) : error_memory(error, path, ATLAS_MAX_REGIONS * sizeof *boxes);
     for (int r = 0; boxes && r < ATLAS_MAX_REGIONS; r++) free((char *)boxes[r].label);
+    finding_colours_free(&colours);
     free(boxes);
     free(path);
     return status;

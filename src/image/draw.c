@@ -187,16 +187,19 @@ static drawn_box on_canvas(const placement *at, box b) {
                        at->x + (double)b.x2 * at->scale_x, at->y + (double)b.y2 * at->scale_y};
 }
 
+static void use_line(cairo_t *cairo, draw_line line) {
+    static const double dashes[] = {7, 4}, dots[] = {2.5, 2.5};
+    cairo_set_dash(cairo, line == DRAW_DASHED ? dashes : dots, line == DRAW_SOLID ? 0 : 2, 0);
+}
+
 /* A dark line below the coloured one, so that boxes show on bone as well as on air. */
 static void stroke_box(cairo_t *cairo, drawn_box b, const draw_box *source, double width) {
-    static const double dashes[] = {7, 4}, dots[] = {2.5, 2.5};
     cairo_rectangle(cairo, b.x1, b.y1, b.x2 - b.x1, b.y2 - b.y1);
     cairo_set_dash(cairo, NULL, 0, 0);
     cairo_set_line_width(cairo, width * 2);
     cairo_set_source_rgba(cairo, 0, 0, 0, 0.3);
     cairo_stroke_preserve(cairo);
-    if (source->line == DRAW_DASHED) cairo_set_dash(cairo, dashes, 2, 0);
-    if (source->line == DRAW_DOTTED) cairo_set_dash(cairo, dots, 2, 0);
+    use_line(cairo, source->line);
     cairo_set_line_width(cairo, width);
     use_colour(cairo, visible_colour(source->colour), 1);
     cairo_stroke(cairo);
@@ -367,6 +370,42 @@ static carina_status draw_margins(cairo_t *cairo, const draw_film *film, const p
     return CARINA_OK;
 }
 
+/* ---- the legend ---- */
+
+#define KEY_LINE 2.2 /* length of its line, in font sizes */
+
+/* Keys side by side from (PADDING, top), in as many rows as `width` asks for; cairo NULL: only counted. */
+static int draw_keys(cairo_t *cairo, const draw_film *film, double top, double width, const overlay_layout *l) {
+    cairo_surface_t *surface = cairo ? NULL : cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
+    cairo_t *on = cairo ? cairo : cairo_create(surface);
+    double x = PADDING, line = KEY_LINE * l->font_size, most = width - 2 * PADDING - line;
+    int rows = film->key_count > 0;
+    use_font(on, l->font_size);
+    for (int i = 0; i < film->key_count; i++) {
+        const draw_key *key = &film->keys[i];
+        char *text = fitted_text(on, key->text, most);
+        double taken = line + (text ? text_width(on, text) : 0) + 2 * l->font_size;
+        if (x > PADDING && x + taken > width) {
+            x = PADDING;
+            rows++;
+        }
+        double y = top + (rows - 1) * l->line_height + l->font_size;
+        use_colour(on, visible_colour(key->colour), 1);
+        use_line(on, key->line);
+        cairo_set_line_width(on, 3);
+        cairo_move_to(on, x, y - 0.35 * l->font_size);
+        cairo_line_to(on, x + line - 0.5 * l->font_size, y - 0.35 * l->font_size);
+        cairo_stroke(on);
+        cairo_set_dash(on, NULL, 0, 0);
+        if (text) show_text(on, x + line, y, most, text);
+        free(text);
+        x += taken;
+    }
+    if (!cairo) cairo_destroy(on);
+    if (surface) cairo_surface_destroy(surface);
+    return rows;
+}
+
 static void draw_footer(cairo_t *cairo, double width, double height, double font_size) {
     use_font(cairo, font_size);
     cairo_set_source_rgb(cairo, 0.75, 0.75, 0.75);
@@ -376,7 +415,8 @@ static void draw_footer(cairo_t *cairo, double width, double height, double font
 carina_status draw_overlay(const char *path, const draw_film *film, int side, carina_error *error) {
     overlay_layout l = lay_out(film, side);
     placement at = place(film, l.margin, l.header, l.side);
-    double width = at.width + 2 * l.margin, height = l.header + at.height + l.footer;
+    double width = at.width + 2 * l.margin, below = l.header + at.height + 0.5 * l.font_size;
+    double height = below + draw_keys(NULL, film, 0, width, &l) * l.line_height + l.footer;
     canvas c;
     carina_status status = canvas_open(&c, width, height, error);
     if (status == CARINA_OK)
@@ -391,6 +431,7 @@ carina_status draw_overlay(const char *path, const draw_film *film, int side, ca
         use_font(c.cairo, l.font_size);
         cairo_set_source_rgb(c.cairo, 0.9, 0.9, 0.9);
         if (film->caption) show_text(c.cairo, PADDING, l.font_size * 1.4, width - 2 * PADDING, film->caption);
+        draw_keys(c.cairo, film, below, width, &l);
         draw_footer(c.cairo, width, height, l.font_size * 0.9);
         status = canvas_save(&c, path, error);
     } else {

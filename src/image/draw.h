@@ -23,12 +23,20 @@ typedef struct draw_box {
     draw_line line;
 } draw_box;
 
+typedef struct draw_key { /* of the legend: a short line, and what it means */
+    const char *text;     /* borrowed */
+    unsigned colour;
+    draw_line line;
+} draw_key;
+
 typedef struct draw_film {
     const image *picture;        /* pixels square, borrowed */
     int file_width, file_height; /* the frame boxes are in; 0: the picture's own pixels */
     const image *heat;           /* over the whole picture, any size, borrowed; 0 is clear, 1 glows; NULL: none */
     const draw_box *boxes;       /* borrowed, drawn in order */
     int box_count;
+    const draw_key *keys; /* borrowed; below an overlay, in rows */
+    int key_count;
     const char *caption; /* one line, cut to the width with an ellipsis; NULL: none */
 } draw_film;
 

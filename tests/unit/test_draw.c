@@ -41,7 +41,7 @@ static void boxes_land_on_their_pixels(void **state) {
     image film = grey_film(1000, 800);
     /* The file's pixels were twice as high as wide: its frame has half the rows. */
     draw_box boxes[] = {{{200, 100, 600, 300}, NULL, 0xff0000, DRAW_SOLID}};
-    draw_film what = {&film, 1000, 400, NULL, boxes, 1, NULL};
+    draw_film what = {&film, 1000, 400, NULL, boxes, 1, NULL, 0, NULL};
     carina_error error;
     if (draw_overlay(path, &what, 1000, &error) != CARINA_OK) fail_msg("%s", error.message);
     raster picture = load(path);
@@ -77,7 +77,7 @@ static void labels_never_overlap(void **state) {
     draw_box boxes[36];
     for (int i = 0; i < 36; i++) /* all in one place, the worst case */
         boxes[i] = (draw_box){{250, 250, 262 + (float)(i % 5), 262}, "nose", 0xffffff, (draw_line)(i % 3)};
-    draw_film what = {&film, 0, 0, NULL, boxes, 36, "thirty-six"};
+    draw_film what = {&film, 0, 0, NULL, boxes, 36, NULL, 0, "thirty-six"};
     carina_error error;
     if (draw_overlay(path, &what, 0, &error) != CARINA_OK) fail_msg("%s", error.message);
     raster picture = load(path);
@@ -86,6 +86,35 @@ static void labels_never_overlap(void **state) {
         right = ink_runs(&picture, picture.width - 40, picture.width, 30, bottom);
     assert_int_equal(left + right, 36);
     raster_free(&picture);
+    image_free(&film);
+}
+
+/* Below the film, in as many rows as they need; any text is survived. */
+static void keys_are_drawn_in_rows(void **state) {
+    (void)state;
+    const char *path = TEST_TMP "/keys.png";
+    image film = grey_film(300, 300);
+    draw_key keys[] = {{"red", 0xff0000, DRAW_SOLID},
+                       {"bad \xff", 0x00ff00, DRAW_DOTTED},
+                       {"", 0xffffff, DRAW_DASHED},
+                       {"a key that is longer than the picture is wide, so that nothing else can stand beside it in "
+                        "its row, and that the picture cuts off with an ellipsis as it does with every longer text",
+                        0x00ffff, DRAW_SOLID}};
+    draw_film what = {&film, 0, 0, NULL, NULL, 0, NULL, 0, NULL};
+    carina_error error;
+    int heights[3];
+    for (int i = 0; i < 3; i++) {
+        what.keys = keys;
+        what.key_count = i == 2 ? 4 : i;
+        if (draw_overlay(path, &what, 900, &error) != CARINA_OK) fail_msg("%s", error.message);
+        raster picture = load(path);
+        heights[i] = picture.height;
+        bool red = false;
+        for (int y = 909; y < picture.height; y++) red |= is_red(&picture, 15, y);
+        assert_int_equal(red, i > 0);
+        raster_free(&picture);
+    }
+    assert_true(heights[1] > heights[0] && heights[2] - heights[1] == heights[1] - heights[0]);
     image_free(&film);
 }
 
@@ -103,7 +132,7 @@ static void any_text_and_box_is_survived(void **state) {
          0x00ff00,
          DRAW_SOLID},
     };
-    draw_film what = {&film, 0, 0, NULL, boxes, 4, "caption \xc3"};
+    draw_film what = {&film, 0, 0, NULL, boxes, 4, NULL, 0, "caption \xc3"};
     carina_error error;
     assert_int_equal(draw_overlay(TEST_TMP "/odd.png", &what, 0, &error), CARINA_OK);
     draw_film many[5] = {what, what, what, what, what};
@@ -122,6 +151,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(boxes_land_on_their_pixels),
         cmocka_unit_test(labels_never_overlap),
+        cmocka_unit_test(keys_are_drawn_in_rows),
         cmocka_unit_test(any_text_and_box_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
