@@ -2,17 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atlas/sentence_findings.h"
 #include "data/region_sentence.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const char *sentence, const char *object) {
-    region_finding findings[REGION_SENTENCE_FINDINGS];
+    sentence_finding findings[SENTENCE_FINDINGS];
     size_t length = strlen(sentence);
     if (length > REGION_SENTENCE_MAX || strncmp(sentence, object, strlen(object)) != 0) abort();
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)sentence[i] < 0x20) abort();
-    int count = region_sentence_parse(findings, sentence, object, atlas_anatomix36());
+    int count = sentence_findings_parse(findings, sentence, object, atlas_anatomix36());
     for (int i = 0; i < count; i++)
         if (findings[i].length == 0 || findings[i].name + findings[i].length >= sentence + length) abort();
 }

@@ -27,10 +27,9 @@ static carina_status measure(void *result, const sentence_eval_run *r, FILE *pre
                                  r->v->database,
                                  r->database_print,
                                  r->word,
-                                 sentence_ranking_order(ranking)};
+                                 ranking->order};
     const opacity_run_options o = {r->v->quiet ? NULL : "retrieving", predictions, p->origin};
-    TRY(opacity_database_create(&database, interpreter_database(r->interpreter), ranking->weight,
-                                locator_regions(r->locator), r->v->database, error));
+    TRY(opacity_database_create(&database, ranking, locator_regions(r->locator), r->v->database, error));
     carina_status status = opacity_run(&p->table, r->locator, database, r->set, &o, error);
     opacity_database_free(database);
     return status;

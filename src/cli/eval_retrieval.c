@@ -27,16 +27,15 @@ typedef struct retrieval_result {
 
 static carina_status measure(void *result, const sentence_eval_run *r, FILE *predictions, carina_error *error) {
     retrieval_result *out = result;
-    const sentence_index *index = interpreter_database(r->interpreter);
-    const sentence_order order = sentence_ranking_order(interpreter_ranking(r->interpreter));
+    const sentence_ranking *ranking = interpreter_ranking(r->interpreter);
     out->title = r->word;
     out->made.regions = locator_regions(r->locator);
     const retrieval_run_options o = {
         .progress = r->v->quiet ? NULL : "retrieving",
         .predictions = predictions,
         .origin = {out->made.regions->name, locator_name(r->locator), interpreter_fingerprint(r->interpreter),
-                   r->v->database, r->word, order}};
-    TRY(retrieval_collector_create(&out->made.collector, index, order, out->made.regions, error));
+                   r->v->database, r->word, ranking->order}};
+    TRY(retrieval_collector_create(&out->made.collector, ranking, ranking->order, out->made.regions, error));
     return retrieval_run(&out->made, r->locator, r->set, &o, error);
 }
 

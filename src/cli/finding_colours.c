@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/region_sentence.h"
+#include "atlas/sentence_findings.h"
 
 #define MOST_FINDINGS 16 /* of one region that are looked at */
 
@@ -14,19 +14,19 @@ static const unsigned palette[FINDING_COLOURS] = {0xFF9D3C, 0x5AA9FF, 0xFF6FD8, 
 
 typedef struct region_findings {
     int count;
-    region_finding names[MOST_FINDINGS];
+    sentence_finding names[MOST_FINDINGS];
 } region_findings;
 
-static bool same(const region_finding *a, const region_finding *b) {
+static bool same(const sentence_finding *a, const sentence_finding *b) {
     return a->length == b->length && memcmp(a->name, b->name, a->length) == 0;
 }
 
-static bool sorts_before(const region_finding *a, const region_finding *b) {
+static bool sorts_before(const sentence_finding *a, const sentence_finding *b) {
     int order = memcmp(a->name, b->name, a->length < b->length ? a->length : b->length);
     return order < 0 || (order == 0 && a->length < b->length);
 }
 
-static bool shows(const region_findings *of, const region_finding *finding) {
+static bool shows(const region_findings *of, const sentence_finding *finding) {
     for (int i = 0; i < of->count; i++)
         if (same(&of->names[i], finding)) return true;
     return false;
@@ -34,7 +34,7 @@ static bool shows(const region_findings *of, const region_finding *finding) {
 
 /* Without the general finding, where there is another. */
 static void leave_out_general(region_findings *of) {
-    static const region_finding general = {"lung opacity", 12};
+    static const sentence_finding general = {"lung opacity", 12};
     int kept = 0;
     if (of->count < 2) return;
     for (int i = 0; i < of->count; i++)
@@ -43,12 +43,12 @@ static void leave_out_general(region_findings *of) {
 }
 
 /* The finding that most of the regions without a colour show; NULL when none of them shows a known one. */
-static const region_finding *most_common(const region_findings *of, const int *colour_of, int regions) {
-    const region_finding *best = NULL;
+static const sentence_finding *most_common(const region_findings *of, const int *colour_of, int regions) {
+    const sentence_finding *best = NULL;
     int most = 0;
     for (int r = 0; r < regions; r++)
         for (int i = 0; colour_of[r] < 0 && i < of[r].count; i++) {
-            const region_finding *finding = &of[r].names[i];
+            const sentence_finding *finding = &of[r].names[i];
             int count = 0;
             for (int k = 0; k < regions; k++) count += colour_of[k] < 0 && shows(&of[k], finding);
             if (count < most || (count == most && best && !sorts_before(finding, best))) continue;
@@ -69,7 +69,7 @@ static carina_status add_colour(finding_colours *out, unsigned colour, const cha
 
 static carina_status share_out(finding_colours *out, const region_findings *of, const char *const *sentences,
                                int regions, carina_error *error) {
-    const region_finding *next;
+    const sentence_finding *next;
     while (out->count < FINDING_COLOURS - 1 && (next = most_common(of, out->of_region, regions))) {
         for (int r = 0; r < regions; r++)
             if (out->of_region[r] < 0 && shows(&of[r], next)) out->of_region[r] = out->count;
@@ -90,9 +90,9 @@ carina_status finding_colours_choose(finding_colours *out, const char *const *se
     region_findings *of = calloc(ATLAS_MAX_REGIONS, sizeof *of);
     if (!of) return error_memory(error, "a legend", ATLAS_MAX_REGIONS * sizeof *of);
     for (int r = 0; r < regions->region_count; r++) {
-        region_finding all[REGION_SENTENCE_FINDINGS];
+        sentence_finding all[SENTENCE_FINDINGS];
         const char *display = regions->regions[r].display_name;
-        int count = sentences[r] ? region_sentence_parse(all, sentences[r], display, regions) : 0;
+        int count = sentences[r] ? sentence_findings_parse(all, sentences[r], display, regions) : 0;
         of[r].count = count < 0 ? 0 : count > MOST_FINDINGS ? MOST_FINDINGS : count;
         memcpy(of[r].names, all, (size_t)of[r].count * sizeof *all);
         leave_out_general(&of[r]);

@@ -17,17 +17,30 @@
 #include "model/model_fingerprint.h"
 #include "pipeline/model_path.h"
 
-/* Opens a database; with a model's name it must be one made for that model, whose calibration of sentences goes to
- * *found (which may be NULL). */
-static carina_status open_index(sentence_index **out, const char *path, const char *model, sentence_calibration *found,
-                                carina_error *error) {
-    if (!model) return index_file_read(out, path, NULL, error);
+/* How the model ranks the sentences of an open database. */
+static carina_status open_ranking(sentence_ranking *out, const sentence_index *index, const model_file *file,
+                                  const char *path, bool cosine, carina_error *error) {
+    sentence_calibration *c = calloc(1, sizeof *c);
+    if (!c) return error_memory(error, path, sizeof *c);
+    carina_status status = calibration_read_sentences(c, file, path, error);
+    if (status == CARINA_OK) status = sentence_ranking_open(out, c, index, file->regions, cosine, error);
+    free(c);
+    return status;
+}
+
+/* Opens a database; with a model's name it must be one made for that model. ranking, which may be NULL: the model's, or
+ * by cosine. */
+static carina_status open_index(sentence_index **out, const char *path, const char *model, sentence_ranking *ranking,
+                                bool cosine, carina_error *error) {
+    if (!model) {
+        TRY(index_file_read(out, path, NULL, error));
+        if (ranking) *ranking = (sentence_ranking){.index = *out, .why_not = ""};
+        return CARINA_OK;
+    }
     char *model_path, print[FINGERPRINT_TEXT];
     model_file file = {0};
     TRY(model_path_find(&model_path, model, error));
     carina_status status = model_file_load(&file, model_path, error);
-    if (status == CARINA_OK && found) status = calibration_read_sentences(found, &file, model_path, error);
-    free(model_path);
     if (status == CARINA_OK) {
         const sentence_index_use use = {
             .regions = file.regions,
@@ -35,6 +48,11 @@ static carina_status open_index(sentence_index **out, const char *path, const ch
             .width = file.model->config.feature_size};
         status = index_file_read(out, path, &use, error);
     }
+    if (status == CARINA_OK && ranking) {
+        status = open_ranking(ranking, *out, &file, model_path, cosine, error);
+        if (status != CARINA_OK) sentence_index_free(*out);
+    }
+    free(model_path);
     model_file_free(&file);
     return status;
 }
@@ -114,7 +132,7 @@ static int run_info(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     sentence_index *index;
     (void)count;
-    if (open_index(&index, arguments[0], v->model, NULL, &error) != CARINA_OK) return command_fail(&error);
+    if (open_index(&index, arguments[0], v->model, NULL, true, &error) != CARINA_OK) return command_fail(&error);
     if (v->json)
         print_info_json(arguments[0], index);
     else
@@ -272,13 +290,6 @@ static void put_hits(json_writer *w, const sentence_index *index, const query_an
     json_end(w);
 }
 
-static carina_status search(query_answer *a, const sentence_index *index, const sentence_ranking *ranking,
-                            const float *vector, int k, carina_error *error) {
-    TRY(sentence_index_search(index, NULL, a->region, vector, ranking->weight, k, a->hits, &a->count, error));
-    return sentence_ranking_probabilities(ranking, index, a->region, vector, a->hits, a->count, a->probabilities,
-                                          error);
-}
-
 static carina_status answer(const sentence_index *index, const sentence_ranking *ranking, const float *vectors,
                             int64_t count, int first_region, const query_values *v, carina_error *error) {
     query_answer a = {.hits = malloc((size_t)v->k * sizeof *a.hits),
@@ -289,7 +300,8 @@ static carina_status answer(const sentence_index *index, const sentence_ranking 
     if (v->json) json_begin_array(&w);
     for (int64_t i = 0; i < count && status == CARINA_OK; i++) {
         a.region = first_region >= 0 ? first_region : (int)i;
-        status = search(&a, index, ranking, vectors + i * sentence_index_width(index), (int)v->k, error);
+        status = sentence_ranking_search(ranking, a.region, vectors + i * sentence_index_width(index), (int)v->k,
+                                         a.hits, a.probabilities, &a.count, error);
         if (status != CARINA_OK) continue;
         if (v->json)
             put_hits(&w, index, &a);
@@ -307,9 +319,8 @@ static carina_status query(const char *path, const query_values *v, carina_error
     float *vectors = NULL;
     int64_t count = 0;
     int region = -1;
-    sentence_calibration fitted = {0};
-    TRY(open_index(&index, path, v->model, &fitted, error));
-    sentence_ranking ranking = sentence_ranking_choose(&fitted, index, v->cosine || !v->model);
+    sentence_ranking ranking;
+    TRY(open_index(&index, path, v->model, &ranking, v->cosine, error));
     carina_status status = v->region ? find_region(index, v->region, &region, error) : CARINA_OK;
     if (status == CARINA_OK) status = read_vectors(&vectors, &count, v->vector, sentence_index_width(index), error);
     if (status == CARINA_OK && region < 0 && count != sentence_index_regions(index))
@@ -319,6 +330,7 @@ static carina_status query(const char *path, const query_values *v, carina_error
     if (status == CARINA_OK) ranking_warn(&ranking);
     if (status == CARINA_OK) status = answer(index, &ranking, vectors, count, region, v, error);
     free(vectors);
+    sentence_ranking_close(&ranking);
     sentence_index_free(index);
     return status;
 }

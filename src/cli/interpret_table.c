@@ -53,7 +53,8 @@ static void print_ranking(const interpret_view *v, const sentence_ranking *ranki
         printf("\nsentences ranked by cosine%s%s", *ranking->why_not ? ": " : "", ranking->why_not);
         return;
     }
-    printf("\nsentences ranked by probability, calibrated%s", c->fitted_on[0] ? " on" : "");
+    printf("\nsentences ranked by %s, calibrated%s", ranking->namings ? "what they are worth" : "probability",
+           c->fitted_on[0] ? " on" : "");
     if (!c->fitted_on[0]) return;
     putchar('\n');
     print_wrapped(c->fitted_on, 4, table_width());
@@ -184,7 +185,9 @@ static void put_ranking(json_writer *w, const interpret_view *v) {
         json_key(w, "prior_exponent");
         json_put_f32(w, r->prior_exponent);
         json_key(w, "healthy_discount");
-        json_put_f32(w, r->healthy_discount);
+        json_put_f32(w, r->order.healthy_discount);
+        json_key(w, "finding_worth");
+        json_put_f32(w, r->order.finding_worth);
     } else if (*r->why_not) {
         json_field_text(w, "reason", r->why_not);
     }

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOINT   " and "
-#define SHOWS   " shows "
-#define HEALTHY " is healthy."
+#include "atlas/sentence_findings.h"
+
+#define JOINT   SENTENCE_JOINT
+#define SHOWS   SENTENCE_SHOWS
+#define HEALTHY SENTENCE_HEALTHY
 
 /* One affirmed attribute; the texts lie in the graph. */
 typedef struct affirmed {
@@ -147,44 +149,4 @@ carina_status region_sentences_make(char **sentences, const atlas *regions, cons
         sentences[r] = NULL;
     }
     return status;
-}
-
-/* ---- and back ---- */
-
-/* The longest name of the region set that holds " and " and that the text starts with, ending at a joint or at the
- * end; 0: none. */
-static size_t joined_name(const char *text, size_t length, const atlas *regions) {
-    size_t longest = 0;
-    for (int r = 0; r < regions->region_count; r++) {
-        for (int i = 0; i < regions->regions[r].finding_count; i++) {
-            const char *name = regions->regions[r].findings[i];
-            size_t size = strlen(name);
-            if (size <= longest || size > length || !strstr(name, JOINT) || memcmp(text, name, size) != 0) continue;
-            if (size == length || (length - size > strlen(JOINT) && memcmp(text + size, JOINT, strlen(JOINT)) == 0))
-                longest = size;
-        }
-    }
-    return longest;
-}
-
-int region_sentence_parse(region_finding findings[REGION_SENTENCE_FINDINGS], const char *sentence, const char *object,
-                          const atlas *regions) {
-    size_t head = strlen(object), length = strlen(sentence);
-    if (length < head || memcmp(sentence, object, head) != 0) return -1;
-    const char *text = sentence + head;
-    if (strcmp(text, HEALTHY) == 0) return 0;
-    if (strncmp(text, SHOWS, strlen(SHOWS)) != 0 || sentence[length - 1] != '.') return -1;
-    text += strlen(SHOWS);
-    size_t left = (size_t)(sentence + length - 1 - text);
-    int count = 0;
-    for (;;) {
-        size_t size = joined_name(text, left, regions);
-        const char *joint = size ? NULL : memmem(text, left, JOINT, strlen(JOINT));
-        if (!size) size = joint ? (size_t)(joint - text) : left;
-        if (size == 0 || count == REGION_SENTENCE_FINDINGS) return -1;
-        findings[count++] = (region_finding){text, (uint32_t)size};
-        if (size == left) return count;
-        text += size + strlen(JOINT);
-        left -= size + strlen(JOINT);
-    }
 }

@@ -21,8 +21,7 @@
 #include "atlas/atlas.h"
 #include "data/scene_graph.h"
 
-#define REGION_SENTENCE_MAX      4096 /* bytes; real ones stay below 500 */
-#define REGION_SENTENCE_FINDINGS 256  /* names in one sentence that are told apart */
+#define REGION_SENTENCE_MAX 4096 /* bytes; real ones stay below 500 */
 
 /* *out is malloc'ed. mention NULL: the report does not speak of the region, which is healthy then. A sentence above
  * REGION_SENTENCE_MAX is CARINA_ERROR_LIMIT. */
@@ -32,18 +31,5 @@ carina_status region_sentence_make(char **out, const char *object, const scene_m
  * all are NULL. */
 carina_status region_sentences_make(char **sentences, const atlas *regions, const scene_graph *graph,
                                     const bool *present, carina_error *error);
-
-/* ---- and back ---- */
-
-typedef struct region_finding {
-    const char *name; /* into the sentence, not terminated */
-    uint32_t length;
-} region_finding;
-
-/* The findings that a sentence about `object` names, in its order; their number, 0 for a healthy region, -1 when the
- * text is no such sentence or names more than REGION_SENTENCE_FINDINGS. Names that hold " and " themselves ("cardiac
- * pacer and wires") are known from the findings of the region set. */
-int region_sentence_parse(region_finding findings[REGION_SENTENCE_FINDINGS], const char *sentence, const char *object,
-                          const atlas *regions);
 
 #endif

@@ -92,7 +92,7 @@ static carina_status take_origin(void *context, const json_document *line, carin
     bool answers[OPACITY_REGIONS] = {false};
     int64_t not_read;
     for (int i = 0; i < OPACITY_ORIGIN_TEXTS; i++) TRY(prediction_text(&p->texts[i], line, origin_keys[i], error));
-    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4], {0, 0}};
+    p->origin = (opacity_origin){p->texts[0], p->texts[1], p->texts[2], p->texts[3], p->texts[4], {0, 0, 0}};
     TRY(prediction_order(&p->origin.order, line, error));
     TRY(json_get_whole(line, json_root(line), "not_read", 0, UINT32_MAX, &not_read, error));
     TRY(take_regions(answers, line, error));

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/region_sentence.h"
+#include "atlas/sentence_findings.h"
 
 const char *const opacity_region_names[OPACITY_REGIONS] = {
     "right lung",
@@ -52,7 +52,7 @@ static const finding_meaning meanings[] = {
     {"hydropneumothorax", SAYS_OTHER_BRIGHTNESS},
 };
 
-static meaning meaning_of(const region_finding *f) {
+static meaning meaning_of(const sentence_finding *f) {
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
         if (strlen(meanings[i].name) == f->length && memcmp(meanings[i].name, f->name, f->length) == 0)
             return meanings[i].meaning;
@@ -60,9 +60,9 @@ static meaning meaning_of(const region_finding *f) {
 }
 
 opacity_kind opacity_sentence_kind(const char *sentence, const char *object, const atlas *regions) {
-    region_finding found[REGION_SENTENCE_FINDINGS];
+    sentence_finding found[SENTENCE_FINDINGS];
     bool says[SAYS_OTHER_BRIGHTNESS + 1] = {false};
-    int count = region_sentence_parse(found, sentence, object, regions);
+    int count = sentence_findings_parse(found, sentence, object, regions);
     if (count == 0) return OPACITY_HEALTHY;
     for (int i = 0; i < count; i++) says[meaning_of(&found[i])] = true;
     bool shown = says[SAYS_OPACITY] || (says[SAYS_ANY_OPACITY] && !says[SAYS_OTHER_BRIGHTNESS]);
@@ -72,14 +72,13 @@ opacity_kind opacity_sentence_kind(const char *sentence, const char *object, con
 /* ---- a database ---- */
 
 typedef struct lung_region {
-    int region;                   /* of the set; -1: it has none such */
-    opacity_kind *kinds;          /* [rows] */
-    float *similarities, *scores; /* [rows] */
+    int region;                                   /* of the set; -1: it has none such */
+    opacity_kind *kinds;                          /* [rows] */
+    float *similarities, *probabilities, *scores; /* [rows] */
 } lung_region;
 
 struct opacity_database {
-    const sentence_index *index;
-    float weight;
+    const sentence_ranking *ranking;
     lung_region regions[OPACITY_REGIONS];
     bool answers[OPACITY_REGIONS];
 };
@@ -89,11 +88,12 @@ static carina_status sort_region(opacity_database *d, int place, const atlas *re
     bool has[OPACITY_SHOWN + 1] = {false};
     lung->region = atlas_find(regions, opacity_region_names[place]);
     if (lung->region < 0) return CARINA_OK;
-    const sentence_region *r = sentence_index_region(d->index, lung->region);
+    const sentence_region *r = sentence_index_region(d->ranking->index, lung->region);
     lung->kinds = malloc(((size_t)r->count + 1) * sizeof *lung->kinds);
     lung->similarities = malloc(((size_t)r->count + 1) * sizeof *lung->similarities);
+    lung->probabilities = malloc(((size_t)r->count + 1) * sizeof *lung->probabilities);
     lung->scores = malloc(((size_t)r->count + 1) * sizeof *lung->scores);
-    if (!lung->kinds || !lung->similarities || !lung->scores)
+    if (!lung->kinds || !lung->similarities || !lung->probabilities || !lung->scores)
         return error_memory(error, r->name, r->count * sizeof *lung->kinds);
     for (uint64_t i = 0; i < r->count; i++) {
         lung->kinds[i] = opacity_sentence_kind(r->entries[i].text, r->display, regions);
@@ -103,15 +103,14 @@ static carina_status sort_region(opacity_database *d, int place, const atlas *re
     return CARINA_OK;
 }
 
-carina_status opacity_database_create(opacity_database **out, const sentence_index *index, float weight,
-                                      const atlas *regions, const char *name, carina_error *error) {
+carina_status opacity_database_create(opacity_database **out, const sentence_ranking *ranking, const atlas *regions,
+                                      const char *name, carina_error *error) {
     bool any = false;
     *out = NULL;
     opacity_database *d = calloc(1, sizeof *d);
     if (!d) return error_memory(error, name, sizeof *d);
-    d->index = index;
-    d->weight = weight;
-    carina_status status = sentence_index_check(index, name, &(sentence_index_use){.regions = regions}, error);
+    d->ranking = ranking;
+    carina_status status = sentence_index_check(ranking->index, name, &(sentence_index_use){.regions = regions}, error);
     for (int i = 0; i < OPACITY_REGIONS && status == CARINA_OK; i++) {
         status = sort_region(d, i, regions, error);
         any |= d->answers[i];
@@ -132,6 +131,7 @@ void opacity_database_free(opacity_database *d) {
     for (int i = 0; i < OPACITY_REGIONS; i++) {
         free(d->regions[i].kinds);
         free(d->regions[i].similarities);
+        free(d->regions[i].probabilities);
         free(d->regions[i].scores);
     }
     free(d);
@@ -145,13 +145,12 @@ carina_status opacity_database_ask(opacity_database *d, const float *features, o
         lung_region *lung = &d->regions[i];
         out[i] = (opacity_answer){0};
         if (!d->answers[i]) continue;
-        const sentence_region *r = sentence_index_region(d->index, lung->region);
+        const sentence_region *r = sentence_index_region(d->ranking->index, lung->region);
         float *s = lung->similarities, best[OPACITY_SHOWN + 1] = {-INFINITY, -INFINITY, -INFINITY};
         const float *scores = lung->scores;
         uint64_t first = 0;
-        TRY(sentence_index_similarities(d->index, lung->region,
-                                        features + (int64_t)lung->region * sentence_index_width(d->index), s, error));
-        sentence_index_scores(d->index, lung->region, s, d->weight, lung->scores);
+        const float *feature = features + (int64_t)lung->region * sentence_index_width(d->ranking->index);
+        TRY(sentence_ranking_rate(d->ranking, lung->region, feature, s, lung->probabilities, lung->scores, error));
         for (uint64_t row = 0; row < r->count; row++) {
             if (scores[row] > scores[first]) first = row;
             if (s[row] > best[lung->kinds[row]]) best[lung->kinds[row]] = s[row];

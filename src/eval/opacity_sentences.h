@@ -1,7 +1,7 @@
 /* What the sentences of the lungs say of lung opacity, and how near a film's region features lie to them.
  *
  * The regions are those of opacity_region_names that the region set has: both lungs and the zones of each (hila, angles
- * and hemidiaphragms are no lung). A sentence about one of them (data/region_sentence.h)
+ * and hemidiaphragms are no lung). A sentence about one of them (atlas/sentence_findings.h)
  *
  *   shows an opacity   when it names a finding that fills or collapses air spaces, which on one film cannot be told
  * from pneumonia: airspace opacity, consolidation, infiltration, pneumonia, aspiration, hemorrhage, edema, atelectasis,
@@ -15,7 +15,7 @@
 
 #include <stdbool.h>
 
-#include "index/sentence_index.h"
+#include "pipeline/sentence_ranking.h"
 
 #define OPACITY_REGIONS 10
 extern const char *const opacity_region_names[OPACITY_REGIONS];
@@ -35,11 +35,10 @@ typedef struct opacity_answer {
 /* The lungs' sentences of a database, sorted into kinds once. */
 typedef struct opacity_database opacity_database;
 
-/* index and regions are borrowed. weight: of the log prior in the ranking (pipeline/sentence_ranking.h). A region whose
- * sentences are not of both kinds, healthy and showing an opacity, has no answer; a database in which none has them is
- * CARINA_ERROR_MISMATCH. name is the database's in the message. */
-carina_status opacity_database_create(opacity_database **out, const sentence_index *index, float weight,
-                                      const atlas *regions, const char *name, carina_error *error);
+/* ranking and regions are borrowed. A region whose sentences are not of both kinds, healthy and showing an opacity, has
+ * no answer; a database in which none has them is CARINA_ERROR_MISMATCH. name is the database's in the message. */
+carina_status opacity_database_create(opacity_database **out, const sentence_ranking *ranking, const atlas *regions,
+                                      const char *name, carina_error *error);
 void opacity_database_free(opacity_database *database); /* accepts NULL */
 
 const bool *opacity_database_answers(const opacity_database *database); /* [OPACITY_REGIONS] which have one */

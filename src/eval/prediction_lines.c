@@ -60,6 +60,8 @@ void prediction_put_order(json_writer *w, sentence_order order) {
     json_put_f32(w, order.prior_weight);
     json_key(w, "healthy_discount");
     json_put_f32(w, order.healthy_discount);
+    json_key(w, "finding_worth");
+    json_put_f32(w, order.finding_worth);
 }
 
 static carina_status read_positive(float *out, const json_document *line, const char *key, carina_error *error) {
@@ -74,5 +76,6 @@ static carina_status read_positive(float *out, const json_document *line, const 
 
 carina_status prediction_order(sentence_order *out, const json_document *line, carina_error *error) {
     TRY(read_positive(&out->prior_weight, line, "prior_weight", error));
-    return read_positive(&out->healthy_discount, line, "healthy_discount", error);
+    TRY(read_positive(&out->healthy_discount, line, "healthy_discount", error));
+    return read_positive(&out->finding_worth, line, "finding_worth", error);
 }

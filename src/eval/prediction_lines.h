@@ -26,9 +26,9 @@ carina_status prediction_lines_read(const prediction_lines *reader, const char *
 carina_status prediction_text(char **out, const json_document *line, const char *key, carina_error *error);
 
 /* What sentences were ranked by, in an object that is open: "ranking": "cosine" or "calibrated", "prior_weight" and
- * "healthy_discount". */
+ * "healthy_discount" and "finding_worth". */
 void prediction_put_order(json_writer *w, sentence_order order);
-/* These two, of a file's first line; 0 in files from before there were any. */
+/* These numbers, of a file's first line; 0 in files from before there were any. */
 carina_status prediction_order(sentence_order *out, const json_document *line, carina_error *error);
 
 #endif

@@ -11,7 +11,7 @@
  *             1 / (items of the set with its sentence), in resamples too: were it 1 / (those drawn), sentences said
  *             once would leave every third resample, and intervals would lie beside their figure
  * With one true sentence an item, Recall@k is 1 when rank <= k, Precision@k is Recall@k / k, MRR's term is 1 / rank.
- * Findings are read back from sentences (data/region_sentence.h). Per finding, an item is a hit when both sentences
+ * Findings are read back from sentences (atlas/sentence_findings.h). Per finding, an item is a hit when both sentences
  * name it; F1 = 2 hits / (true + retrieved); the macro F1 is over the findings that a true or a retrieved sentence
  * names.
  */
@@ -93,10 +93,10 @@ void retrieval_score_findings(retrieval_finding_score *out, const retrieval_set 
 /* Gathers items against one database; ids of patients and sentences are numbered as they come. */
 typedef struct retrieval_collector retrieval_collector;
 
-/* index (NULL when only add_ranked is called) and regions (whose findings resolve names with " and ") are borrowed.
- * order: what the index's sentences are ranked by; they are held back already. */
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, sentence_order order,
-                                         const atlas *regions, carina_error *error);
+/* ranking and regions (whose findings resolve names with " and ") are borrowed. ranking NULL: only add_ranked is
+ * called, of what was ranked by `order`, which otherwise counts for nothing. */
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_ranking *ranking,
+                                         sentence_order order, const atlas *regions, carina_error *error);
 void retrieval_collector_free(retrieval_collector *c); /* accepts NULL */
 
 /* One region of one film: feature [width] is what the model gives, sentence what the annotation says. patient: an id;

@@ -3,36 +3,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atlas/sentence_findings.h"
 #include "data/region_sentence.h"
 #include "data/string_index.h"
 #include "eval/retrieval.h"
 
 struct retrieval_collector {
-    const sentence_index *index;
+    const sentence_ranking *ranking; /* NULL: nothing is asked */
     const atlas *regions;
     retrieval_item *items;
     uint64_t count, room;
     string_index *patients, *sentences, *findings;
     const char *finding_names[RETRIEVAL_MAX_FINDINGS]; /* borrowed from the index of findings */
     sentence_order order;
-    float *similarities, *scores; /* [rows of the region with the most] */
+    float *similarities, *probabilities, *scores; /* [rows of the region with the most] */
 };
 
-carina_status retrieval_collector_create(retrieval_collector **out, const sentence_index *index, sentence_order order,
-                                         const atlas *regions, carina_error *error) {
+carina_status retrieval_collector_create(retrieval_collector **out, const sentence_ranking *ranking,
+                                         sentence_order order, const atlas *regions, carina_error *error) {
+    const sentence_index *index = ranking ? ranking->index : NULL;
     *out = NULL;
     uint64_t most = 1;
     for (int r = 0; index && r < sentence_index_regions(index); r++)
         if (sentence_index_region(index, r)->count > most) most = sentence_index_region(index, r)->count;
     retrieval_collector *c = calloc(1, sizeof *c);
     if (!c) return error_memory(error, "retrieval", sizeof *c);
-    c->index = index;
+    c->ranking = ranking;
     c->regions = regions;
-    c->order = order;
+    c->order = ranking ? ranking->order : order;
     c->similarities = malloc((size_t)most * sizeof *c->similarities);
+    c->probabilities = malloc((size_t)most * sizeof *c->probabilities);
     c->scores = malloc((size_t)most * sizeof *c->scores);
-    carina_status status =
-        c->similarities && c->scores ? CARINA_OK : error_memory(error, "retrieval", most * sizeof(float));
+    carina_status status = c->similarities && c->probabilities && c->scores
+                               ? CARINA_OK
+                               : error_memory(error, "retrieval", most * sizeof(float));
     if (status == CARINA_OK && index)
         status = sentence_index_check(index, "sentence database", &(sentence_index_use){.regions = regions}, error);
     if (status == CARINA_OK) status = string_index_create(&c->patients, error);
@@ -52,12 +56,13 @@ void retrieval_collector_free(retrieval_collector *c) {
     string_index_free(c->sentences);
     string_index_free(c->findings);
     free(c->similarities);
+    free(c->probabilities);
     free(c->scores);
     free(c->items);
     free(c);
 }
 
-static carina_status add_finding(retrieval_collector *c, retrieval_findings *out, const region_finding *f,
+static carina_status add_finding(retrieval_collector *c, retrieval_findings *out, const sentence_finding *f,
                                  carina_error *error) {
     char name[REGION_SENTENCE_MAX + 1];
     uint32_t number;
@@ -74,8 +79,8 @@ static carina_status add_finding(retrieval_collector *c, retrieval_findings *out
 /* *count: how many there are, -1 when the text is no sentence about the region. */
 static carina_status findings_of(retrieval_collector *c, retrieval_findings *out, int *count, int region,
                                  const char *sentence, carina_error *error) {
-    region_finding found[REGION_SENTENCE_FINDINGS];
-    *count = region_sentence_parse(found, sentence, c->regions->regions[region].display_name, c->regions);
+    sentence_finding found[SENTENCE_FINDINGS];
+    *count = sentence_findings_parse(found, sentence, c->regions->regions[region].display_name, c->regions);
     for (int i = 0; i < *count; i++) TRY(add_finding(c, out, &found[i], error));
     return CARINA_OK;
 }
@@ -83,14 +88,13 @@ static carina_status findings_of(retrieval_collector *c, retrieval_findings *out
 /* Ranks the region's sentences by the feature: the true one's rank, and the row that comes first. */
 static carina_status rank_sentences(retrieval_collector *c, int region, const float *feature, const char *truth,
                                     uint32_t *rank, int64_t *best, carina_error *error) {
-    uint64_t rows = sentence_index_region(c->index, region)->count;
-    int64_t row = sentence_index_find(c->index, region, truth);
+    uint64_t rows = sentence_index_region(c->ranking->index, region)->count;
+    int64_t row = sentence_index_find(c->ranking->index, region, truth);
     const float *s = c->scores;
     *rank = 0;
     *best = -1;
     if (rows == 0) return CARINA_OK;
-    TRY(sentence_index_similarities(c->index, region, feature, c->similarities, error));
-    sentence_index_scores(c->index, region, c->similarities, c->order.prior_weight, c->scores);
+    TRY(sentence_ranking_rate(c->ranking, region, feature, c->similarities, c->probabilities, c->scores, error));
     *best = 0;
     for (uint64_t i = 1; i < rows; i++)
         if (s[i] > s[*best]) *best = (int64_t)i;
@@ -108,7 +112,7 @@ carina_status retrieval_collector_ask(retrieval_collector *c, int region, const 
         return error_set(error, CARINA_ERROR_ARGUMENT, "region %d of %d", region, c->regions->region_count);
     TRY(rank_sentences(c, region, feature, sentence, &out->rank, &best, error));
     if (best < 0) return CARINA_OK;
-    out->retrieved = sentence_index_region(c->index, region)->entries[best].text;
+    out->retrieved = sentence_index_region(c->ranking->index, region)->entries[best].text;
     out->similarity = c->similarities[best];
     return CARINA_OK;
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/region_sentence.h"
 #include "eval/figure.h"
+#include "eval/worth_fit.h"
 
 #define STEPS     100   /* of Newton's method; it takes about ten */
 #define HALVINGS  50    /* of one step */
@@ -20,42 +20,6 @@ const char *sentence_fit_reason(sentence_fit_outcome outcome) {
         "the cosines do not tell the true sentences", "the true sentences are always the nearest",
         "the true sentences are always the usual ones"};
     return reasons[outcome];
-}
-
-/* ---- cases ---- */
-
-static carina_status make_room(sentence_cases *c, carina_error *error) {
-    if (c->count < c->room) return CARINA_OK;
-    uint64_t room = c->room ? c->room * 2 : 1024;
-    size_t bytes = (size_t)room * (size_t)sentence_index_width(c->index) * sizeof(float);
-    sentence_case *items = realloc(c->items, (size_t)room * sizeof *items);
-    if (items) c->items = items;
-    float *features = items ? realloc(c->features, bytes) : NULL;
-    if (!features) return error_memory(error, "regions", bytes);
-    c->features = features;
-    c->room = room;
-    return CARINA_OK;
-}
-
-carina_status sentence_cases_add(sentence_cases *c, int region, const float *feature, const char *sentence,
-                                 carina_error *error) {
-    region_finding found[REGION_SENTENCE_FINDINGS];
-    const char *display = c->regions->regions[region].display_name;
-    size_t width = (size_t)sentence_index_width(c->index);
-    int findings = region_sentence_parse(found, sentence, display, c->regions);
-    if (findings < 0)
-        return error_set(error, CARINA_ERROR_FORMAT, "\"%.120s\" is no sentence about %s", sentence, display);
-    TRY(make_room(c, error));
-    memcpy(c->features + c->count * width, feature, width * sizeof *feature);
-    c->items[c->count++] =
-        (sentence_case){region, sentence_index_find(c->index, region, sentence), .healthy = findings == 0};
-    return CARINA_OK;
-}
-
-void sentence_cases_free(sentence_cases *c) {
-    free(c->items);
-    free(c->features);
-    *c = (sentence_cases){0};
 }
 
 /* ---- the likelihood ---- */
@@ -107,10 +71,10 @@ static void run_shard(void *context, int shard, int worker) {
     fit_work *w = context;
     const sentence_cases *c = w->cases;
     float *similarities = w->similarities + (uint64_t)worker * w->most_rows;
-    uint64_t first = (uint64_t)shard * SENTENCE_FIT_SHARD, width = (uint64_t)sentence_index_width(c->index);
+    uint64_t first = (uint64_t)shard * SENTENCE_CASES_SHARD, width = (uint64_t)sentence_index_width(c->index);
     moments sum = {0};
     w->statuses[shard] = CARINA_OK;
-    for (uint64_t i = first; i < c->count && i < first + SENTENCE_FIT_SHARD; i++) {
+    for (uint64_t i = first; i < c->count && i < first + SENTENCE_CASES_SHARD; i++) {
         const sentence_case *item = &c->items[i];
         if (item->row < 0) continue;
         const sentence_region *region = sentence_index_region(c->index, item->region);
@@ -221,130 +185,48 @@ static sentence_fit_outcome outcome_of(const double at[2]) {
     return at[B] >= high[B] ? SENTENCE_FIT_USUAL : SENTENCE_FIT_FITTED;
 }
 
-/* ---- figures ---- */
+/* ---- all of it ---- */
 
-static double share(uint64_t part, uint64_t all) { return all ? (double)part / (double)all : NAN; }
-
-/* How a region's sentences stand by score = cosine + weight log prior. */
-typedef struct standing {
-    int64_t first, other; /* the best row, and the best that names a finding; -1: none */
-    bool healthy;         /* the first names no finding */
-    double lead;          /* of the first before the other, in scores */
-} standing;
-
-static carina_status stand(standing *out, const sentence_cases *c, uint64_t i, float weight, float *similarities,
+/* The scores of a calibration as it is. */
+static carina_status score(sentence_scores *out, const fit_work *w, const sentence_calibration *c, bool cosine,
                            carina_error *error) {
-    const sentence_case *item = &c->items[i];
-    const sentence_region *region = sentence_index_region(c->index, item->region);
-    uint64_t width = (uint64_t)sentence_index_width(c->index);
-    double best = -INFINITY, best_other = -INFINITY;
-    *out = (standing){.first = -1, .other = -1};
-    TRY(sentence_index_similarities(c->index, item->region, c->features + i * width, similarities, error));
-    for (uint64_t j = 0; j < region->count; j++) {
-        double score = (double)similarities[j] + (double)weight * (double)region->log_priors[j];
-        bool healthy = sentence_says_healthy(region->entries[j].text, region->display);
-        if (score > best) best = score, out->first = (int64_t)j, out->healthy = healthy;
-        if (!healthy && score > best_other) best_other = score, out->other = (int64_t)j;
-    }
-    out->lead = best - best_other;
-    return CARINA_OK;
-}
-
-/* What is right when the other comes first wherever "is healthy" leads by less than `discount` (in scores). */
-static carina_status score(sentence_fit_scores *out, const fit_work *w, float weight, double discount,
-                           carina_error *error) {
-    const sentence_cases *c = w->cases;
-    uint64_t right[2] = {0}, all[2] = {0};
-    for (uint64_t i = 0; i < c->count; i++) {
-        const sentence_case *item = &c->items[i];
-        standing s;
-        TRY(stand(&s, c, i, weight, w->similarities, error));
-        int64_t said = s.healthy && s.lead < discount ? s.other : s.first;
-        all[!item->healthy]++;
-        right[!item->healthy] += said >= 0 && said == item->row;
-    }
-    *out = (sentence_fit_scores){share(right[0] + right[1], all[0] + all[1]), share(right[1], all[1])};
-    return CARINA_OK;
-}
-
-/* ---- the discount ---- */
-
-/* A region of which "is healthy" is said, until the discount is larger than its lead. */
-typedef struct turn {
-    double lead;
-    int gain; /* regions that are right then and were not before: -1, 0, 1 */
-} turn;
-
-static int by_lead(const void *left, const void *right) {
-    double a = ((const turn *)left)->lead, b = ((const turn *)right)->lead;
-    return (a > b) - (a < b);
-}
-
-/* The largest discount that leaves SENTENCE_FIT_KEPT of what the likeliest sentences win over always saying "healthy".
- */
-static carina_status fit_discount(sentence_fit *out, const fit_work *w, carina_error *error) {
-    const sentence_cases *c = w->cases;
-    double temperature = (double)out->fitted.temperature;
-    float weight = out->fitted.temperature * out->fitted.prior_exponent;
-    turn *turns = malloc((size_t)(c->count + 1) * sizeof *turns);
-    uint64_t count = 0;
-    carina_status status = turns ? CARINA_OK : error_memory(error, "a calibration", c->count * sizeof *turns);
-    for (uint64_t i = 0; i < c->count && status == CARINA_OK; i++) {
-        standing s;
-        int64_t truth = c->items[i].row;
-        status = stand(&s, c, i, weight, w->similarities, error);
-        if (status == CARINA_OK && s.healthy && s.other >= 0)
-            turns[count++] = (turn){s.lead, (truth >= 0 && s.other == truth) - (truth >= 0 && s.first == truth)};
-    }
-    double won = (out->likeliest.all - out->healthy.all) * (double)c->count, spent = 0, discount = 0;
-    if (status == CARINA_OK && won > 0 && weight > 0) {
-        qsort(turns, count, sizeof *turns, by_lead);
-        for (uint64_t i = 0; i < count; i++) {
-            spent -= turns[i].gain;
-            if (i + 1 < count && turns[i + 1].lead == turns[i].lead) continue;
-            double next = i + 1 < count ? turns[i + 1].lead : turns[i].lead * 2;
-            if (spent <= (1 - SENTENCE_FIT_KEPT) * won) discount = (turns[i].lead + next) / 2;
-        }
-    }
-    free(turns);
-    out->fitted.healthy_discount = (float)fmin(discount / temperature, CALIBRATION_MOST_HEALTHY_DISCOUNT);
+    sentence_ranking ranking;
+    TRY(sentence_ranking_open(&ranking, c, w->cases->index, w->cases->regions, cosine, error));
+    carina_status status = sentence_cases_score(out, w->cases, &ranking, w->pool, error);
+    sentence_ranking_close(&ranking);
     return status;
 }
-
-/* ---- all of it ---- */
 
 static carina_status fit(sentence_fit *out, fit_work *w, carina_error *error) {
     double at[2] = {1, 1};
     moments m;
-    TRY(score(&out->cosine, w, 0, 0, error));
+    sentence_calibration *f = &out->fitted;
+    TRY(score(&out->cosine, w, f, true, error));
     TRY(measure(&m, w, 0, 1, error));
     out->nll_prior = out->known ? m.value / (double)out->known : NAN;
     if (out->outcome == SENTENCE_FIT_FEW) return CARINA_OK;
     TRY(minimise(at, &m, w, error));
     out->outcome = outcome_of(at);
     if (out->outcome != SENTENCE_FIT_FITTED) return CARINA_OK;
-    out->fitted =
-        (sentence_calibration){.fitted = true, .temperature = (float)(1 / at[A]), .prior_exponent = (float)at[B]};
-    snprintf(out->fitted.encoder, sizeof out->fitted.encoder, "%s",
-             sentence_index_origin(w->cases->index)->encoder_fingerprint);
+    *f = (sentence_calibration){.fitted = true, .temperature = (float)(1 / at[A]), .prior_exponent = (float)at[B]};
+    snprintf(f->encoder, sizeof f->encoder, "%s", sentence_index_origin(w->cases->index)->encoder_fingerprint);
     out->nll = m.value / (double)out->known;
-    const sentence_calibration *f = &out->fitted;
-    TRY(score(&out->likeliest, w, f->temperature * f->prior_exponent, 0, error));
-    TRY(fit_discount(out, w, error));
-    return score(&out->calibrated, w, f->temperature * f->prior_exponent,
-                 (double)f->healthy_discount * (double)f->temperature, error);
+    TRY(score(&out->likeliest, w, f, false, error));
+    return worth_fit_make(f, &out->calibrated, w->cases, &out->likeliest, out->healthy.all, w->pool, error);
 }
 
 static void count(sentence_fit *out, const sentence_cases *c, uint64_t least) {
     uint64_t usable = 0;
-    *out = (sentence_fit){.regions = c->count, .nll = NAN, .calibrated = {NAN, NAN}, .likeliest = {NAN, NAN}};
+    *out = (sentence_fit){.regions = c->count, .nll = NAN, .calibrated = {NAN, NAN, NAN}, .likeliest = {NAN, NAN, NAN}};
     for (uint64_t i = 0; i < c->count; i++) {
         out->with_finding += !c->items[i].healthy;
         out->known += c->items[i].row >= 0;
         usable += c->items[i].row >= 0 && !c->items[i].healthy;
     }
     if (usable < least) out->outcome = SENTENCE_FIT_FEW;
-    out->healthy = (sentence_fit_scores){share(c->count - out->with_finding, c->count), out->with_finding ? 0 : NAN};
+    double all = c->count ? (double)(c->count - out->with_finding) / (double)c->count : NAN,
+           none = out->with_finding ? 0 : NAN;
+    out->healthy = (sentence_scores){all, none, none};
 }
 
 carina_status sentence_fit_make(sentence_fit *out, const sentence_cases *cases, thread_pool *pool, uint64_t least,
@@ -355,7 +237,7 @@ carina_status sentence_fit_make(sentence_fit *out, const sentence_cases *cases, 
         uint64_t rows = sentence_index_region(cases->index, r)->count;
         if (rows > w.most_rows) w.most_rows = rows;
     }
-    w.shard_count = (int)((cases->count + SENTENCE_FIT_SHARD - 1) / SENTENCE_FIT_SHARD);
+    w.shard_count = (int)((cases->count + SENTENCE_CASES_SHARD - 1) / SENTENCE_CASES_SHARD);
     size_t shards = (size_t)w.shard_count + 1, scratch = (size_t)thread_pool_count(pool) * (size_t)w.most_rows;
     w.similarities = malloc(scratch * sizeof *w.similarities);
     w.shards = calloc(shards, sizeof *w.shards);
@@ -373,18 +255,20 @@ carina_status sentence_fit_make(sentence_fit *out, const sentence_cases *cases, 
 
 /* ---- printing ---- */
 
-static void print_scores(FILE *out, const char *name, const sentence_fit_scores *s) {
+static void print_scores(FILE *out, const char *name, const sentence_scores *s) {
     fprintf(out, "%-32s", name);
     figure_print(out, s->all);
     figure_print(out, s->finding);
+    fputs("         ", out);
+    figure_print(out, s->f1);
     fputc('\n', out);
 }
 
 void sentence_fit_print(const sentence_fit *f, FILE *out) {
     fprintf(out,
             "sentences: %" PRIu64 " regions, %" PRIu64 " with findings; of %" PRIu64
-            " the database has the true sentence\n\n%-32s  %5s  %s\n",
-            f->regions, f->with_finding, f->known, "exactly right", "all", "with findings");
+            " the database has the true sentence\n\n%-32s  %5s  %s  %s\n",
+            f->regions, f->with_finding, f->known, "exactly right", "all", "with findings", "macro F1 of findings");
     print_scores(out, "by cosine", &f->cosine);
     print_scores(out, "likeliest", &f->likeliest);
     print_scores(out, "calibrated", &f->calibrated);
@@ -395,18 +279,19 @@ void sentence_fit_print(const sentence_fit *f, FILE *out) {
     }
     fprintf(out,
             "\ntemperature %.5f, prior exponent %.3f: ranked by cosine + %.5f log prior\n"
-            "\"is healthy\" comes first where it is likelier than the next by %.3f nats\n"
+            "being right about a finding counts %.3g times as much (%.2g nats), naming findings %.3g times\n"
             "mean -log p(true sentence) %.4f, by the prior alone %.4f\n",
             (double)f->fitted.temperature, (double)f->fitted.prior_exponent,
-            (double)(f->fitted.temperature * f->fitted.prior_exponent), (double)f->fitted.healthy_discount, f->nll,
-            f->nll_prior);
+            (double)(f->fitted.temperature * f->fitted.prior_exponent), exp((double)f->fitted.healthy_discount),
+            (double)f->fitted.healthy_discount, (double)f->fitted.finding_worth, f->nll, f->nll_prior);
 }
 
-static void put_scores(json_writer *w, const char *key, const sentence_fit_scores *s) {
+static void put_scores(json_writer *w, const char *key, const sentence_scores *s) {
     json_key(w, key);
     json_begin_inline(w, true);
     figure_put(w, "all", s->all);
     figure_put(w, "with_finding", s->finding);
+    figure_put(w, "finding_f1", s->f1);
     json_end(w);
 }
 
@@ -424,6 +309,8 @@ void sentence_fit_json(const sentence_fit *f, json_writer *w) {
     json_put_f32(w, fitted ? f->fitted.prior_exponent : NAN);
     json_key(w, "healthy_discount");
     json_put_f32(w, fitted ? f->fitted.healthy_discount : NAN);
+    json_key(w, "finding_worth");
+    json_put_f32(w, fitted ? f->fitted.finding_worth : NAN);
     figure_put(w, "nll", f->nll);
     figure_put(w, "nll_prior", f->nll_prior);
     put_scores(w, "cosine_exact", &f->cosine);

@@ -228,14 +228,12 @@ static carina_status finish_region(sentence_index *index, index_region *r, carin
     sentence_entry *entries = malloc((size_t)(count + 1) * sizeof *entries);
     float *matrix = bytes ? aligned_alloc(64, (size_t)bytes) : NULL;
     float *log_priors = bytes ? aligned_alloc(64, (size_t)prior_bytes) : NULL;
-    float *ranked_priors = bytes ? aligned_alloc(64, (size_t)prior_bytes) : NULL;
-    if (!entries || (bytes && (!matrix || !log_priors || !ranked_priors))) {
+    if (!entries || (bytes && (!matrix || !log_priors))) {
         free(items);
         free(entries);
         free(matrix);
         free(log_priors);
-        free(ranked_priors);
-        return error_memory(error, "sentence database", bytes + 2 * prior_bytes);
+        return error_memory(error, "sentence database", bytes + prior_bytes);
     }
     if (count % SIMILARITY_BLOCK) { /* the rows that fill up the last block */
         uint64_t last = SIMILARITY_BLOCK * width;
@@ -250,38 +248,20 @@ static carina_status finish_region(sentence_index *index, index_region *r, carin
     free(items);
     free(r->rows);
     free(r->entries);
-    if (count) {
-        fill_log_priors(log_priors, entries, count);
-        memcpy(ranked_priors, log_priors, (size_t)count * sizeof *ranked_priors);
-    }
+    if (count) fill_log_priors(log_priors, entries, count);
     r->rows = NULL;
     r->entries = entries;
     r->matrix = matrix;
     r->log_priors = log_priors;
-    r->ranked_priors = ranked_priors;
     r->shown.entries = entries;
     r->shown.blocks = matrix;
     r->shown.log_priors = log_priors;
-    r->shown.ranked_priors = ranked_priors;
     return CARINA_OK;
 }
 
 carina_status sentence_index_finish(sentence_index *index, carina_error *error) {
     for (int r = 0; r < index->region_count; r++) TRY(finish_region(index, &index->regions[r], error));
     return CARINA_OK;
-}
-
-void sentence_index_hold_back(sentence_index *index, const char *ending, float by) {
-    size_t length = strlen(ending);
-    for (int r = 0; r < index->region_count; r++) {
-        index_region *region = &index->regions[r];
-        for (uint64_t i = 0; i < region->shown.count; i++) {
-            const char *text = region->entries[i].text;
-            size_t size = strlen(text);
-            bool held = size >= length && strcmp(text + size - length, ending) == 0;
-            region->ranked_priors[i] = region->log_priors[i] - (held ? by : 0);
-        }
-    }
 }
 
 void sentence_index_free(sentence_index *index) {
@@ -291,7 +271,6 @@ void sentence_index_free(sentence_index *index) {
         free(index->regions[r].rows);
         free(index->regions[r].matrix);
         free(index->regions[r].log_priors);
-        free(index->regions[r].ranked_priors);
     }
     for (struct arena_block *block = index->arena, *next; block; block = next) {
         next = block->next;

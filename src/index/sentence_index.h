@@ -4,7 +4,6 @@
  * Built once (create, add ..., finish), then const: any number of threads may search. Rows of a region lie in the order
  * of their sentences' bytes; embeddings are of length 1, so a similarity is a cosine. A search ranks by the cosine, or
  * by cosine + weight * log prior: how often the region's sentence is said (docs/sentence-database.md, "The ranking").
- * Some sentences may be held back: to a search their log prior is lower by a constant.
  * On disk: index/index_file.h.
  */
 #ifndef INDEX_SENTENCE_INDEX_H
@@ -44,8 +43,7 @@ typedef struct sentence_region {
     uint64_t count;
     const sentence_entry *entries; /* [count] */
     const float *blocks; /* [count / 16 rounded up][width][16], see similarity.h; 64-byte aligned, NULL when empty */
-    const float *log_priors;    /* [count] log of the share of the region's films that say it; NULL when empty */
-    const float *ranked_priors; /* [count] the same, less what holds a sentence back: what searches add */
+    const float *log_priors; /* [count] log of the share of the region's films that say it; NULL when empty */
 } sentence_region;
 
 typedef struct sentence_index sentence_index;
@@ -63,10 +61,6 @@ carina_status sentence_index_add(sentence_index *index, int region, const senten
  * CARINA_ERROR_MISMATCH. */
 carina_status sentence_index_finish(sentence_index *index, carina_error *error);
 void sentence_index_free(sentence_index *index); /* accepts NULL */
-
-/* Holds back all sentences that end with `ending`, by `by` (in the unit of log priors), instead of what was held back
- * before. Of a finished index, while nobody searches. */
-void sentence_index_hold_back(sentence_index *index, const char *ending, float by);
 
 /* ---- looking (of a finished index) ---- */
 
@@ -97,7 +91,7 @@ carina_status sentence_index_check(const sentence_index *index, const char *name
 
 /* ---- searching ---- */
 
-/* The k rows of a region with the highest score, similarity to query [width] (of any length above 0) + weight * ranked
+/* The k rows of a region with the highest score, similarity to query [width] (of any length above 0) + weight * log
  * prior, into hits [k], *count of them: k, or all rows when there are fewer. Falling score; equal ones by row. weight:
  * 0 or more; with 0 the score is the similarity. k is 1 .. SENTENCE_INDEX_MAX_K. pool may be NULL. */
 carina_status sentence_index_search(const sentence_index *index, thread_pool *pool, int region, const float *query,

@@ -12,7 +12,7 @@ typedef struct index_region {
     float *rows; /* while building: [count, width], as they came */
     uint64_t room;
     float *matrix; /* finished: the blocks */
-    float *log_priors, *ranked_priors;
+    float *log_priors;
 } index_region;
 
 struct sentence_index {

@@ -35,7 +35,7 @@ static void run_shard(void *context, int number, int worker) {
                                   .first_row = s->first_row,
                                   .row_count = s->row_count,
                                   .width = width,
-                                  .log_priors = work->weight > 0 ? region->ranked_priors + s->first_row : NULL,
+                                  .log_priors = work->weight > 0 ? region->log_priors + s->first_row : NULL,
                                   .weight = work->weight};
     work->index->kernels->search(&s->top, &rows, query);
 }
@@ -154,7 +154,7 @@ void sentence_index_scores(const sentence_index *index, int region, const float 
                            float *out) {
     const index_region *r = &index->regions[region];
     if (weight > 0)
-        index->kernels->weigh(out, similarities, r->ranked_priors, weight, (int64_t)r->shown.count);
+        index->kernels->weigh(out, similarities, r->log_priors, weight, (int64_t)r->shown.count);
     else if (out != similarities && r->shown.count)
         memcpy(out, similarities, (size_t)r->shown.count * sizeof *out);
 }

@@ -42,6 +42,29 @@ static carina_status read_within(float *out, const json_document *d, const json_
     return json_fail(d, object, key, CARINA_ERROR_FORMAT, error, "%g is not within %g and %g", value, low, high);
 }
 
+static carina_status read_findings(sentence_calibration *out, const json_document *d, const json_value *object,
+                                   carina_error *error) {
+    const json_value *list;
+    TRY(json_get_array(d, object, "findings", &list, error));
+    uint64_t count = json_count(list);
+    if (count > CALIBRATION_MAX_FINDINGS)
+        return json_fail(d, object, "findings", CARINA_ERROR_LIMIT, error, "%llu findings, at most %d are possible",
+                         (unsigned long long)count, CALIBRATION_MAX_FINDINGS);
+    for (uint64_t i = 0; i < count; i++) {
+        finding_calibration *f = &out->findings[i];
+        const json_value *item = json_item(list, i);
+        const char *name;
+        TRY(json_get_text(d, item, "name", &name, error));
+        if (strlen(name) >= sizeof f->name)
+            return json_fail(d, item, "name", CARINA_ERROR_LIMIT, error, "longer than %zu bytes", sizeof f->name - 1);
+        snprintf(f->name, sizeof f->name, "%s", name);
+        TRY(read_within(&f->cut, d, item, "cut", 0, 1, error));
+        TRY(read_within(&f->weight, d, item, "weight", 0, CALIBRATION_MOST_FINDING_WEIGHT, error));
+    }
+    out->finding_count = (int)count;
+    return CARINA_OK;
+}
+
 static carina_status read_sentences(sentence_calibration *out, const json_document *d, carina_error *error) {
     const json_value *object;
     if (!json_has(json_root(d), "sentences")) return CARINA_OK;
@@ -52,6 +75,9 @@ static carina_status read_sentences(sentence_calibration *out, const json_docume
     if (json_has(object, "healthy_discount"))
         TRY(read_within(&out->healthy_discount, d, object, "healthy_discount", 0, CALIBRATION_MOST_HEALTHY_DISCOUNT,
                         error));
+    if (json_has(object, "finding_worth"))
+        TRY(read_within(&out->finding_worth, d, object, "finding_worth", 0, CALIBRATION_MOST_FINDING_WORTH, error));
+    if (json_has(object, "findings")) TRY(read_findings(out, d, object, error));
     copy_text(out->encoder, sizeof out->encoder, object, "text_encoder_fingerprint");
     copy_text(out->fitted_on, sizeof out->fitted_on, object, "fitted_on");
     out->fitted = true;
@@ -125,6 +151,23 @@ static void put_numbers(json_writer *w, const char *key, const calibration *c, c
     json_end(w);
 }
 
+static void put_findings(json_writer *w, const sentence_calibration *s) {
+    json_key(w, "finding_worth");
+    json_put_f32(w, s->finding_worth);
+    json_key(w, "findings");
+    json_begin_array(w);
+    for (int f = 0; f < s->finding_count; f++) {
+        json_begin_object(w);
+        json_field_text(w, "name", s->findings[f].name);
+        json_key(w, "cut");
+        json_put_f32(w, s->findings[f].cut);
+        json_key(w, "weight");
+        json_put_f32(w, s->findings[f].weight);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 static void put_sentences(json_writer *w, const sentence_calibration *s) {
     json_key(w, "sentences");
     json_begin_object(w);
@@ -136,6 +179,7 @@ static void put_sentences(json_writer *w, const sentence_calibration *s) {
         json_key(w, "healthy_discount");
         json_put_f32(w, s->healthy_discount);
     }
+    if (s->finding_worth > 0) put_findings(w, s);
     if (s->encoder[0]) json_field_text(w, "text_encoder_fingerprint", s->encoder);
     if (s->fitted_on[0]) json_field_text(w, "fitted_on", s->fitted_on);
     json_end(w);

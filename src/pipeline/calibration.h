@@ -8,11 +8,13 @@
  * label, and all of a model without the key: temperature 1, threshold 0.5, "uncalibrated".
  *
  * Beside these, when it was fitted with a sentence database,
- *     "sentences": {"temperature": 0.012, "prior_exponent": 0.9, "healthy_discount": 0.7,
+ *     "sentences": {"temperature": 0.012, "prior_exponent": 0.9, "healthy_discount": 0.7, "finding_worth": 0.5,
+ *                   "findings": [{"name": "picc", "cut": 0.2, "weight": 3.1}, ...],
  *                   "text_encoder_fingerprint": "...", "fitted_on": "..."}
  * p(sentence | region) = softmax over the region's sentences of (cosine / temperature + prior_exponent * log prior);
- * see pipeline/sentence_ranking.h. temperature is within 0.0001 and 10, prior_exponent within 0 and 4, healthy_discount
- * within 0 and 20; the last three may be missing. A model without it: sentences are ranked by cosine.
+ * what the other numbers are: pipeline/sentence_ranking.h. temperature is within 0.0001 and 10, prior_exponent within 0
+ * and 4, healthy_discount within 0 and 20, finding_worth within 0 and 1000, cut within 0 and 1, weight within 0 and
+ * 1e6; all from healthy_discount on may be missing. A model without it: sentences are ranked by cosine.
  */
 #ifndef PIPELINE_CALIBRATION_H
 #define PIPELINE_CALIBRATION_H
@@ -30,12 +32,22 @@
 #define CALIBRATION_MOST_SENTENCE_TEMPERATURE  10.0
 #define CALIBRATION_MOST_PRIOR_EXPONENT        4.0
 #define CALIBRATION_MOST_HEALTHY_DISCOUNT      20.0
+#define CALIBRATION_MOST_FINDING_WORTH         1000.0
+#define CALIBRATION_MOST_FINDING_WEIGHT        1e6
+#define CALIBRATION_MAX_FINDINGS               256
+
+typedef struct finding_calibration {
+    char name[100];
+    float cut, weight; /* the probability from which on naming it pays, and how much */
+} finding_calibration;
 
 typedef struct sentence_calibration {
     bool fitted;
     float temperature, prior_exponent;
-    float healthy_discount; /* nats that "is healthy" must be likelier than another sentence to come before it */
-    char encoder[64];       /* fingerprint of the text encoder whose cosines these are; "" not known */
+    float healthy_discount, finding_worth; /* d and v of pipeline/sentence_ranking.h */
+    int finding_count;
+    finding_calibration findings[CALIBRATION_MAX_FINDINGS];
+    char encoder[64]; /* fingerprint of the text encoder whose cosines these are; "" not known */
     char fitted_on[200];
 } sentence_calibration;
 

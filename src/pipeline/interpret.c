@@ -68,7 +68,8 @@ carina_status interpreter_open(interpreter **out, locator *l, const interpreter_
     carina_status status = calibration_read(&i->calibration, locator_model(l), locator_path(l), error);
     if (status == CARINA_OK) status = open_database(i, options->database, error);
     if (status == CARINA_OK && i->index)
-        i->ranking = sentence_ranking_choose(&i->calibration.sentences, i->index, options->cosine);
+        status = sentence_ranking_open(&i->ranking, &i->calibration.sentences, i->index, locator_regions(l),
+                                       options->cosine, error);
     if (status == CARINA_OK)
         *out = i;
     else
@@ -78,6 +79,7 @@ carina_status interpreter_open(interpreter **out, locator *l, const interpreter_
 
 void interpreter_close(interpreter *i) {
     if (!i) return;
+    sentence_ranking_close(&i->ranking);
     sentence_index_free(i->index);
     free(i->path);
     free(i);
@@ -92,41 +94,36 @@ void interpretation_free(interpretation *made) {
     *made = (interpretation){0};
 }
 
-/* What was found for a region, as the interpretation has it. */
-static carina_status fill_region(const interpreter *i, interpretation *out, int region, const similarity_hit *found,
-                                 int count, float *probabilities, carina_error *error) {
-    const sentence_entry *entries = sentence_index_region(i->index, region)->entries;
+/* What is found for a region, as the interpretation has it; found and probabilities [top] are scratch. */
+static carina_status fill_region(const interpreter *i, interpretation *out, int region, similarity_hit *found,
+                                 float *probabilities, carina_error *error) {
+    const sentence_region *of = sentence_index_region(i->index, region);
     const float *feature = out->reading.features + (int64_t)region * sentence_index_width(i->index);
     region_sentence_hit *hits = out->hits + (size_t)region * (size_t)i->top;
-    TRY(sentence_ranking_probabilities(&i->ranking, i->index, region, feature, found, count, probabilities, error));
+    int count;
+    TRY(sentence_ranking_search(&i->ranking, region, feature, i->top, found, probabilities, &count, error));
     for (int k = 0; k < count; k++) {
-        const sentence_entry *e = &entries[found[k].row];
+        const sentence_entry *e = &of->entries[found[k].row];
         hits[k] = (region_sentence_hit){e->text, e->seen, found[k].similarity, probabilities[k]};
     }
     out->regions[region] = (interpreted_region){.count = count, .sentences = hits};
-    out->regions[region].healthy =
-        count > 0 && sentence_says_healthy(hits[0].text, locator_regions(i->locator)->regions[region].display_name);
+    out->regions[region].healthy = count > 0 && sentence_says_healthy(hits[0].text, of->display);
     return CARINA_OK;
 }
 
 /* The sentences of every region. */
 static carina_status retrieve(const interpreter *i, interpretation *out, carina_error *error) {
-    const atlas *regions = locator_regions(i->locator);
-    size_t places = (size_t)regions->region_count * (size_t)i->top;
-    similarity_hit *found = calloc(places, sizeof *found);
-    int *counts = calloc((size_t)regions->region_count, sizeof *counts);
-    float *probabilities = calloc((size_t)i->top, sizeof *probabilities);
-    out->hits = calloc(places, sizeof *out->hits);
-    carina_status status = found && counts && probabilities && out->hits
+    int regions = locator_regions(i->locator)->region_count;
+    size_t top = (size_t)i->top;
+    similarity_hit *found = calloc(top, sizeof *found);
+    float *probabilities = calloc(top, sizeof *probabilities);
+    out->hits = calloc((size_t)regions * top, sizeof *out->hits);
+    carina_status status = found && probabilities && out->hits
                                ? CARINA_OK
-                               : error_memory(error, "sentences", places * sizeof *out->hits);
-    if (status == CARINA_OK)
-        status = sentence_index_search_all(i->index, locator_threads(i->locator), out->reading.features,
-                                           i->ranking.weight, i->top, found, counts, error);
-    for (int r = 0; status == CARINA_OK && r < regions->region_count; r++)
-        status = fill_region(i, out, r, found + (size_t)r * (size_t)i->top, counts[r], probabilities, error);
+                               : error_memory(error, "sentences", (uint64_t)regions * top * sizeof *out->hits);
+    for (int r = 0; status == CARINA_OK && r < regions; r++)
+        status = fill_region(i, out, r, found, probabilities, error);
     free(found);
-    free(counts);
     free(probabilities);
     return status;
 }

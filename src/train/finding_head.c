@@ -5,33 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atlas/sentence_findings.h"
 #include "base/cursor.h"
-#include "data/region_sentence.h"
 
 /* A finding of one region in a hundred, about what is usual: from even odds the first steps would be all about this. */
 #define USUAL_LOGIT (-4.6f)
 /* Of one patch, where dozens are in a box. */
 #define USUAL_PATCH_LOGIT (-9.0f)
 
-static int find_name(const finding_head *h, const char *name, size_t length) {
-    for (int i = 0; i < h->count; i++)
-        if (strlen(h->names[i]) == length && memcmp(h->names[i], name, length) == 0) return i;
-    return -1;
-}
-
 static carina_status list_names(finding_head *h, carina_error *error) {
-    size_t most = 0;
-    for (int r = 0; r < h->regions->region_count; r++) most += (size_t)h->regions->regions[r].finding_count;
-    if (most == 0)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "the region set %s names no findings", h->regions->name);
-    h->names = calloc(most, sizeof *h->names);
-    if (!h->names) return error_memory(error, "findings", most * sizeof *h->names);
-    for (int r = 0; r < h->regions->region_count; r++)
-        for (int i = 0; i < h->regions->regions[r].finding_count; i++) {
-            const char *name = h->regions->regions[r].findings[i];
-            if (find_name(h, name, strlen(name)) < 0) h->names[h->count++] = name;
-        }
-    return CARINA_OK;
+    h->count = sentence_finding_names(h->names, h->regions);
+    if (h->count > 0) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT, "the region set %s names no findings", h->regions->name);
 }
 
 carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches,
@@ -62,7 +47,6 @@ carina_status finding_head_create(finding_head **out, const atlas *regions, int 
 void finding_head_free(finding_head *h) {
     if (!h) return;
     parameters_free(h->parameters);
-    free(h->names);
     free(h->named);
     free(h);
 }
@@ -72,11 +56,11 @@ carina_status finding_head_read(finding_head *h, const sentence_vectors *v, cari
     if (!size_multiply(v->count + 1, (uint64_t)h->count, &bytes) || !(h->named = calloc((size_t)bytes, 1)))
         return error_memory(error, "findings of sentences", v->count);
     for (uint64_t i = 0; i < v->count; i++) {
-        region_finding findings[REGION_SENTENCE_FINDINGS];
+        sentence_finding findings[SENTENCE_FINDINGS];
         const char *object = h->regions->regions[v->region[i]].display_name;
-        int count = region_sentence_parse(findings, v->texts[i], object, h->regions);
+        int count = sentence_findings_parse(findings, v->texts[i], object, h->regions);
         for (int k = 0; k < count; k++) {
-            int name = find_name(h, findings[k].name, findings[k].length);
+            int name = sentence_finding_find(h->names, h->count, findings[k].name, findings[k].length);
             if (name >= 0) h->named[i * (uint64_t)h->count + (uint64_t)name] = 1;
         }
     }
@@ -86,9 +70,9 @@ carina_status finding_head_read(finding_head *h, const sentence_vectors *v, cari
 void finding_head_targets(const finding_head *h, const uint32_t *number, int64_t rows, float *targets) {
     for (int64_t i = 0; i < rows; i++, targets += h->count)
         for (int k = 0; k < h->count; k++)
-            targets[k] = number[i] == SENTENCE_VECTORS_NONE ? NAN
-                                                            : (float)h->named[number[i] * (uint64_t)h->count +
-                                                                              (uint64_t)k];
+            targets[k] = number[i] == SENTENCE_VECTORS_NONE
+                             ? NAN
+                             : (float)h->named[number[i] * (uint64_t)h->count + (uint64_t)k];
 }
 
 tensor *finding_head_record(graph *g, const finding_head *h, const apm_outputs *out, tensor *boxes, tensor *targets) {

@@ -1,5 +1,5 @@
-/* A linear layer on what each region gathers from the film (apm_outputs.gathered) that tells which findings its sentence
- * names: in training only, beside the alignment, and no part of the saved model.
+/* A linear layer on what each region gathers from the film (apm_outputs.gathered) that tells which findings its
+ * sentence names: in training only, beside the alignment, and no part of the saved model.
  *
  * The alignment pulls a region towards its whole sentence, of which there are thousands, most of them rare; "picc" is
  * one finding wherever it stands. The loss is the binary cross-entropy, summed over the findings, averaged over the
@@ -13,17 +13,18 @@
 #ifndef TRAIN_FINDING_HEAD_H
 #define TRAIN_FINDING_HEAD_H
 
+#include "atlas/sentence_findings.h"
 #include "model/apm.h"
 #include "train/sentence_vectors.h"
 
 typedef struct finding_head {
-    const atlas *regions; /* borrowed */
-    int count;            /* F: different findings of the region set, in its order */
-    const char **names;   /* [F], the region set's */
+    const atlas *regions;                      /* borrowed */
+    int count;                                 /* F: different findings of the region set, in its order */
+    const char *names[SENTENCE_FINDING_NAMES]; /* [F], the region set's */
     parameters *parameters;
     linear_layer layer;       /* D -> F */
     linear_layer patch_layer; /* the same of one patch; empty without patches */
-    uint8_t *named;     /* [sentences, F] 1 or 0; NULL before finding_head_read */
+    uint8_t *named;           /* [sentences, F] 1 or 0; NULL before finding_head_read */
 } finding_head;
 
 /* width: D; patches: told from patches too. A region set that knows of no finding is an error. */
@@ -39,7 +40,6 @@ carina_status finding_head_read(finding_head *head, const sentence_vectors *sent
 void finding_head_targets(const finding_head *head, const uint32_t *number, int64_t rows, float *targets);
 
 /* boxes [B, N, 4], the true ones; targets [B, N, F]: the loss. */
-tensor *finding_head_record(graph *g, const finding_head *head, const apm_outputs *out, tensor *boxes,
-                            tensor *targets);
+tensor *finding_head_record(graph *g, const finding_head *head, const apm_outputs *out, tensor *boxes, tensor *targets);
 
 #endif

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atlas/sentence_findings.h"
 #include "base/cursor.h"
 #include "data/film_scan.h"
-#include "data/region_sentence.h"
 #include "data/string_index.h"
 
 typedef struct reading {
@@ -37,7 +37,7 @@ static carina_status grow(reading *r, carina_error *error) {
 
 static carina_status add_sentence(reading *r, int region, const char *text, uint32_t *number, carina_error *error) {
     sentence_vectors *v = r->out;
-    region_finding findings[REGION_SENTENCE_FINDINGS];
+    sentence_finding findings[SENTENCE_FINDINGS];
     if (string_index_find(r->numbers, text, number)) return CARINA_OK;
     if (v->count == SENTENCE_VECTORS_NONE)
         return error_set(error, CARINA_ERROR_LIMIT, "more than %u different sentences", SENTENCE_VECTORS_NONE - 1);
@@ -48,7 +48,7 @@ static carina_status add_sentence(reading *r, int region, const char *text, uint
     if (!v->texts[v->count]) return error_memory(error, "sentences", strlen(text));
     const char *object = r->regions->regions[region].display_name;
     v->region[v->count] = (uint16_t)region;
-    v->healthy[v->count++] = region_sentence_parse(findings, text, object, r->regions) == 0;
+    v->healthy[v->count++] = sentence_findings_parse(findings, text, object, r->regions) == 0;
     return CARINA_OK;
 }
 

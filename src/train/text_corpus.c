@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atlas/sentence_findings.h"
 #include "base/file.h"
 #include "base/progress.h"
 #include "data/chest_imagenome.h"
@@ -95,11 +96,11 @@ static carina_status add_feature(text_corpus *c, uint32_t sentence, char kind, c
 
 static carina_status add_region_sentence(text_corpus *c, const char *text, const atlas_region *region,
                                          const atlas *regions, carina_error *error) {
-    region_finding findings[REGION_SENTENCE_FINDINGS];
+    sentence_finding findings[SENTENCE_FINDINGS];
     uint32_t sentence;
     bool added;
     TRY(add_sentence(c, text, &sentence, &added, error));
-    int count = added ? region_sentence_parse(findings, text, region->display_name, regions) : -1;
+    int count = added ? sentence_findings_parse(findings, text, region->display_name, regions) : -1;
     if (count < 0) return CARINA_OK;
     if (count == 0) TRY(add_feature(c, sentence, 'h', "", 0, error));
     for (int i = 0; i < count; i++) TRY(add_feature(c, sentence, 'y', findings[i].name, findings[i].length, error));

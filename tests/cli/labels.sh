@@ -89,11 +89,11 @@ grep -q '<small>(not calibrated)</small>' pages/film.html || fail "the page does
 # ---- how sentences are ranked: fitted beside the labels with a database, kept without one
 bert=$ROOT/tests/data/bert
 "$CARINA" index build -q -m ./tiny.safetensors -o tiny.db --text-encoder "$bert" --split all --allow-split all $set > /dev/null || fail "no database"
-expect 0 '^by cosine +[01]\.[0-9]{3} +[01]\.[0-9]{3}$' '' $fit -d tiny.db --out ranked.safetensors --json ranked.json $set
+expect 0 '^by cosine +[01]\.[0-9]{3} +[01]\.[0-9]{3} +[0-9.n-]+$' '' $fit -d tiny.db --out ranked.safetensors --json ranked.json $set
 grep -qE '^sentences: [0-9]+ regions, [0-9]+ with findings; of [0-9]+ the database has the true sentence$' expect.out || fail "no count of regions"
-grep -qE '^always healthy +[01]\.[0-9]{3} +0\.000$' expect.out || fail "nothing beside it"
+grep -qE '^always healthy +[01]\.[0-9]{3} +0\.000 +0\.000$' expect.out || fail "nothing beside it"
 grep -qE '^temperature [0-9.]+, prior exponent [0-9.]+: ranked by cosine \+ [0-9.]+ log prior$' expect.out || fail "nothing fitted: $(tail -n 12 expect.out)"
-grep -qE '"cosine_exact": \{"all": [0-9.]+, "with_finding": [0-9.]+\},' ranked.json || fail "no sentences in the JSON"
+grep -qE '"cosine_exact": \{"all": [0-9.]+, "with_finding": [0-9.]+, "finding_f1": [0-9.]+\},' ranked.json || fail "no sentences in the JSON"
 expect 0 '' '' $fit -d tiny.db --threads 1 --out again.safetensors $set
 cmp -s ranked.safetensors again.safetensors || fail "the number of threads makes another calibration"
 expect 0 '^  "sentences_calibrated": true,$' '' "$CARINA" model info --json ./ranked.safetensors
@@ -110,10 +110,10 @@ expect 1 - 'tiny.db' $fit -d tiny.db --json tiny.db --out no.safetensors $set
 # It ranks; --cosine and a model without it do not.
 model="-m ./ranked.safetensors -d tiny.db"
 expect 0 '^ id  region +prob\. cosine ' '' "$CARINA" interpret $model --force --top 2 --html ranked film.jpg
-grep -q '^sentences ranked by probability, calibrated on$' expect.out || fail "the table does not say what ranked"
+grep -qE '^sentences ranked by (probability|what they are worth), calibrated on$' expect.out || fail "the table does not say what ranked"
 [ "$(awk '{ if (length > 100) print }' expect.out | wc -l)" -eq 0 ] || fail "lines are too wide"
 grep -qE '<small>[0-9.]+ % \(-?[0-9.]+\)</small>' ranked/film.html || fail "no probabilities in the page"
-expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+, "healthy_discount": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
+expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+, "healthy_discount": [0-9.]+, "finding_worth": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
 grep -oE '"similarity": -?[0-9.]+, "probability": [0-9.e-]+' expect.out | awk '{ sum += $4 } END { exit !(sum > 35.5 && sum < 36.5) }' ||
     fail "the probabilities of 36 regions do not add up"
 expect 0 '"sentence_ranking": \{"by": "cosine"\}' '' "$CARINA" interpret $model --force --json --cosine film.jpg
@@ -123,8 +123,8 @@ grep -q '"sentence_ranking": {"by": "cosine", "reason": "the model.s sentences a
 regions() { grep -oE '"regions": .*' "$1"; }
 [ "$(regions expect.out)" = "$(regions plain.json)" ] || fail "--cosine is not what a model without a calibration gives"
 retrieval="$CARINA eval retrieval -q --resamples 0 --own-split-only --split valid -d tiny.db"
-expect 0 '^ranked by cosine \+ [0-9.e-]+ log prior(, "is healthy" [0-9.]+ nats behind)?$' - $retrieval -m ./ranked.safetensors --predictions r.jsonl $set
-grep -qE '"ranking": "calibrated", "prior_weight": 0*[0-9.e-]+, "healthy_discount": [0-9.e-]+\}$' r.jsonl || fail "kept predictions do not say what ranked: $(head -n 1 r.jsonl)"
+expect 0 '^ranked by cosine \+ [0-9.e-]+ log prior(, .*)?$' - $retrieval -m ./ranked.safetensors --predictions r.jsonl $set
+grep -qE '"ranking": "calibrated", "prior_weight": 0*[0-9.e-]+, "healthy_discount": [0-9.e-]+, "finding_worth": [0-9.e-]+\}$' r.jsonl || fail "kept predictions do not say what ranked: $(head -n 1 r.jsonl)"
 sed 1d expect.out > r.txt
 expect 0 '' '' "$CARINA" eval retrieval --resamples 0 --from r.jsonl
 sed 1d expect.out | cmp -s r.txt - || fail "kept predictions forget what ranked"

@@ -271,31 +271,49 @@ static void test_calibration_of_sentences(void **state) {
     carina_error error;
     char *text;
     calibration_clear(c, 2);
-    c->sentences = (sentence_calibration){true, 0.00897f, 1.0062f, 0.625f, "196aa6653e1ed355", "a \"set\""};
+    c->sentences = (sentence_calibration){.fitted = true,
+                                          .temperature = 0.00897f,
+                                          .prior_exponent = 1.0062f,
+                                          .healthy_discount = 0.625f,
+                                          .finding_worth = 0.5f,
+                                          .finding_count = 2,
+                                          .findings = {{"picc", 0.25f, 3.5f}, {"a \"b\"", 0, 1}},
+                                          .encoder = "196aa6653e1ed355",
+                                          .fitted_on = "a \"set\""};
     assert_int_equal(calibration_text(&text, c, &error), CARINA_OK);
     assert_string_equal(text,
                         "{\"temperature\": [null, null], \"threshold\": [null, null], \"sentences\": "
                         "{\"temperature\": 0.00897, \"prior_exponent\": 1.0062, \"healthy_discount\": 0.625, "
+                        "\"finding_worth\": 0.5, \"findings\": [{\"name\": \"picc\", \"cut\": 0.25, \"weight\": 3.5}, "
+                        "{\"name\": \"a \\\"b\\\"\", \"cut\": 0, \"weight\": 1}], "
                         "\"text_encoder_fingerprint\": \"196aa6653e1ed355\", \"fitted_on\": \"a \\\"set\\\"\"}}");
     assert_int_equal(calibrate(again, text, &error), CARINA_OK);
     assert_true(!again->fitted && again->sentences.fitted);
     assert_true(again->sentences.temperature == 0.00897f && again->sentences.prior_exponent == 1.0062f);
-    assert_true(again->sentences.healthy_discount == 0.625f);
+    assert_true(again->sentences.healthy_discount == 0.625f && again->sentences.finding_worth == 0.5f);
+    assert_int_equal(again->sentences.finding_count, 2);
+    assert_memory_equal(again->sentences.findings, c->sentences.findings, 2 * sizeof *c->sentences.findings);
     assert_string_equal(again->sentences.encoder, "196aa6653e1ed355");
     assert_string_equal(again->sentences.fitted_on, "a \"set\"");
     free(text);
     assert_int_equal(calibrate(again, "{\"temperature\": [2, 1], \"threshold\": [0.2, 0.9]}", &error), CARINA_OK);
     assert_true(again->fitted && !again->sentences.fitted);
-    static const char *const wrong[] = {"1",
-                                        "{}",
-                                        "{\"temperature\": 0.01}",
-                                        "{\"prior_exponent\": 1}",
-                                        "{\"temperature\": 0, \"prior_exponent\": 1}",
-                                        "{\"temperature\": 1, \"prior_exponent\": 1, \"healthy_discount\": -1}",
-                                        "{\"temperature\": 11, \"prior_exponent\": 1}",
-                                        "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
-                                        "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",
-                                        "{\"temperature\": \"0.01\", \"prior_exponent\": 1}"};
+    static const char *const wrong[] = {
+        "1",
+        "{}",
+        "{\"temperature\": 0.01}",
+        "{\"prior_exponent\": 1}",
+        "{\"temperature\": 0, \"prior_exponent\": 1}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"healthy_discount\": -1}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"finding_worth\": 1001}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": 2}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\"}]}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\", "
+        "\"cut\": 2, \"weight\": 1}]}",
+        "{\"temperature\": 11, \"prior_exponent\": 1}",
+        "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
+        "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",
+        "{\"temperature\": \"0.01\", \"prior_exponent\": 1}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char note[400];
         snprintf(note, sizeof note, "{\"temperature\": [2, 1], \"threshold\": [0.2, 0.9], \"sentences\": %s}",
@@ -309,11 +327,15 @@ static void test_calibration_of_sentences(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thorax_is_accepted), cmocka_unit_test(test_mirrored_is_flagged),
-        cmocka_unit_test(test_others_are_refused), cmocka_unit_test(test_unmeasured_plays_no_part),
+        cmocka_unit_test(test_thorax_is_accepted),
+        cmocka_unit_test(test_mirrored_is_flagged),
+        cmocka_unit_test(test_others_are_refused),
+        cmocka_unit_test(test_unmeasured_plays_no_part),
         cmocka_unit_test(test_the_file_says_what_it_is),
-        cmocka_unit_test(test_attention),          cmocka_unit_test(test_calibration),
-        cmocka_unit_test(test_calibration_text),   cmocka_unit_test(test_calibration_of_sentences),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_calibration_text),
+        cmocka_unit_test(test_calibration_of_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,8 @@ static void answers(void **state) {
     put(index, "left mid lung zone", "Left mid lung zone shows pneumonia.", 1, 0);
     put(index, "spine", "Spine is healthy.", 1, 0);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(opacity_database_create(&d, index, 0, regions, "set.db", &error), CARINA_OK);
+    sentence_ranking by_cosine = {.index = index}, by_prior = {.index = index, .order = {.prior_weight = 0.2f}};
+    assert_int_equal(opacity_database_create(&d, &by_cosine, regions, "set.db", &error), CARINA_OK);
     for (int i = 0; i < OPACITY_REGIONS; i++) assert_true(opacity_database_answers(d)[i] == (i == LEFT_LUNG));
 
     left[0] = 8, left[1] = 6; /* cosines 0.8, 0.96, -0.8, 0.6 */
@@ -90,7 +91,7 @@ static void answers(void **state) {
     assert_false(a[LEFT_LUNG].says);
     opacity_database_free(d);
     left[0] = 8, left[1] = 6; /* by the prior health comes first; scores stay cosines */
-    assert_int_equal(opacity_database_create(&d, index, 0.2f, regions, "set.db", &error), CARINA_OK);
+    assert_int_equal(opacity_database_create(&d, &by_prior, regions, "set.db", &error), CARINA_OK);
     assert_int_equal(opacity_database_ask(d, features, a, &error), CARINA_OK);
     assert_near(a[LEFT_LUNG].shown, 0.96, 1e-6);
     assert_near(a[LEFT_LUNG].healthy, 0.8, 1e-6);
@@ -99,14 +100,15 @@ static void answers(void **state) {
     left[0] = left[1] = 0;
     assert_int_equal(opacity_database_ask(d, features, a, &error), CARINA_ERROR_ARGUMENT);
     opacity_database_free(d);
-    assert_int_equal(opacity_database_create(&d, index, 0, atlas_imagenome29(), "set.db", &error),
+    assert_int_equal(opacity_database_create(&d, &by_cosine, atlas_imagenome29(), "set.db", &error),
                      CARINA_ERROR_MISMATCH);
     sentence_index_free(index);
 
     assert_int_equal(sentence_index_create(&index, regions, NULL, 2, &error), CARINA_OK);
     put(index, "spine", "Spine is healthy.", 1, 0);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(opacity_database_create(&d, index, 0, regions, "set.db", &error), CARINA_ERROR_MISMATCH);
+    assert_int_equal(opacity_database_create(&d, &(sentence_ranking){.index = index}, regions, "set.db", &error),
+                     CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "set.db: no lung region"));
     sentence_index_free(index);
 }
@@ -195,7 +197,7 @@ static void predictions(void **state) {
     carina_error error;
     char *text;
     size_t size;
-    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", {0.009f, 0.5f}};
+    const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", {0.009f, 0.5f, 2}};
     FILE *out = open_memstream(&text, &size);
     opacity_put_origin(out, &origin, &t);
     for (int i = 0; i < 6; i++) opacity_put_film(out, &t, "film", hand_films[i].patient, hand_films[i].seen, given[i]);
@@ -204,7 +206,8 @@ static void predictions(void **state) {
     assert_string_equal(p.origin.model_fingerprint, origin.model_fingerprint);
     assert_string_equal(p.origin.database_fingerprint, origin.database_fingerprint);
     assert_string_equal(p.origin.set, origin.set);
-    assert_true(p.origin.order.prior_weight == 0.009f && p.origin.order.healthy_discount == 0.5f);
+    assert_true(p.origin.order.prior_weight == 0.009f && p.origin.order.healthy_discount == 0.5f &&
+                p.origin.order.finding_worth == 2);
     assert_int_equal(p.table.not_read, 7);
     assert_memory_equal(p.table.answers, t.answers, sizeof t.answers);
     assert_int_equal(opacity_measure(&f, &t, 50, 1, NULL), CARINA_OK);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "atlas/sentence_findings.h"
 #include "data/dataset.h"
 #include "data/region_sentence.h"
 
@@ -96,8 +97,8 @@ static void refuses_endless_sentences(void **state) {
 }
 
 static void expect_findings(const char *sentence, const char *object, int count, const char *const *names) {
-    region_finding findings[REGION_SENTENCE_FINDINGS];
-    assert_int_equal(region_sentence_parse(findings, sentence, object, atlas_anatomix36()), count);
+    sentence_finding findings[SENTENCE_FINDINGS];
+    assert_int_equal(sentence_findings_parse(findings, sentence, object, atlas_anatomix36()), count);
     for (int i = 0; i < count; i++) {
         assert_int_equal(findings[i].length, strlen(names[i]));
         assert_memory_equal(findings[i].name, names[i], findings[i].length);

@@ -166,7 +166,9 @@ static void makes_items(void **state) {
         "Cardiac shadow viewed radiologically or Heart shows cardiac pacer and wires and prosthetic valve.";
     put(index, heart, paced, 1, 1);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(retrieval_collector_create(&c, index, (sentence_order){0}, regions, &error), CARINA_OK);
+    assert_int_equal(
+        retrieval_collector_create(&c, &(sentence_ranking){.index = index}, (sentence_order){0}, regions, &error),
+        CARINA_OK);
     const float up[2] = {0.1f, 3};
     assert_int_equal(retrieval_collector_add(c, "p1", left, up, "Left lung shows pneumothorax.", &error), CARINA_OK);
     assert_int_equal(retrieval_collector_add(c, "p2", left, up, "Left lung is healthy.", &error), CARINA_OK);
@@ -210,9 +212,8 @@ static void ranks_by_weight(void **state) {
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
     for (int weighted = 0; weighted < 2;
          weighted++) { /* cosines 0.8 and 0.96; the prior is worth 4.6 times its weight */
-        assert_int_equal(
-            retrieval_collector_create(&c, index, (sentence_order){weighted ? 0.04f : 0, 0}, regions, &error),
-            CARINA_OK);
+        const sentence_ranking ranking = {.index = index, .order = {.prior_weight = weighted ? 0.04f : 0}};
+        assert_int_equal(retrieval_collector_create(&c, &ranking, (sentence_order){0}, regions, &error), CARINA_OK);
         assert_int_equal(retrieval_collector_ask(c, left, (float[]){4, 3}, healthy.text, &answer, &error), CARINA_OK);
         assert_int_equal(answer.rank, weighted ? 1 : 2);
         assert_string_equal(answer.retrieved, weighted ? healthy.text : "Left lung shows pneumothorax.");
