@@ -1,6 +1,6 @@
-/* What is done when a mapped file shrinks; see file_guard.h.
+/* What is done when a mapped file shrinks or the program is ended; see file_guard.h.
  *
- * The handler may only do what is safe in the midst of anything: it reads the tables, writes, unlinks and exits. So
+ * The handlers may only do what is safe in the midst of anything: they read the tables, write, unlink and exit. So
  * the tables have fixed places, names are copied into them, and a place counts from the moment that `used` says so. */
 #include "base/file_guard.h"
 
@@ -13,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/signal_stack.h"
+
 #define MAPS    64 /* a large model has a dozen shards */
-#define WRITERS 8
+#define WRITERS 32 /* a phantom set's tables, and a file for each of its threads */
 
 static struct {
     atomic_bool used;
@@ -39,10 +41,14 @@ static void say(const char *text) {
     (void)written; /* there is nobody left to tell */
 }
 
-static void end_program(const char *path) {
-    while (atomic_flag_test_and_set(&ending)) pause(); /* another thread ends it already */
+static void remove_unfinished(void) {
+    while (atomic_flag_test_and_set(&ending)) pause(); /* another thread ends the program already */
     for (int i = 0; i < WRITERS; i++)
         if (atomic_load(&writers[i].used)) unlink(writers[i].path);
+}
+
+static void end_program(const char *path) {
+    remove_unfinished();
     say("carina: ");
     say(path);
     say(": became shorter while it was read; leave it alone and try again\n");
@@ -59,10 +65,25 @@ static void on_bus_error(int number, siginfo_t *info, void *context) {
     raise(number);
 }
 
+void file_guard_end_by(int number) {
+    remove_unfinished();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* What the caller had ignored (nohup, a shell's background command) stays ignored. */
+static void guard_against(int number, int flags) {
+    struct sigaction before, action = {.sa_handler = file_guard_end_by, .sa_flags = flags};
+    sigfillset(&action.sa_mask); /* one ends the program */
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL) sigaction(number, &action, NULL);
+}
+
 void file_guard_install(void) {
     struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     installed = sigaction(SIGBUS, &action, NULL) == 0;
+    const int ends[] = {SIGINT, SIGTERM, SIGHUP}, flags = signal_stack_install() ? SA_ONSTACK : 0;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) guard_against(ends[i], flags);
 }
 
 /* ---- the tables ---- */

@@ -3,8 +3,9 @@
  * Left alone that ends the program without a word, with half a file beside the output. A program that wants better
  * calls file_guard_install at its start: from then on base/file.c tells here which files are mapped and which
  * temporary files are being written, and a SIGBUS within such a file ends the program with status 1, one line that
- * names the file, and no temporary file left. Any other SIGBUS does what it did. Signals are the program's matter:
- * the library never installs this by itself.
+ * names the file, and no temporary file left. Any other SIGBUS does what it did. SIGINT, SIGTERM and SIGHUP end the
+ * program as ever, but leave no temporary file either; programs that finish something first catch them after this
+ * (progress_catch_interrupts). Signals are the program's matter: the library never installs this by itself.
  */
 #ifndef BASE_FILE_GUARD_H
 #define BASE_FILE_GUARD_H
@@ -12,6 +13,9 @@
 #include <stdint.h>
 
 void file_guard_install(void); /* in main, before there are threads */
+
+/* Removes the temporary files, then does what the signal does by itself; safe in a signal handler. */
+void file_guard_end_by(int number);
 
 /* For base/file.c; without file_guard_install they do nothing, as they do where there are more files than places (then
  * one is not guarded). */

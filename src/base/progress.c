@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file_guard.h"
+#include "base/signal_stack.h"
+
 struct progress {
     char title[64];
     char unit[32];
@@ -22,23 +25,12 @@ struct progress {
 static volatile sig_atomic_t interrupted; /* the signal's number, 0: none */
 
 static void on_interrupt(int number) {
-    if (interrupted) { /* a second request: the user means it */
-        signal(number, SIG_DFL);
-        raise(number);
-    }
+    if (interrupted) file_guard_end_by(number); /* a second request: the user means it */
     interrupted = number;
 }
 
-/* oneDNN's products of matrices run with the stack pointer in their own workspace: a handler's frame, kilobytes of
- * registers, would be pushed over the heap below it. So handlers have a stack of their own, and other threads than the
- * one that asked for them get no signals (thread_start). */
-#define HANDLER_STACK 65536 /* AVX-512 and AMX registers take 11,000 bytes */
-static char handler_stack[HANDLER_STACK];
-
 void progress_catch_interrupts(void) {
-    const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
-    struct sigaction action = {.sa_handler = on_interrupt};
-    if (sigaltstack(&stack, NULL) == 0) action.sa_flags = SA_ONSTACK;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = signal_stack_install() ? SA_ONSTACK : 0};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -1,4 +1,5 @@
-/* A mapped file that shrinks while it is read ends the program with a message; each case in a process of its own. */
+/* A mapped file that shrinks while it is read ends the program with a message, and nothing that ends the program leaves
+ * half a file; each case in a process of its own. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/file_guard.h"
+#include "base/progress.h"
 
 #define LARGE ((off_t)FILE_MAP_COPIED + 8192)
 
@@ -59,6 +61,37 @@ static void read_what_is_closed(void) {
     _exit(90 + ((const volatile uint8_t *)map.data)[map.size / 2]);
 }
 
+static int ending; /* the signal that a case is about */
+
+static void end_while_writing(void) {
+    file_writer *unfinished;
+    file_guard_install();
+    if (file_writer_open(&unfinished, out, NULL) != CARINA_OK) _exit(90);
+    raise(ending);
+    _exit(91);
+}
+
+/* The first signal asks for an end, the second one does not wait for it. */
+static void end_twice_while_writing(void) {
+    file_writer *unfinished;
+    file_guard_install();
+    progress_catch_interrupts();
+    if (file_writer_open(&unfinished, out, NULL) != CARINA_OK) _exit(90);
+    raise(ending);
+    if (!progress_interrupted()) _exit(91);
+    raise(ending);
+    _exit(92);
+}
+
+static void end_while_ignored(void) {
+    file_writer *writer;
+    signal(ending, SIG_IGN);
+    file_guard_install();
+    if (file_writer_open(&writer, out, NULL) != CARINA_OK) _exit(90);
+    raise(ending);
+    _exit(file_writer_commit(writer, NULL) == CARINA_OK && remove(out) == 0 ? 0 : 91);
+}
+
 /* Runs it in a child; returns how that ended, and what it said. */
 static int run(void (*work)(void), char said[600]) {
     int ends[2], status;
@@ -98,10 +131,27 @@ static void other_faults_do_what_they_did(void **state) {
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGBUS) fail_msg("ended with %x: %s", (unsigned)status, said);
 }
 
+static void no_signal_leaves_half_a_file(void **state) {
+    (void)state;
+    static void (*const cases[])(void) = {end_while_writing, end_twice_while_writing};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    char said[600];
+    for (int i = 0; i < 5; i++) { /* nobody catches the third one */
+        ending = numbers[i / 2];
+        int status = run(cases[i % 2], said);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != ending)
+            fail_msg("signal %d, case %d: ended with %x: %s", ending, i % 2, (unsigned)status, said);
+        assert_true(remove(large) == 0 && rmdir(folder) == 0 && mkdir(folder, 0700) == 0);
+    }
+    ending = SIGHUP;
+    assert_int_equal(run(end_while_ignored, said), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_shrinks_is_named),
         cmocka_unit_test(other_faults_do_what_they_did),
+        cmocka_unit_test(no_signal_leaves_half_a_file),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
