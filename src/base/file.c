@@ -1,8 +1,11 @@
 /* Reading, mapping and atomically replacing files; see file.h. */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -121,6 +124,8 @@ void file_map_close(file_map *map) {
     *map = (file_map){0};
 }
 
+#define TEMPORARY ".tmp-" /* and the process's number, behind the file's name */
+
 struct file_writer {
     char *path;
     char *temporary;
@@ -168,7 +173,7 @@ carina_status file_writer_open(file_writer **out, const char *path, carina_error
         writer_free(writer);
         return error_memory(error, path, length);
     }
-    snprintf(writer->temporary, length, "%s.tmp-%ld", target, (long)getpid());
+    snprintf(writer->temporary, length, "%s" TEMPORARY "%ld", target, (long)getpid());
     int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     writer->stream = fd < 0 ? NULL : fdopen(fd, "wb");
     if (!writer->stream) {
@@ -234,6 +239,25 @@ void file_writer_abort(file_writer *writer) {
     if (!writer) return;
     unlink(writer->temporary);
     writer_free(writer);
+}
+
+/* The process that a temporary file's name tells; 0: no such name. */
+static pid_t process_of(const char *name) {
+    const char *ending = strstr(name, TEMPORARY);
+    for (const char *next = ending; next; next = strstr(next + 1, TEMPORARY)) ending = next;
+    if (!ending) return 0;
+    char *end;
+    long number = strtol(ending + strlen(TEMPORARY), &end, 10);
+    return *end || number <= 0 || number > INT_MAX ? 0 : (pid_t)number;
+}
+
+void file_remove_unfinished(const char *folder) {
+    DIR *stream = opendir(folder);
+    for (struct dirent *entry; stream && (entry = readdir(stream));) {
+        pid_t process = process_of(entry->d_name);
+        if (process && kill(process, 0) != 0 && errno == ESRCH) unlinkat(dirfd(stream), entry->d_name, 0);
+    }
+    if (stream) closedir(stream);
 }
 
 carina_status file_check_writable(const char *path, carina_error *error) {

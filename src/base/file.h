@@ -46,6 +46,10 @@ carina_status file_writer_commit(file_writer *writer, carina_error *error); /* f
 const char *file_writer_temporary(const file_writer *writer);
 void file_writer_abort(file_writer *writer); /* removes the temporary file, frees writer; accepts NULL */
 
+/* Removes the temporary files that killed processes left in a folder; for who alone works there (folder_lock.h). Those
+ * of processes that live stay. */
+void file_remove_unfinished(const char *folder);
+
 /* Whether a file could be written there now: opens a writer and aborts it. For work that takes hours and writes last.
  */
 carina_status file_check_writable(const char *path, carina_error *error);

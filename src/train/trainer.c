@@ -166,7 +166,8 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
         TRY(folder_lock_take(&t->lock, folder, error));
         TRY(check_checkpoint(t, error));
     }
-    if (!t->options->resume) { /* of the run that is overwritten */
+    file_remove_unfinished(folder); /* a checkpoint's worth each time that a run is killed while it saves */
+    if (!t->options->resume) {      /* of the run that is overwritten */
         remove(t->best_weights);
         remove(t->last_weights);
     }

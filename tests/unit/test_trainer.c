@@ -195,6 +195,28 @@ static void killed_at_any_moment(void **state) {
     assert_same_checkpoints("full", "killed");
 }
 
+/* What a killed process left half written is gone when the run goes on; what a living one writes, and other names,
+ * stay. */
+static void halves_of_killed_runs_are_removed(void **state) {
+    (void)state;
+    trainer_result result;
+    char name[64], dead[600], living[600], other[600];
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    assert_int_equal(waitpid(child, NULL, 0), child); /* from now on nobody has its number */
+    snprintf(name, sizeof name, "checkpoint.safetensors.tmp-%ld", (long)child);
+    run_path(dead, "killed", name);
+    snprintf(name, sizeof name, "best.safetensors.tmp-%ld", (long)getppid());
+    run_path(living, "killed", name);
+    run_path(other, "killed", "notes.tmp-old");
+    const char *const written[] = {dead, living, other};
+    for (int i = 0; i < 3; i++) assert_ok(file_write(written[i], "half", 4, &error));
+    assert_ok(train_with((trainer_options){.threads = 1, .resume = true}, &result, "killed", "training.steps=13"));
+    assert_true(!file_exists(dead) && file_exists(living) && file_exists(other));
+    remove(living);
+    remove(other);
+}
+
 static void limit_files(void) {
     signal(SIGXFSZ, SIG_IGN);
     struct rlimit limit = {50000, 50000}; /* less than the checkpoint */
@@ -639,6 +661,7 @@ int main(void) {
         cmocka_unit_test(stopped_and_resumed_is_the_same),
         cmocka_unit_test(muon_resumes_the_same),
         cmocka_unit_test(killed_at_any_moment),
+        cmocka_unit_test(halves_of_killed_runs_are_removed),
         cmocka_unit_test(a_full_disk_loses_nothing),
         cmocka_unit_test(two_runs_do_not_share_a_folder),
         cmocka_unit_test(an_interrupt_saves),
