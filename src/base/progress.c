@@ -88,6 +88,10 @@ static void show(const progress *p, double now, const char *end) {
     fflush(stderr);
 }
 
+void progress_skip(progress *p, uint64_t count) {
+    if (p) p->begun += count;
+}
+
 void progress_update(progress *p, uint64_t done, const char *note) {
     if (!p) return;
     p->done = done;

@@ -15,6 +15,7 @@ typedef struct progress progress;
 /* NULL stands for "no progress wanted" everywhere below. unit: what is counted, plural ("films"). begun: how
  * many an interrupted run had done; speed and time left count from there. */
 progress *progress_start(const char *title, const char *unit, uint64_t begun, uint64_t total);
+void progress_skip(progress *p, uint64_t count); /* so many more had been done before: found, not made now */
 void progress_update(progress *p, uint64_t done,
                      const char *note); /* note may be NULL: extra text such as "loss 0.31" */
 void progress_finish(progress *p);      /* final line, frees p; accepts NULL */

@@ -30,6 +30,10 @@ expect 0 '\(1 made now in .*, 4 already there\)' '' "$CARINA" data phantom --out
     --split train=0.5,test=0.5 --dicom
 diff -r whole set > difference || fail "the continued set differs: $(head -5 difference)"
 
+# Films that are there already are no speed; progress is shown on terminals.
+again="'$CARINA' data phantom --out set --count 5 --seed 8 --size 96x128 --split train=0.5,test=0.5 --dicom"
+expect 0 '5/5  0 films/s  \? left' '' script -qec "$again" /dev/null
+
 expect 0 '"films": 2, "rendered": 2, "found": 0' '' "$CARINA" data phantom --out part --start 3 --count 2 --seed 8 \
     --size 96x128 --json --no-masks --threads 1
 film=$(cd part && find files -name '*.jpg' | head -1)

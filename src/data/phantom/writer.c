@@ -260,6 +260,7 @@ static void film_shard(void *context, int shard, int worker) {
     if (status == CARINA_OK) {
         state->done++;
         state->found += found;
+        if (found) progress_skip(state->options->progress, 1);
         progress_update(state->options->progress, state->done, NULL);
     }
     pthread_mutex_unlock(&state->lock);
