@@ -275,28 +275,38 @@ static const char *last_word(const char *key) {
     return dot ? dot + 1 : key;
 }
 
-/* The known key that was most likely meant: alike as a whole, or the same word in another section. */
-static const char *nearest_key(const config_slots *all, const char *key) {
-    const char *best = NULL;
-    int best_distance = 0;
+/* How far a known key is from what was written; 0: too far to be meant. Alike as a whole, or the same word in another
+ * section. */
+static int distance_to(const char *candidate, const char *key) {
+    const char *word = last_word(candidate), *wanted = last_word(key);
+    if (!nearest_word(key, &candidate, 1) && !nearest_word(wanted, &word, 1)) return 0;
+    return 1 + 2 * nearest_distance(wanted, word) + nearest_distance(key, candidate);
+}
+
+/* The known key or section that was most likely meant; false: none is near. */
+static bool nearest_key(char out[CONFIG_MAX_KEY], const config_slots *all, const char *key) {
+    int best = 0;
     for (uint32_t i = 0; i < all->count; i++) {
-        const char *candidate = all->slots[i].key;
-        const char *word = last_word(candidate), *wanted = last_word(key);
-        if (!nearest_word(key, &candidate, 1) && !nearest_word(wanted, &word, 1)) continue;
-        int distance = 2 * nearest_distance(wanted, word) + nearest_distance(key, candidate);
-        if (best && distance >= best_distance) continue;
-        best = candidate;
-        best_distance = distance;
+        for (const char *end = all->slots[i].key; *end;) {
+            end += 1 + strcspn(end + 1, "."); /* "model", then "model.width" */
+            char candidate[CONFIG_MAX_KEY];
+            snprintf(candidate, sizeof candidate, "%.*s", (int)(end - all->slots[i].key), all->slots[i].key);
+            int distance = distance_to(candidate, key);
+            if (!distance || (best && distance >= best)) continue;
+            best = distance;
+            strcpy(out, candidate);
+        }
     }
-    return best;
+    return best > 0;
 }
 
 static carina_status unknown_key(const config_slots *all, const char *key, origin from, carina_error *error) {
-    const char *nearest = nearest_key(all, key);
+    char nearest[CONFIG_MAX_KEY] = "";
+    bool found = nearest_key(nearest, all, key);
     char place[300];
     snprintf(place, sizeof place, from.line ? "%.280s:%d" : "%.280s", from.name, from.line);
     return error_set(error, CARINA_ERROR_FORMAT, "%s: unknown key '%.80s'%s%s%s", place, key,
-                     nearest ? " (did you mean '" : "", nearest ? nearest : "", nearest ? "'?)" : "");
+                     found ? " (did you mean '" : "", nearest, found ? "'?)" : "");
 }
 
 /* Recursion is bounded by YAML_MAX_DEPTH. */

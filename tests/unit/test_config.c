@@ -137,11 +137,14 @@ static void refuse(const char *text, const char *word, const char *message) {
 
 static void mistakes_are_named(void **state) {
     (void)state;
+    refuse("modle:\n  width: 3\n", NULL, "c.yaml:1: unknown key 'modle' (did you mean 'model'?)");
+    refuse("train:\n  optimiser:\n    learning_rate: 1\n", NULL,
+           "c.yaml:2: unknown key 'train.optimiser' (did you mean 'train.optimizer'?)");
     refuse("model:\n  widht: 3\n", NULL, "c.yaml:2: unknown key 'model.widht' (did you mean 'model.width'?)");
     refuse("learning_rate: 3\n", NULL,
            "c.yaml:1: unknown key 'learning_rate' (did you mean 'train.optimizer.learning_rate'?)");
     refuse("zebra: 3\n", NULL, "c.yaml:1: unknown key 'zebra'");
-    refuse("trian:\n  data: 3\n", NULL, "c.yaml:1: unknown key 'trian'");
+    refuse("trian:\n  data: 3\n", NULL, "c.yaml:1: unknown key 'trian' (did you mean 'train'?)");
     refuse("model:\n  width: 4\n", NULL, "c.yaml:2: model.width: must lie in 8 .. 4096, not '4'");
     refuse("model:\n  width: 64.5\n", NULL, "c.yaml:2: model.width: expects a whole number, not '64.5'");
     refuse("model:\n  width: [1]\n", NULL, "c.yaml:2: model.width: expects a whole number, not a sequence");
