@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "format/json_writer.h"
 #include "format/npy.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
@@ -19,7 +20,7 @@ typedef struct tensor_options {
     int64_t threads, heads, feature_heads;
     int dtype, norm;
     double label_weight, l1_weight, giou_weight;
-    bool auxiliary;
+    bool auxiliary, json;
 } tensor_options;
 
 static const tensor_options defaults = {
@@ -68,6 +69,7 @@ static const option apm_options[] = {COMMON_OPTIONS, {0}};
 
 static const option gradient_options[] = {
     COMMON_OPTIONS,
+    {"json", 0, OPTION_FLAG, NULL, "print the loss as JSON", offsetof(tensor_options, json), 0, 0},
     {"targets", 0, OPTION_FILE, "FILE", "boxes, present, labels [, region_cotangent] as safetensors (required)",
      offsetof(tensor_options, targets), 0, 0},
     {"l1-weight", 0, OPTION_NUMBER, "W", "of |b - t| in the box loss (default 5)", offsetof(tensor_options, l1_weight),
@@ -109,9 +111,10 @@ static carina_status open_input(tensor_run *r, const tensor_options *o, carina_e
         return error_set(error, CARINA_ERROR_MISMATCH, "%s: %s is no float tensor [B,1,H,W]", o->input, shape);
     }
     for (int axis = 2; axis < 4; axis++)
-        if (x->shape[axis] > 4096)
-            return error_set(error, CARINA_ERROR_LIMIT, "%s: %llu pixels a side, at most 4096", o->input,
+        if (x->shape[axis] < 32 || x->shape[axis] > 4096)
+            return error_set(error, CARINA_ERROR_LIMIT, "%s: a side of %llu pixels; 32 to 4096 are read", o->input,
                              (unsigned long long)x->shape[axis]);
+    if (named_tensor_check_finite(x, error) != CARINA_OK) return error_prefix(error, "%s", o->input);
     return CARINA_OK;
 }
 
@@ -266,13 +269,24 @@ static carina_status compute(tensor_run *r, const tensor_options *o, bool traini
     return CARINA_OK;
 }
 
+static void print_loss(double loss, bool json) {
+    if (!json) {
+        printf("loss %.6f\n", loss);
+        return;
+    }
+    json_writer w = json_writer_make(stdout, JSON_PRETTY);
+    json_begin_object(&w);
+    json_field_number(&w, "loss", loss);
+    json_end(&w);
+}
+
 static int run(const tensor_options *o, bool training) {
     if (!o->weights || !o->input || !o->out) return command_usage("tensor: --weights, --input and --out are required");
     if (training && !o->targets) return command_usage("tensor gradients: --targets is required");
     tensor_run r = {0};
     carina_error error = {0};
     carina_status status = compute(&r, o, training, &error);
-    if (status == CARINA_OK && training) printf("loss %.6f\n", (double)*tensor_data(r.loss));
+    if (status == CARINA_OK && training) print_loss((double)*tensor_data(r.loss), o->json);
     run_free(&r);
     return status == CARINA_OK ? COMMAND_OK : command_fail(&error);
 }
