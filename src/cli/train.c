@@ -8,11 +8,12 @@
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/film_run.h"
+#include "format/json_writer.h"
 #include "train/run_log.h"
 #include "train/trainer.h"
 
 typedef struct train_values {
-    bool resume, overwrite, quiet;
+    bool resume, overwrite, quiet, json;
     int64_t threads, stop_after;
     const char *check_losses;
     double tolerance;
@@ -31,20 +32,66 @@ static const option options[] = {
      offsetof(train_values, tolerance), 0, 1},
     {"quiet", 'q', OPTION_FLAG, NULL, "no progress line", offsetof(train_values, quiet), 0, 0},
     OPTION_THREADS(train_values, threads),
+    {"json", 0, OPTION_FLAG, NULL, "print the result as JSON", offsetof(train_values, json), 0, 0},
     {0},
 };
 
-static void print_result(const trainer_result *r, uint64_t steps) {
-    const char *state = r->finished_before ? "finished already"
-                        : r->finished      ? "finished"
-                        : r->interrupted   ? "interrupted, saved"
-                                           : "paused";
-    printf("%s at step %llu of %llu", state, (unsigned long long)r->step, (unsigned long long)steps);
+/* What --check-losses found. */
+typedef struct comparison {
+    bool made;
+    double difference;
+    int count;
+} comparison;
+
+static const char *state_of(const trainer_result *r) {
+    return r->finished_before ? "finished already"
+           : r->finished      ? "finished"
+           : r->interrupted   ? "interrupted, saved"
+                              : "paused";
+}
+
+static void print_result(const trainer_result *r, uint64_t steps, const train_values *v, const comparison *c) {
+    printf("%s at step %llu of %llu", state_of(r), (unsigned long long)r->step, (unsigned long long)steps);
     if (!isnan(r->loss)) printf(", loss %.4f", r->loss);
     if (r->best >= 0)
         printf(", best validation %s %.4f at step %llu", r->score, r->best, (unsigned long long)r->best_step);
     if (r->monitor >= 0) printf(", monitor %s %.4f (only watched)", r->score, r->monitor);
     printf("\n%s\n", r->folder);
+    if (c->made)
+        printf("first %d losses: largest relative difference to %s is %.3g%s\n", c->count, v->check_losses,
+               c->difference, c->difference == 0 ? " (identical)" : "");
+}
+
+/* What there is no figure of is null. */
+static void put_score(json_writer *w, const char *key, double score) {
+    json_key(w, key);
+    if (score >= 0)
+        json_put_number(w, score);
+    else
+        json_put_null(w);
+}
+
+static void print_json(const trainer_result *r, uint64_t steps, const train_values *v, const comparison *c) {
+    json_writer w = json_writer_make(stdout, JSON_PRETTY);
+    json_begin_object(&w);
+    json_field_text(&w, "folder", r->folder);
+    json_field_text(&w, "state", state_of(r));
+    json_field_whole(&w, "step", (int64_t)r->step);
+    json_field_whole(&w, "steps", (int64_t)steps);
+    json_field_number(&w, "loss", r->loss);
+    json_field_text(&w, "score", r->score);
+    put_score(&w, "best", r->best);
+    json_field_whole(&w, "best_step", (int64_t)r->best_step);
+    put_score(&w, "monitor", r->monitor);
+    if (c->made) {
+        json_key(&w, "first_losses");
+        json_begin_inline(&w, true);
+        json_field_text(&w, "file", v->check_losses);
+        json_field_whole(&w, "count", c->count);
+        json_field_number(&w, "relative_difference", c->difference);
+        json_end(&w);
+    }
+    json_end(&w);
 }
 
 /* A run's own losses are the same as themselves, whatever they are. */
@@ -60,20 +107,23 @@ static carina_status check_losses_apart(const train_values *v, const train_confi
                      "%s: is written by this run itself; give --check-losses another run's", v->check_losses);
 }
 
-static int check_losses(const train_values *v, const trainer_result *result) {
+/* The result, and how far the first losses are from those of --check-losses. */
+static int report(const train_values *v, const trainer_result *result, uint64_t steps) {
     carina_error error = {0};
+    carina_status status = CARINA_OK;
     char path[600];
-    double difference;
-    int count;
-    snprintf(path, sizeof path, "%s/first_losses.txt", result->folder);
-    if (run_log_compare_losses(path, v->check_losses, &difference, &count, &error) != CARINA_OK)
-        return command_fail(&error);
-    printf("first %d losses: largest relative difference to %s is %.3g%s\n", count, v->check_losses, difference,
-           difference == 0 ? " (identical)" : "");
-    if (difference <= v->tolerance) return COMMAND_OK;
-    error_set(&error, CARINA_ERROR_MISMATCH, "%s: losses differ by %.3g, more than the %.3g accepted", v->check_losses,
-              difference, v->tolerance);
-    return command_fail(&error);
+    comparison c = {0};
+    if (v->check_losses && !result->interrupted) {
+        snprintf(path, sizeof path, "%s/first_losses.txt", result->folder);
+        status = run_log_compare_losses(path, v->check_losses, &c.difference, &c.count, &error);
+        c.made = status == CARINA_OK;
+    }
+    (v->json ? print_json : print_result)(result, steps, v, &c);
+    if (c.made && c.difference > v->tolerance)
+        status = error_set(&error, CARINA_ERROR_MISMATCH, "%s: losses differ by %.3g, more than the %.3g accepted",
+                           v->check_losses, c.difference, v->tolerance);
+    if (status != CARINA_OK) return command_fail(&error);
+    return result->interrupted ? COMMAND_FAILED : COMMAND_OK;
 }
 
 static void print_note(const char *line) {
@@ -111,14 +161,7 @@ static int run(const void *values, int count, char *const *arguments) {
                          .note = print_note};
     progress_catch_interrupts();
     carina_status status = trainer_run(&config, &o, &result, &error);
-    int exit_status = COMMAND_OK;
-    if (status != CARINA_OK) {
-        exit_status = command_fail(&error);
-    } else {
-        print_result(&result, (uint64_t)config.steps);
-        if (v->check_losses && !result.interrupted) exit_status = check_losses(v, &result);
-        if (result.interrupted) exit_status = COMMAND_FAILED;
-    }
+    int exit_status = status == CARINA_OK ? report(v, &result, (uint64_t)config.steps) : command_fail(&error);
     train_config_free(&config);
     return exit_status;
 }

@@ -24,6 +24,12 @@ awk 'NR <= 3 { first += $2 } NR > 17 { last += $2 } END { exit !(NR == 20 && las
     --check-losses "$folder/runs/smoke/first_losses.txt" >"$folder/out" || fail "resumed run differs"
 grep -q '20 losses.*identical' "$folder/out" || fail "not identical: $(cat "$folder/out")"
 
+sed 's/ 7\./ 8./' "$folder/runs/smoke/first_losses.txt" >"$folder/others.txt"
+! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume --json --check-losses "$folder/others.txt" \
+    >"$folder/json" 2>"$folder/err" || fail "other losses are accepted"
+grep -q '"first_losses": {"file": ".*others.txt", "count": 20, "relative_difference": 0.1' "$folder/json" &&
+    grep -q 'losses differ by 0.1.*, more than the 0.01 accepted' "$folder/err" || fail "other losses: $(cat "$folder/json" "$folder/err")"
+
 # Another network is not resumed, though its weights fit.
 ! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume model.resnet_fine=true 2>"$folder/err" ||
     fail "resumed with another network"
@@ -74,6 +80,10 @@ wait "$first" && fail "an interrupted run reports success"
 "$CARINA" train "$ROOT/configs/smoke.yaml" $films --quiet --resume >"$folder/out" || fail "resuming a finished run failed"
 grep -qE '^finished already at step 20 of 20, best validation IoU 0\.[0-9]+ at step [0-9]+$' "$folder/out" ||
     fail "finished run: $(cat "$folder/out")"
+"$CARINA" train "$ROOT/configs/smoke.yaml" $films --quiet --resume --json >"$folder/json" || fail "no JSON"
+for field in '"state": "finished already"' '"step": 20' '"steps": 20' '"loss": null' '"score": "IoU"' '"best": 0.' '"monitor": null'; do
+    grep -q "$field" "$folder/json" || fail "no $field: $(cat "$folder/json")"
+done
 ! "$CARINA" train "$ROOT/configs/smoke.yaml" name=none runs="$folder/none" data.train.annotations="$folder/gone" 2>"$folder/err" ||
     fail "trained on nothing"
 grep -q "smoke.yaml: data.train: $folder/gone: no such folder.*carina data phantom --out $folder/gone" "$folder/err" ||
