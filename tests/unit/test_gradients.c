@@ -133,10 +133,11 @@ static tensor *build_embedding(bench *b) { /* rows that come often, and numbers 
         op_embedding(b->g, graph_constant(b->g, 2, (int64_t[]){2, 6}, ids), graph_parameter(b->g, WEIGHT(b, 9, 21)));
     return op_add(b->g, x, graph_parameter_rows(b->g, WEIGHT(b, 10, 21), 0, 6));
 }
-static tensor *build_box_evidence(bench *b) { /* overlapping boxes, a whole film, one smaller than a patch, one outside */
-    static const float boxes[2 * 4 * 4] = {0.5f, 0.5f, 1,    1,    0.4f, 0.6f, 0.5f, 0.7f, 0.3f, 0.8f, 0.01f,
+static tensor *build_box_evidence(
+    bench *b) { /* overlapping boxes, a whole film, one smaller than a patch, one outside */
+    static const float boxes[2 * 4 * 4] = {0.5f,  0.5f, 1,     1,    0.4f, 0.6f, 0.5f, 0.7f, 0.3f, 0.8f, 0.01f,
                                            0.02f, 1.4f, -0.3f, 0.2f, 0.2f, 0.2f, 0.3f, 0.4f, 0.6f, 0.9f, 0.9f,
-                                           0.6f, 0.5f,  0.5f,  0.1f, 1,    0.2f, 0,    0,    0,    0};
+                                           0.6f,  0.5f, 0.5f,  0.1f, 1,    0.2f, 0,    0,    0,    0};
     return op_box_evidence(b->g, INPUT(b, 2, 3 * 4, 5), graph_constant(b->g, 3, (int64_t[]){2, 4, 4}, boxes), 3, 4);
 }
 static tensor *build_masked_mean(bench *b) {
@@ -237,6 +238,11 @@ static tensor *build_group_norm_tail(bench *b) {
     tensor *x = INPUT(b, 3, 5, 4, 6);
     return op_group_norm(b->g, x, VECTOR(b, 6, 1), VECTOR(b, 6, 0), 2, 1e-5f, INPUT(b, 3, 5, 4, 6), true);
 }
+static tensor *build_scalars(bench *b) {
+    tensor *x = INPUT(b, 3, 5), *y = INPUT(b, 3, 5), *z = INPUT(b, 15);
+    tensor *terms[] = {op_dot(b->g, x, y), op_dot(b->g, y, z)};
+    return op_sum_scalars(b->g, 2, terms, (float[]){0.4f, -0.7f});
+}
 static tensor *build_max_pool(bench *b) { return op_max_pool(b->g, INPUT(b, 2, 9, 8, 5), 3, 2, 1); }
 
 /* Every fifth token takes no part, by its target or by its share. */
@@ -300,6 +306,7 @@ static const struct gradient_case {
     {"batch norm, residual, relu", build_batch_norm_tail, 3e-2}, /* differences see ReLU's kinks */
     {"group norm", build_group_norm, 4e-3},
     {"group norm, residual, relu", build_group_norm_tail, 3e-2},
+    {"dot, sum of scalars", build_scalars, 3e-3},
     {"max pool", build_max_pool, 5e-3},
     {"vocabulary cross-entropy", build_vocabulary_loss, 3e-3},
     {"vocabulary cross-entropy, chunks and tails", build_vocabulary_loss_chunks, 1e-2},
