@@ -102,8 +102,9 @@ static carina_status read_annotation(sample *s, const json_document *document, c
 }
 
 /* A name that this region set does not have is left out; a box that is no box is an error: the file is ours. */
-static carina_status read_boxes(sample *s, const atlas *regions, const json_document *document, const json_value *item,
+static carina_status read_boxes(sample *s, const nih_set *set, const json_document *document, const json_value *item,
                                 carina_error *error) {
+    const atlas *regions = set->base.regions;
     const json_value *boxes, *value;
     TRY(json_get_object(document, item, "boxes", &boxes, error));
     const char *name;
@@ -116,6 +117,10 @@ static carina_status read_boxes(sample *s, const atlas *regions, const json_docu
         if (!(edge[2] > edge[0] && edge[3] > edge[1])) {
             return json_fail(document, boxes, name, CARINA_ERROR_FORMAT, error, "empty box; use null for not visible");
         }
+        for (int i = 0; i < 4; i++)
+            if (!(edge[i] >= 0 && edge[i] <= set->frame))
+                return json_fail(document, boxes, name, CARINA_ERROR_FORMAT, error,
+                                 "edge %g lies outside the frame of %d", edge[i], set->frame);
         s->boxes[region] = (box){(float)edge[0], (float)edge[1], (float)edge[2], (float)edge[3]};
         s->present[region] = true;
     }
@@ -148,7 +153,7 @@ static carina_status join_boxes(nih_set *set, const json_document *document, str
             return json_fail(document, item, "image", CARINA_ERROR_MISMATCH, error, "\"%s\" is not in annotations.json",
                              file);
         }
-        TRY(read_boxes(&set->samples[index], set->base.regions, document, item, error));
+        TRY(read_boxes(&set->samples[index], set, document, item, error));
         has_boxes[index] = true;
         TRY(string_index_add(patients, set->samples[index].patient, 1, NULL, NULL, error));
     }
@@ -258,22 +263,15 @@ static carina_status read_json(json_document **out, const char *folder, const ch
     return status;
 }
 
-static carina_status open_set(dataset **out, const dataset_config *config, const atlas *regions, bool with_boxes,
-                              carina_error *error) {
-    *out = NULL;
+static carina_status make_set(dataset **out, const dataset_config *config, const atlas *regions, bool with_boxes,
+                              const json_document *annotations, const json_document *boxes, carina_error *error) {
     nih_set *set = calloc(1, sizeof *set);
     if (!set) return error_memory(error, "data set", sizeof *set);
     set->base.type = with_boxes ? &boxes_class : &films_class;
     set->base.regions = regions;
-    json_document *annotations = NULL, *boxes = NULL;
-    carina_status status;
     set->image_folder = config->images ? strdup(config->images) : path_join(config->annotations, "images");
-    status = set->image_folder ? CARINA_OK : error_memory(error, "path", strlen(config->annotations));
-    if (status == CARINA_OK) status = read_json(&annotations, config->annotations, "annotations.json", error);
-    if (status == CARINA_OK) status = read_json(&boxes, config->annotations, "anatomy-boxes.json", error);
-    if (status == CARINA_OK) status = load(set, config, with_boxes, annotations, boxes, error);
-    json_free(annotations);
-    json_free(boxes);
+    carina_status status = set->image_folder ? load(set, config, with_boxes, annotations, boxes, error)
+                                             : error_memory(error, "path", strlen(config->annotations));
     if (status != CARINA_OK) {
         set_free(&set->base);
         return status;
@@ -281,6 +279,31 @@ static carina_status open_set(dataset **out, const dataset_config *config, const
     compute_fingerprint(set);
     *out = &set->base;
     return CARINA_OK;
+}
+
+static carina_status open_set(dataset **out, const dataset_config *config, const atlas *regions, bool with_boxes,
+                              carina_error *error) {
+    *out = NULL;
+    json_document *annotations = NULL, *boxes = NULL;
+    carina_status status = read_json(&annotations, config->annotations, "annotations.json", error);
+    if (status == CARINA_OK) status = read_json(&boxes, config->annotations, "anatomy-boxes.json", error);
+    if (status == CARINA_OK) status = make_set(out, config, regions, with_boxes, annotations, boxes, error);
+    json_free(annotations);
+    json_free(boxes);
+    return status;
+}
+
+carina_status nih_boxes_parse(dataset **out, const char *annotations, uint64_t annotations_size, const char *boxes,
+                              uint64_t boxes_size, const atlas *regions, carina_error *error) {
+    *out = NULL;
+    const dataset_config config = {.annotations = "."};
+    json_document *first = NULL, *second = NULL;
+    carina_status status = json_parse(&first, "annotations.json", annotations, annotations_size, NULL, error);
+    if (status == CARINA_OK) status = json_parse(&second, "anatomy-boxes.json", boxes, boxes_size, NULL, error);
+    if (status == CARINA_OK) status = make_set(out, &config, regions, true, first, second, error);
+    json_free(first);
+    json_free(second);
+    return status;
 }
 
 carina_status nih_boxes_open(dataset **out, const dataset_config *config, const atlas *regions, carina_error *error) {

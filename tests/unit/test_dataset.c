@@ -231,6 +231,11 @@ static void reads_opacity(void **state) {
     count_readings(set, counts);
     assert_memory_equal(counts, ((int[]){1, 2, 2}), sizeof counts);
     dataset_free(set);
+    /* A box that leaves the frame would spoil every figure. */
+    put("nih/anatomy-boxes.json",
+        "{\"frame\": 512, \"images\": [{\"image\": \"a.png\", \"boxes\": {\"right lung\": [0, 0, 512.5, 9]}}]}");
+    assert_int_equal(open_nih(&set, "nih_boxes", folder, &error), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "images[0].boxes.right lung: edge 512.5 lies outside the frame of 512"));
     put("nih/annotations.json", "{\"images\": [{\"image\": \"a.png\", \"rsna_target\": 2}]}");
     assert_int_equal(open_nih(&set, "nih_films", folder, &error), CARINA_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "images[0].rsna_target: "));
