@@ -68,7 +68,7 @@ typedef struct dicom_attributes {
     char photometric[DICOM_CODE];
 
     /* what turns stored values into grey levels */
-    bool has_rescale;
+    bool has_rescale; /* a slope alone means intercept 0, an intercept alone slope 1 */
     double rescale_slope, rescale_intercept;
     dicom_lut modality_lut;
     dicom_lut voi_lut; /* the first of the sequence */

@@ -212,7 +212,7 @@ void read_pixel_description(reader &from, dicom_attributes &out) {
     bool slope = from.decimal(out.rescale_slope, DCM_RescaleSlope);
     bool intercept = from.decimal(out.rescale_intercept, DCM_RescaleIntercept);
     out.has_rescale = slope || intercept;
-    if (!slope || out.rescale_slope == 0) out.rescale_slope = 1;
+    if (!slope) out.rescale_slope = 1;
     int32_t limit;
     if (from.us_or_ss(out.padding_low, DCM_PixelPaddingValue, 0, out.is_signed)) {
         out.has_padding = true;

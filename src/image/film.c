@@ -1,6 +1,7 @@
 /* Reading one film; see film.h. */
 #include "image/film.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,13 +61,31 @@ static bool is_one_of(const char *word, const char *const *words) {
     return false;
 }
 
+/* Where no view is given the series may be named by it: "W034 Chest Lateral", but not "PA and lateral". */
+static bool describes_lateral(const char *description) {
+    static const char *const lateral[] = {"LATERAL", "LAT", NULL};
+    static const char *const others[] = {"PA", "AP", "FRONTAL", "DECUBITUS", NULL};
+    bool found = false;
+    for (const char *c = description; *c;) {
+        char word[16];
+        size_t length = 0;
+        while (isalpha((unsigned char)c[length])) length++;
+        snprintf(word, sizeof word, "%.*s", (int)(length < 15 ? length : 15), c);
+        if (is_one_of(word, others)) return false;
+        found = found || is_one_of(word, lateral);
+        c += length ? length : 1;
+    }
+    return found;
+}
+
 /* Lateral by its view, or by rows that run from front to back (PatientOrientation, PS3.3 C.7.6.1.1.1). */
 static bool is_lateral(const dicom_attributes *a) {
     static const char *const positions[] = {"LL", "RL", "LLO", "RLO", "LATERAL", "LAT", "ML", "LM", NULL};
     if (is_one_of(a->view_position, positions) || strcasestr(a->view_position, "lateral")) return true;
     if (strcasestr(a->view_meaning, "lateral") && !strcasestr(a->view_meaning, "decubitus")) return true;
+    if (a->view_position[0]) return false;
     char direction = a->orientation[0][0];
-    return !a->view_position[0] && (direction == 'A' || direction == 'P');
+    return direction == 'A' || direction == 'P' || (!a->view_meaning[0] && describes_lateral(a->series_description));
 }
 
 static void find_view(film *f) {

@@ -68,8 +68,11 @@ static void apply_modality(value_table *t, const dicom_attributes *a, grey_steps
         for (int i = 0; i < t->count; i++) t->value[i] = look_up(&a->modality_lut, t->lowest + i);
         return;
     }
-    if (a->has_rescale) grey_steps_add(steps, "rescale slope %g intercept %g", a->rescale_slope, a->rescale_intercept);
     double slope = a->has_rescale ? a->rescale_slope : 1, intercept = a->has_rescale ? a->rescale_intercept : 0;
+    bool flat = slope == 0; /* would leave nothing of the picture */
+    if (flat) slope = 1;
+    if (a->has_rescale)
+        grey_steps_add(steps, "rescale slope %g%s intercept %g", slope, flat ? " (0 in the file)" : "", intercept);
     for (int i = 0; i < t->count; i++) t->value[i] = (t->lowest + i) * slope + intercept;
 }
 

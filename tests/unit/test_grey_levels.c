@@ -129,6 +129,23 @@ static void padding_that_leaves_nothing_is_ignored(void **state) {
     image_free(&out);
 }
 
+/* A slope of 0 would leave nothing either: said, and passed over. */
+static void a_slope_of_nothing_is_said(void **state) {
+    (void)state;
+    int32_t pixels[4] = {0, 1, 2, 4};
+    dicom_film stored = {.attributes = {.rows = 2, .columns = 2, .has_rescale = true, .rescale_intercept = -3},
+                         .pixel = pixels};
+    strcpy(stored.attributes.photometric, "MONOCHROME2");
+    image out;
+    grey_steps steps = {0};
+    carina_error error;
+    assert_int_equal(grey_levels_from_dicom(&out, &steps, &stored, &error), CARINA_OK);
+    assert_string_equal(steps.text[0], "rescale slope 1 (0 in the file) intercept -3");
+    assert_string_equal(steps.text[1], "full range -3 to 1");
+    assert_true(out.value[1] == 0.25f);
+    image_free(&out);
+}
+
 static void pictures_by_depth(void **state) {
     (void)state;
     film f = load("pictures/grey4.png");
@@ -178,6 +195,33 @@ static void views_and_warnings(void **state) {
     }
 }
 
+/* Only where nothing else tells the view. */
+static void series_named_lateral(void **state) {
+    (void)state;
+    static const struct {
+        const char *position, *description, *view;
+    } cases[] = {
+        {"", "W034 Chest Lateral", "LATERAL"}, {"", "THORAX LAT.", "LATERAL"},     {"", "bilateral ribs", ""},
+        {"", "Chest PA and lateral", ""},      {"PA", "W034 Chest Lateral", "PA"}, {"", "left lateral decubitus", ""},
+    };
+    const uint16_t samples[4] = {0, 1, 2, 3};
+    const char *path = TEST_TMP "/lateral.dcm";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dicom_film_attributes a = {.bits_stored = 8,
+                                   .age_years = -1,
+                                   .view_position = cases[i].position,
+                                   .series_description = cases[i].description};
+        film f;
+        carina_error error;
+        assert_int_equal(dicom_write_film(path, samples, 2, 2, &a, &error), CARINA_OK);
+        assert_int_equal(film_load(&f, path, NULL, &error), CARINA_OK);
+        if (strcmp(f.view, cases[i].view) != 0) fail_msg("%s: view '%s'", cases[i].description, f.view);
+        assert_true(warns(&f, "a lateral view") == (strcmp(cases[i].view, "LATERAL") == 0));
+        film_free(&f);
+    }
+    remove(path);
+}
+
 static void other_files_are_named(void **state) {
     (void)state;
     film f;
@@ -223,6 +267,8 @@ int main(void) {
         cmocka_unit_test(padding_that_leaves_nothing_is_ignored),
         cmocka_unit_test(pictures_by_depth),
         cmocka_unit_test(views_and_warnings),
+        cmocka_unit_test(series_named_lateral),
+        cmocka_unit_test(a_slope_of_nothing_is_said),
         cmocka_unit_test(other_files_are_named),
         cmocka_unit_test(real_monochrome1_equals_its_twin_inverted),
     };
