@@ -147,9 +147,9 @@ const command command_interpret = {
         "warned of. Probabilities of a model whose file holds no calibration are not calibrated, and say so.\n"
         "\n"
         "--json prints one object a film, each on a line of its own: what `carina locate --json` has, and model,\n"
-        "database, sentence_ranking, frontal_chest_film (score, reason, measures, mirrored), refused, calibrated,\n"
-        "findings, and regions with healthy, sentence, similarity, probability, seen and runners_up. --html writes "
-        "pages that need nothing beside them.\n"
+        "database, sentence_ranking, frontal_chest_film (score, reason, measures, side_marker, mirrored), refused,\n"
+        "calibrated, findings, and regions with healthy, sentence, similarity, probability, seen and runners_up.\n"
+        "--html writes pages that need nothing beside them.\n"
         "Research software, not a medical device.\n",
     .examples =
         "carina interpret film.dcm\n"

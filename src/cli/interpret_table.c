@@ -212,6 +212,8 @@ static void put_check(json_writer *w, const interpret_view *v) {
     json_key(w, "side");
     json_put_fixed(w, (double)c->side, 4);
     json_end(w);
+    json_key(w, "side_marker");
+    json_put_text(w, c->marker.letter ? (char[]){c->marker.letter, 0} : NULL);
     json_key(w, "mirrored");
     json_put_text(w, c->mirrored[0] ? c->mirrored : NULL);
     json_end(w);

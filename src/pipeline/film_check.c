@@ -270,6 +270,10 @@ static void find_mirrored(film_check *out, const film *f, const atlas *regions, 
     if (direction == 'R')
         snprintf(out->mirrored, sizeof out->mirrored,
                  "seems mirrored: the file's orientation says that its rows run towards the patient's right");
+    else if (side_marker_contradicts(&out->marker))
+        snprintf(out->mirrored, sizeof out->mirrored,
+                 "seems mirrored: its side marker %c stands on the %s of the picture", out->marker.letter,
+                 out->marker.x < 0.5f ? "left" : "right");
     else if (left >= 0 && right >= 0 && boxes[left].x1 + boxes[left].x2 < boxes[right].x1 + boxes[right].x2 &&
              out->side < SIDE_CONTRADICTS)
         snprintf(out->mirrored, sizeof out->mirrored,
@@ -294,6 +298,7 @@ carina_status film_check_run(film_check *out, const film *f, const atlas *region
         out->side = found ? side_of(thorax) : 0;
     }
     film_check_score(out);
+    TRY(side_marker_find(&out->marker, &f->picture, error));
     find_mirrored(out, f, regions, boxes);
     return CARINA_OK;
 }

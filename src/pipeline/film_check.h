@@ -13,6 +13,7 @@
 
 #include "atlas/atlas.h"
 #include "image/film.h"
+#include "pipeline/side_marker.h"
 
 typedef enum film_measure {
     FILM_MEASURE_VIEW,     /* 0 when the file calls it a lateral view, 1 when frontal; NaN: it does not say */
@@ -35,6 +36,7 @@ typedef struct film_check {
     bool refused;
     float side; /* [-1, 1] how the thorax differs from its mirror image, against how the mean one does: below 0 the
                    heart seems to be on the right */
+    side_marker marker;
     char mirrored[160]; /* why the film seems mirrored left to right, one sentence; "": it does not */
 } film_check;
 

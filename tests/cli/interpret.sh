@@ -78,6 +78,7 @@ says() { # FILE OLD NEW: the DICOM film with a word of its header changed for an
 says lateral.dcm 'CS\x02\x00PA' 'CS\x02\x00LL'
 says hand.dcm 'CHEST ' 'HAND  '
 says mirrored.dcm 'L\\F ' 'R\\F '
+expect 0 '"side_marker": "L", "mirrored": null' - "$CARINA" interpret --json "$ROOT/demo/films/phantom-3.dcm"
 expect 1 - 'lateral.dcm: does not look like a frontal chest film: the file says that it is a lateral view ' "$CARINA" interpret lateral.dcm
 expect 1 - 'hand.dcm: does not look like a frontal chest film: the file says that it shows another part ' "$CARINA" interpret hand.dcm
 expect 0 '"view": 1, "part": 0, .*"refused": false' 'body part HAND' "$CARINA" interpret --force --json hand.dcm

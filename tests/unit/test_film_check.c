@@ -86,6 +86,10 @@ static void test_mirrored_is_flagged(void **state) {
     assert_non_null(strstr(check(&f, boxes).mirrored, "orientation"));
     strcpy(f.attributes.orientation[0], "L");
     assert_string_equal(check(&f, boxes).mirrored, "");
+    for (int y = 0; y < 24; y++) /* a lone L on the picture's left */
+        for (int x = 0; x < 16; x++)
+            if (x < 4 || y >= 20) f.picture.value[(y + 3) * WIDTH + x + 6] = 1;
+    assert_non_null(strstr(check(&f, boxes).mirrored, "its side marker L stands on the left of the picture"));
     film_free(&f);
 }
 
