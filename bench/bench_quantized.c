@@ -7,23 +7,20 @@
  *
  *     gb_s      packed bytes a second, through copies of the matrix that together fit no cache, as a model's layers are
  *     read_gb_s the same bytes only read by the same threads
- *     gop_s     2 M outputs inputs / s; of int8_gop_s (vpdpbusd) or f32_gop_s (fused multiply-add) in registers alone
+ *     gop_s     2 M outputs inputs / s; of register_gop_s in registers alone (tensor/register_speed.h)
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
-#include "base/cpu.h"
 #include "base/memory_speed.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "bench.h"
 #include "tensor/quantized.h"
+#include "tensor/register_speed.h"
 
 #define FIT_NO_CACHE        (256ull << 20)
 #define PRODUCT_SHARD_BYTES (1u << 20)
@@ -47,64 +44,14 @@ static double now(const bench_clock *c) {
     return ((double)t.tv_sec + 1e-9 * (double)t.tv_nsec) / c->threads;
 }
 
-/* ---- what the machine can do ---- */
-
-#define PEAK_ROUNDS 400000
-#define CHAINS      12
-
-#if defined(__x86_64__)
-/* 12 sums that wait for nobody but themselves. All loops over them are unrolled: they must stay in registers. */
-__attribute__((target("avx512f,avx512vnni"))) static void int8_shard(void *context, int shard, int worker) {
-    __m512i sum[CHAINS], x = _mm512_set1_epi32(shard + 1);
-    (void)worker;
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_set1_epi32(i);
-    for (int r = 0; r < PEAK_ROUNDS; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
-            __asm__ volatile("" : "+v"(sum[i]));
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-    ((int *)context)[shard] = _mm512_reduce_add_epi32(sum[0]);
-}
-
-__attribute__((target("avx512f"))) static void f32_shard(void *context, int shard, int worker) {
-    __m512 sum[CHAINS], x = _mm512_set1_ps((float)shard * 1e-9f);
-    (void)worker;
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_set1_ps((float)i);
-    for (int r = 0; r < PEAK_ROUNDS; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_fmadd_ps(x, x, sum[i]);
-            __asm__ volatile("" : "+v"(sum[i]));
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-    ((int *)context)[shard] = (int)_mm512_reduce_add_ps(sum[0]);
-}
-#endif
-
-/* Least time of a peak loop on all threads to operations a second; 0 where the processor lacks the instruction. */
-static double peak(thread_pool *pool, const bench_clock *c, bool int8, int runs) {
-#if defined(__x86_64__)
-    cpu_features f = cpu_detect();
-    if (int8 ? !f.avx512_vnni : !f.avx512f) return 0;
-    double least = 1e9;
-    int results[64];
+/* Most operations a second of a loop in registers on all threads. */
+static double peak(const register_loop *loop, thread_pool *pool, const bench_clock *c, int runs) {
+    double most = 0;
     for (int i = 0; i < runs; i++) {
-        double start = now(c);
-        thread_pool_run(pool, c->threads, int8 ? int8_shard : f32_shard, results);
-        double seconds = now(c) - start;
-        if (seconds < least) least = seconds;
+        double start = now(c), operations = register_loop_run(loop, pool), speed = operations / (now(c) - start);
+        if (speed > most) most = speed;
     }
-    return (double)PEAK_ROUNDS * CHAINS * (int8 ? 128 : 32) * c->threads / least;
-#else
-    (void)pool, (void)c, (void)int8, (void)runs;
-    return 0;
-#endif
+    return most;
 }
 
 /* ---- products ---- */
@@ -215,9 +162,10 @@ static void measure(bench_run *r, quantized_kind kind, thread_pool *pool, const 
         printf(", \"gb_s\": %.2f, \"read_gb_s\": %.2f, \"ratio\": %.3f}\n", bytes / least, bytes / reads,
                reads / least);
     } else {
-        double most = peak(pool, c, kind != QUANTIZED_BF16, runs);
-        printf(", \"gop_s\": %.1f, \"%s_gop_s\": %.1f, \"ratio\": %.3f}\n", operations * 1e-9,
-               kind == QUANTIZED_BF16 ? "f32" : "int8", most * 1e-9, most > 0 ? operations / most : 0);
+        const register_loop *loop = register_loop_best(kind == QUANTIZED_BF16 ? REGISTER_BF16 : REGISTER_INT8);
+        double most = peak(loop, pool, c, 20 * runs);
+        printf(", \"gop_s\": %.1f, \"register_gop_s\": %.1f, \"register_instruction\": \"%s\", \"ratio\": %.3f}\n",
+               operations * 1e-9, most * 1e-9, loop->instruction, operations / most);
     }
     fflush(stdout);
     free(memory), free(r->x), free(r->y);

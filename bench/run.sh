@@ -199,10 +199,13 @@ if [[ lm =~ $only ]] && [ -x "$build/carina" ]; then
     required=200; [ $weights = bf16 ] && required=150
     limit "lm $weights: prompt of 512 (tokens/s)" "$(results carina lm-$weights prompt_tokens_per_s | most)" ">=" $required
     limit "lm $weights: first token when all but 8 of 512 are known (s)" "$(results carina lm-$weights reused_first_token_s | least)" "<=" 1
+    figure "lm $weights: prompt's products (Gop/s)" "$(results carina lm-$weights prompt_gop_per_s | most)"
+    figure "lm $weights: registers in the same runs (Gop/s)" "$(results carina lm-$weights register_gop_per_s | most)"
     figure "lm $weights: decode (tokens/s)" "$(results carina lm-$weights decode_tokens_per_s | most)"
     limit "lm $weights: decode reads of what memory gives" "$(while read -r line; do
       awk -v read="$(field "$line" read_gb_per_s)" -v memory="$(field "$line" memory_gb_per_s)" 'BEGIN { printf "%.3f\n", read / memory }'
     done <"$work/carina.lm-$weights.json" | most)" ">=" 0.85
+    figure "lm $weights: memory in the same runs (GB/s)" "$(results carina lm-$weights memory_gb_per_s | most)"
     note "lm $weights: prompt $(results carina lm-$weights prompt_tokens_per_s | most), decode $(results carina lm-$weights decode_tokens_per_s | most) tokens/s"
   done
 fi
@@ -213,6 +216,7 @@ if [[ quantized =~ $only ]] && [ -x "$build/bench_quantized" ]; then
     "$build/bench_quantized" threads=2 "runs=$repeat" kind=$kind shape=10240x2560 >"$work/carina.quantized-$kind.json" || note "bench_quantized $kind failed"
     limit "product $kind 10240x2560: one token (of reading the bytes)" "$(grep 'M 1"' "$work/carina.quantized-$kind.json" | while read -r line; do field "$line" ratio; done)" ">=" 0.85
     figure "product $kind 10240x2560: 512 tokens (Gop/s)" "$(results carina quantized-$kind gop_s | tail -1)"
+    figure "product $kind 10240x2560: registers in the same run (Gop/s)" "$(results carina quantized-$kind register_gop_s | tail -1)"
   done
 fi
 

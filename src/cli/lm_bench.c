@@ -9,9 +9,11 @@
 #include "format/json_writer.h"
 #include "model/gemma3_random.h"
 #include "model/gemma3_session.h"
+#include "tensor/register_speed.h"
 
-#define CHUNK      512
-#define NEW_TOKENS 8 /* of a prompt whose beginning is known */
+#define CHUNK           512
+#define NEW_TOKENS      8   /* of a prompt whose beginning is known */
+#define REGISTER_PASSES 100 /* of less than a millisecond */
 
 typedef struct lm_bench_values {
     int shape, weights;
@@ -49,7 +51,9 @@ static gemma3_config shape_of(int choice) {
 }
 
 typedef struct bench_result {
-    double prompt_seconds, reused_seconds, decode_seconds, memory_speed;
+    double prompt_seconds, reused_seconds, decode_seconds;
+    double memory_speed, register_speed; /* bytes, operations a second */
+    double prompt_operations;            /* of the prompt's products with weights */
     uint64_t weight_bytes, session_bytes;
     uint64_t keys_bytes; /* keys and values that all of decoding read */
 } bench_result;
@@ -62,6 +66,7 @@ typedef struct bench_run {
     gemma3_runner *runner;
     gemma3_session *session;
     progress *shown;
+    const register_loop *loop; /* the machine's own limit for such weights */
     bench_result result;
 } bench_run;
 
@@ -78,6 +83,15 @@ static carina_status check_memory(const bench_run *r, carina_error *error) {
         1e-9 * (double)wanted, 1e-9 * (double)available);
 }
 
+/* A multiplication and an addition for each weight of the layers and token, and for the head's of the last token. */
+static double prompt_operations(bench_run *r) {
+    gemma3_slot slots[GEMMA3_MAX_SLOTS];
+    int count = gemma3_slots(r->model, slots), last = r->config.tied ? count : count - 1;
+    double layers = 0, head = (double)slots[0].outputs * (double)slots[0].inputs;
+    for (int i = 1; i < last; i++) layers += (double)slots[i].outputs * (double)slots[i].inputs;
+    return 2 * ((double)r->v->prompt * layers + head);
+}
+
 static carina_status set_up(bench_run *r, carina_error *error) {
     static const quantized_kind kinds[] = {QUANTIZED_Q4, QUANTIZED_Q8, QUANTIZED_BF16};
     quantized_kind kind = kinds[r->v->weights];
@@ -91,6 +105,8 @@ static carina_status set_up(bench_run *r, carina_error *error) {
     TRY(gemma3_runner_create(&r->runner, r->model, &options_of, error));
     TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
     r->result.session_bytes = gemma3_session_bytes(r->session);
+    r->result.prompt_operations = prompt_operations(r);
+    r->loop = register_loop_best(kind == QUANTIZED_BF16 ? REGISTER_BF16 : REGISTER_INT8);
     return CARINA_OK;
 }
 
@@ -195,19 +211,25 @@ static carina_status measure(bench_run *r, carina_error *error) {
     return status;
 }
 
-/* Memory before and after: the faster one, so that a pause of the machine does not flatter us. */
+/* Before and after: the faster one, so that a pause of the machine does not flatter us. */
+static carina_status measure_limits(bench_run *r, carina_error *error) {
+    bench_result *b = &r->result;
+    double memory, registers = register_speed(r->loop, r->pool, REGISTER_PASSES);
+    TRY(memory_read_speed(&memory, r->pool, 3, error));
+    if (memory > b->memory_speed) b->memory_speed = memory;
+    if (registers > b->register_speed) b->register_speed = registers;
+    return CARINA_OK;
+}
+
 static carina_status run_bench(bench_run *r, carina_error *error) {
-    double before, after;
     TRY(set_up(r, error));
     TRY(warm_up(r, error));
-    TRY(memory_read_speed(&before, r->pool, 3, error));
+    TRY(measure_limits(r, error));
     r->shown = progress_start("lm bench", "tokens", 0, (uint64_t)(r->v->prompt + r->v->decode));
     carina_status status = measure(r, error);
     progress_finish(r->shown);
     TRY(status);
-    TRY(memory_read_speed(&after, r->pool, 3, error));
-    r->result.memory_speed = before > after ? before : after;
-    return CARINA_OK;
+    return measure_limits(r, error);
 }
 
 static double peak_memory(void) {
@@ -216,44 +238,77 @@ static double peak_memory(void) {
     return 1024.0 * (double)usage.ru_maxrss;
 }
 
-static void print(const bench_run *r) {
-    const bench_result *b = &r->result;
+/* What is printed, in the units in which it is printed. */
+typedef struct bench_figures {
     char shape[32], weights[16];
-    double prompt = (double)r->v->prompt / b->prompt_seconds, decode = (double)r->v->decode / b->decode_seconds;
-    double speed = 1e-9 * decode * (double)b->weight_bytes, memory = 1e-9 * b->memory_speed;
-    double keys = 1e-9 * (double)b->keys_bytes / (double)r->v->decode, read = speed + decode * keys;
-    options_choice(options[0].argument, r->v->shape, shape, sizeof shape);
-    options_choice(options[1].argument, r->v->weights, weights, sizeof weights);
-    if (!r->v->json) {
-        printf("%s, %s weights (%.2f GB, random), %d threads\n", shape, weights, 1e-9 * (double)b->weight_bytes,
-               thread_pool_count(r->pool));
-        printf(
-            "prompt of %lld tokens   %8.1f tokens/s   first token after %.2f s, %.3f s when all but %lld are known\n",
-            (long long)r->v->prompt, prompt, b->prompt_seconds, b->reused_seconds, (long long)new_tokens(r));
-        printf(
-            "decode of %lld tokens   %8.2f tokens/s   %.1f GB/s of weights, %.1f with keys and values; memory reads at "
-            "%.1f GB/s now\n",
-            (long long)r->v->decode, decode, speed, read, memory);
-        printf("keys and values %.2f GB, of which a token reads %.3f; peak memory %.2f GB\n",
-               1e-9 * (double)b->session_bytes, keys, 1e-9 * peak_memory());
-        return;
-    }
+    double prompt, decode;      /* tokens a second */
+    double speed, read, memory; /* GB/s: of weights, with keys and values; of the machine's memory */
+    double keys;                /* GB a token */
+    double products, registers; /* Gop/s: of the prompt's products; of the machine's registers */
+    double peak;                /* GB */
+} bench_figures;
+
+static bench_figures figures_of(const bench_run *r) {
+    const bench_result *b = &r->result;
+    bench_figures f = {.prompt = (double)r->v->prompt / b->prompt_seconds,
+                       .decode = (double)r->v->decode / b->decode_seconds,
+                       .memory = 1e-9 * b->memory_speed,
+                       .keys = 1e-9 * (double)b->keys_bytes / (double)r->v->decode,
+                       .products = 1e-9 * b->prompt_operations / b->prompt_seconds,
+                       .registers = 1e-9 * b->register_speed,
+                       .peak = 1e-9 * peak_memory()};
+    f.speed = 1e-9 * f.decode * (double)b->weight_bytes;
+    f.read = f.speed + f.decode * f.keys;
+    options_choice(options[0].argument, r->v->shape, f.shape, sizeof f.shape);
+    options_choice(options[1].argument, r->v->weights, f.weights, sizeof f.weights);
+    return f;
+}
+
+static void print_table(const bench_run *r, const bench_figures *f) {
+    const bench_result *b = &r->result;
+    printf("%s, %s weights (%.2f GB, random), %d threads\n", f->shape, f->weights, 1e-9 * (double)b->weight_bytes,
+           thread_pool_count(r->pool));
+    printf("prompt of %lld tokens   %8.1f tokens/s   %.1f Gop/s in products; registers do %.1f now (%s)\n",
+           (long long)r->v->prompt, f->prompt, f->products, f->registers, r->loop->instruction);
+    printf("first token            %8.2f s          %.3f s when all but %lld are known\n", b->prompt_seconds,
+           b->reused_seconds, (long long)new_tokens(r));
+    printf(
+        "decode of %lld tokens   %8.2f tokens/s   %.1f GB/s of weights, %.1f with keys and values; memory reads at "
+        "%.1f GB/s now\n",
+        (long long)r->v->decode, f->decode, f->speed, f->read, f->memory);
+    printf("keys and values %.2f GB, of which a token reads %.3f; peak memory %.2f GB\n",
+           1e-9 * (double)b->session_bytes, f->keys, f->peak);
+}
+
+static void print_json(const bench_run *r, const bench_figures *f) {
+    const bench_result *b = &r->result;
     json_writer w = json_writer_make(stdout, JSON_PRETTY);
     json_begin_object(&w);
-    json_field_text(&w, "shape", shape);
-    json_field_text(&w, "weights", weights);
+    json_field_text(&w, "shape", f->shape);
+    json_field_text(&w, "weights", f->weights);
     json_field_whole(&w, "threads", thread_pool_count(r->pool));
-    json_field_number(&w, "prompt_tokens_per_s", prompt);
+    json_field_number(&w, "prompt_tokens_per_s", f->prompt);
     json_field_number(&w, "first_token_s", b->prompt_seconds);
     json_field_number(&w, "reused_first_token_s", b->reused_seconds);
-    json_field_number(&w, "decode_tokens_per_s", decode);
-    json_field_number(&w, "weights_gb_per_s", speed);
-    json_field_number(&w, "read_gb_per_s", read);
-    json_field_number(&w, "memory_gb_per_s", memory);
+    json_field_number(&w, "prompt_gop_per_s", f->products);
+    json_field_number(&w, "register_gop_per_s", f->registers);
+    json_field_text(&w, "register_instruction", r->loop->instruction);
+    json_field_number(&w, "decode_tokens_per_s", f->decode);
+    json_field_number(&w, "weights_gb_per_s", f->speed);
+    json_field_number(&w, "read_gb_per_s", f->read);
+    json_field_number(&w, "memory_gb_per_s", f->memory);
     json_field_number(&w, "weights_gb", 1e-9 * (double)b->weight_bytes);
-    json_field_number(&w, "keys_gb_per_token", keys);
-    json_field_number(&w, "peak_rss_gb", 1e-9 * peak_memory());
+    json_field_number(&w, "keys_gb_per_token", f->keys);
+    json_field_number(&w, "peak_rss_gb", f->peak);
     json_end(&w);
+}
+
+static void print(const bench_run *r) {
+    bench_figures f = figures_of(r);
+    if (r->v->json)
+        print_json(r, &f);
+    else
+        print_table(r, &f);
 }
 
 static int run(const void *values, int count, char *const *arguments) {
@@ -274,9 +329,15 @@ const command command_lm_bench = {
     .description =
         "Makes a Gemma 3 of random packed weights in memory, takes a prompt in chunks of 512 tokens, then a second\n"
         "one that differs in its last 8 tokens (reused_first_token_s), then tokens one by one, and prints tokens a\n"
-        "second. Every token reads all weights once (weights_gb_per_s), and the keys and values that it looks back on\n"
-        "(read_gb_per_s: both together); beside them stands memory_gb_per_s, what this machine reads in the same "
-        "run.\n",
+        "second. Beside what was achieved stands what this machine does in the same run at most:\n"
+        "\n"
+        "    memory_gb_per_s       reading memory. Every token that is decoded reads all weights once\n"
+        "                          (weights_gb_per_s), and the keys and values that it looks back on\n"
+        "                          (read_gb_per_s: both together)\n"
+        "    register_gop_per_s    multiplying and adding in registers on all threads, by the widest instruction for\n"
+        "                          such weights (register_instruction): 8-bit integers for q4 and q8, else bf16. A\n"
+        "                          prompt's products with the weights count two operations for each weight and\n"
+        "                          token (prompt_gop_per_s); attention takes time, and is not counted\n",
     .examples =
         "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
         "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
