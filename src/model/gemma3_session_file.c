@@ -84,15 +84,42 @@ static uint64_t content_fingerprint(const gemma3_session_parts *s, uint64_t adap
     return fingerprint_value(&f);
 }
 
+static uint64_t notes_fingerprint(const char *content, const void *tokens, int64_t length, const char *text,
+                                  uint64_t text_size) {
+    fingerprint f = fingerprint_start();
+    fingerprint_add_text(&f, content);
+    fingerprint_add(&f, tokens, (uint64_t)length * sizeof(int32_t));
+    fingerprint_add_number(&f, text_size);
+    fingerprint_add(&f, text, text_size);
+    return fingerprint_value(&f);
+}
+
 /* ---- writing ---- */
 
+#define NOTE_COUNT 2
+
+static void note_tensors(named_tensor out[NOTE_COUNT], const gemma3_session_notes *notes, int64_t length) {
+    out[0] = (named_tensor){.name = (char *)"tokens",
+                            .dtype = DTYPE_I32,
+                            .rank = 1,
+                            .shape = {(uint64_t)length},
+                            .data = notes->tokens,
+                            .byte_count = (uint64_t)length * sizeof *notes->tokens};
+    out[1] = (named_tensor){.name = (char *)"text",
+                            .dtype = DTYPE_U8,
+                            .rank = 1,
+                            .shape = {notes->text_size},
+                            .data = notes->text,
+                            .byte_count = notes->text_size};
+}
+
 static carina_status write_pieces(const char *path, gemma3_session *session, piece *pieces, named_tensor *tensors,
-                                  uint64_t model, carina_error *error) {
+                                  uint64_t model, const gemma3_session_notes *notes, carina_error *error) {
     const gemma3_session_parts parts = gemma3_session_open(session), *s = &parts;
     int64_t length = gemma3_session_length(session);
     uint64_t adapter = gemma3_session_adapter(session);
     uint64_t count = piece_count(s->config);
-    char numbers[3][NUMBER_TEXT], fingerprints[3][FINGERPRINT_TEXT];
+    char numbers[3][NUMBER_TEXT], fingerprints[4][FINGERPRINT_TEXT];
     for (uint64_t i = 0; i < count; i++) {
         pieces[i] = piece_of(s, length, i);
         tensors[i] = (named_tensor){.name = pieces[i].name,
@@ -105,24 +132,33 @@ static carina_status write_pieces(const char *path, gemma3_session *session, pie
     snprintf(numbers[0], sizeof *numbers, "%lld", (long long)length);
     snprintf(numbers[1], sizeof *numbers, "%lld", (long long)s->capacity);
     snprintf(numbers[2], sizeof *numbers, "%lld", (long long)s->chunk);
-    const tensor_file_entry metadata[] = {
+    tensor_file_entry metadata[8] = {
         {(char *)"format", (char *)FORMAT_NAME},
         {(char *)"model", fingerprint_text(fingerprints[0], model)},
         {(char *)"length", numbers[0]},
         {(char *)"capacity", numbers[1]},
         {(char *)"chunk", numbers[2]},
         {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, adapter, length))},
-        {(char *)"adapter", fingerprint_text(fingerprints[2], adapter)}, /* the last: not written without one */
     };
-    return safetensors_write(path, tensors, count, metadata, sizeof metadata / sizeof *metadata - !adapter, error);
+    uint64_t entries = 6;
+    if (adapter)
+        metadata[entries++] = (tensor_file_entry){(char *)"adapter", fingerprint_text(fingerprints[2], adapter)};
+    if (notes) {
+        uint64_t noted = notes_fingerprint(fingerprints[1], notes->tokens, length, notes->text, notes->text_size);
+        metadata[entries++] = (tensor_file_entry){(char *)"notes", fingerprint_text(fingerprints[3], noted)};
+        note_tensors(tensors + count, notes, length);
+        count += NOTE_COUNT;
+    }
+    return safetensors_write(path, tensors, count, metadata, entries, error);
 }
 
-carina_status gemma3_session_write(const char *path, gemma3_session *session, uint64_t model, carina_error *error) {
+carina_status gemma3_session_write(const char *path, gemma3_session *session, uint64_t model,
+                                   const gemma3_session_notes *notes, carina_error *error) {
     gemma3_session_parts s = gemma3_session_open(session);
     uint64_t count = piece_count(s.config);
     piece *pieces = malloc(count * sizeof *pieces);
-    named_tensor *tensors = malloc(count * sizeof *tensors);
-    carina_status status = pieces && tensors ? write_pieces(path, session, pieces, tensors, model, error)
+    named_tensor *tensors = malloc((count + NOTE_COUNT) * sizeof *tensors);
+    carina_status status = pieces && tensors ? write_pieces(path, session, pieces, tensors, model, notes, error)
                                              : error_memory(error, path, count * (sizeof *pieces + sizeof *tensors));
     free(pieces);
     free(tensors);
@@ -148,12 +184,6 @@ static carina_status get_number(const tensor_file *file, const char *name, const
     return CARINA_OK;
 }
 
-/* The numbers of a file's head. */
-typedef struct head {
-    int64_t length, capacity, chunk;
-    tensor_type type;
-} head;
-
 /* What was seen with an adapter goes on with it, and nothing else does. */
 static carina_status check_adapter(const tensor_file *file, const char *name, uint64_t adapter, carina_error *error) {
     const char *text = tensor_file_metadata(file, "adapter");
@@ -165,8 +195,44 @@ static carina_status check_adapter(const tensor_file *file, const char *name, ui
                      adapter ? wanted : "");
 }
 
-static carina_status read_head(head *out, const tensor_file *file, const char *name, const gemma3_config *config,
-                               uint64_t model, uint64_t adapter, int64_t most_tokens, carina_error *error) {
+static carina_status read_tokens(gemma3_session_head *out, const tensor_file *file, const char *name, int vocabulary,
+                                 carina_error *error) {
+    const named_tensor *t = tensor_file_find(file, "tokens");
+    uint64_t count = (uint64_t)out->length;
+    if (!t || t->dtype != DTYPE_I32 || t->rank != 1 || t->shape[0] != count)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: tensor tokens: expected i32 [%lld]", name,
+                         (long long)out->length);
+    out->tokens = malloc((count + 1) * sizeof *out->tokens);
+    if (!out->tokens) return error_memory(error, name, t->byte_count);
+    if (count) memcpy(out->tokens, t->data, t->byte_count);
+    for (uint64_t i = 0; i < count; i++)
+        if (out->tokens[i] < 0 || out->tokens[i] >= vocabulary)
+            return error_set(error, CARINA_ERROR_FORMAT, "%s: token %llu: %d is not within 0 to %d", name,
+                             (unsigned long long)i, (int)out->tokens[i], vocabulary - 1);
+    return CARINA_OK;
+}
+
+static carina_status read_notes(gemma3_session_head *out, const tensor_file *file, const char *name, int vocabulary,
+                                carina_error *error) {
+    const char *wanted = tensor_file_metadata(file, "notes"), *content;
+    char found[FINGERPRINT_TEXT];
+    const named_tensor *text = tensor_file_find(file, "text");
+    if (!wanted) return CARINA_OK;
+    TRY(get_text(file, name, "content", &content, error));
+    TRY(read_tokens(out, file, name, vocabulary, error));
+    if (!text || text->dtype != DTYPE_U8 || text->rank != 1)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: tensor text: expected u8 [bytes]", name);
+    out->has_notes = true;
+    out->text = text->byte_count ? text->data : "";
+    out->text_size = text->byte_count;
+    uint64_t noted = notes_fingerprint(content, out->tokens, out->length, out->text, out->text_size);
+    if (strcmp(wanted, fingerprint_text(found, noted)) == 0) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: damaged: its notes have the fingerprint %s, not %.40s", name,
+                     found, wanted);
+}
+
+static carina_status read_head(gemma3_session_head *out, const tensor_file *file, const char *name,
+                               const gemma3_config *config, uint64_t model, uint64_t adapter, carina_error *error) {
     const char *text;
     char wanted[FINGERPRINT_TEXT];
     TRY(get_text(file, name, "format", &text, error));
@@ -183,17 +249,31 @@ static carina_status read_head(head *out, const tensor_file *file, const char *n
     TRY(get_number(file, name, "capacity", 1, 1 << 24, &out->capacity, error));
     TRY(get_number(file, name, "chunk", 1, 4096, &out->chunk, error));
     TRY(get_number(file, name, "length", 0, out->capacity, &out->length, error));
-    if (out->capacity > most_tokens)
-        return error_set(error, CARINA_ERROR_LIMIT, "%s: a session for %lld tokens, at most %lld have room here", name,
-                         (long long)out->capacity, (long long)most_tokens);
-    if (file->count != piece_count(config))
+    TRY(read_notes(out, file, name, config->vocabulary, error));
+    uint64_t count = piece_count(config) + (out->has_notes ? NOTE_COUNT : 0);
+    if (file->count != count)
         return error_set(error, CARINA_ERROR_FORMAT, "%s: %llu tensors, expected %llu", name,
-                         (unsigned long long)file->count, (unsigned long long)piece_count(config));
-    out->type = file->tensors[0].dtype == DTYPE_BF16 ? TENSOR_BF16 : TENSOR_F32;
+                         (unsigned long long)file->count, (unsigned long long)count);
+    const named_tensor *keys = tensor_file_find(file, "layers.0.keys.0");
+    out->type = keys && keys->dtype == DTYPE_BF16 ? TENSOR_BF16 : TENSOR_F32;
     return CARINA_OK;
 }
 
-static carina_status read_piece(const piece *p, const tensor_file *file, const char *name, const head *h,
+carina_status gemma3_session_head_read(gemma3_session_head *out, const tensor_file *file, const char *name,
+                                       const gemma3_config *config, uint64_t model, const lora *adapter,
+                                       carina_error *error) {
+    *out = (gemma3_session_head){0};
+    carina_status status = read_head(out, file, name, config, model, lora_fingerprint(adapter), error);
+    if (status != CARINA_OK) gemma3_session_head_free(out);
+    return status;
+}
+
+void gemma3_session_head_free(gemma3_session_head *head) {
+    free(head->tokens);
+    *head = (gemma3_session_head){0};
+}
+
+static carina_status read_piece(const piece *p, const tensor_file *file, const char *name, const gemma3_session_head *h,
                                 uint64_t width, carina_error *error) {
     const named_tensor *t = tensor_file_find(file, p->name);
     const uint64_t shape[2] = {p->rows, width};
@@ -206,8 +286,8 @@ static carina_status read_piece(const piece *p, const tensor_file *file, const c
     return CARINA_OK;
 }
 
-static carina_status fill(gemma3_session *session, const tensor_file *file, const char *name, const head *h,
-                          carina_error *error) {
+static carina_status fill(gemma3_session *session, const tensor_file *file, const char *name,
+                          const gemma3_session_head *h, carina_error *error) {
     gemma3_session_parts s = gemma3_session_open(session);
     const char *text;
     char found[FINGERPRINT_TEXT];
@@ -223,17 +303,31 @@ static carina_status fill(gemma3_session *session, const tensor_file *file, cons
     return CARINA_OK;
 }
 
-static carina_status restore(gemma3_session **out, const tensor_file *file, const char *name,
-                             const gemma3_config *config, uint64_t model, const lora *adapter, int64_t most_tokens,
-                             carina_error *error) {
-    head h;
-    TRY(read_head(&h, file, name, config, model, lora_fingerprint(adapter), most_tokens, error));
-    TRY(gemma3_session_create(out, config, h.type, h.capacity, h.chunk, error));
+carina_status gemma3_session_restore(gemma3_session **out, const gemma3_session_head *head, const tensor_file *file,
+                                     const char *name, const gemma3_config *config, const lora *adapter,
+                                     carina_error *error) {
+    *out = NULL;
+    TRY(gemma3_session_create(out, config, head->type, head->capacity, head->chunk, error));
     carina_status status = gemma3_session_adapt(*out, adapter, error);
-    if (status == CARINA_OK) status = fill(*out, file, name, &h, error);
+    if (status == CARINA_OK) status = fill(*out, file, name, head, error);
     if (status == CARINA_OK) return CARINA_OK;
     gemma3_session_free(*out);
     *out = NULL;
+    return status;
+}
+
+static carina_status restore(gemma3_session **out, const tensor_file *file, const char *name,
+                             const gemma3_config *config, uint64_t model, const lora *adapter, int64_t most_tokens,
+                             carina_error *error) {
+    gemma3_session_head h;
+    carina_status status;
+    TRY(gemma3_session_head_read(&h, file, name, config, model, adapter, error));
+    if (h.capacity > most_tokens)
+        status = error_set(error, CARINA_ERROR_LIMIT, "%s: a session for %lld tokens, at most %lld have room here",
+                           name, (long long)h.capacity, (long long)most_tokens);
+    else
+        status = gemma3_session_restore(out, &h, file, name, config, adapter, error);
+    gemma3_session_head_free(&h);
     return status;
 }
 

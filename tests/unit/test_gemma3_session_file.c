@@ -9,6 +9,7 @@
 
 #include "assert_ok.h"
 #include "base/file.h"
+#include "format/safetensors.h"
 #include "gemma3_fixture.h"
 #include "model/gemma3_random.h"
 #include "model/gemma3_session_file.h"
@@ -69,7 +70,7 @@ static void what_is_restored_goes_on_with_the_same_bits(void **state) {
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             gemma3_session *s = new_session(&b, (tensor_type)type), *again;
             take_all(&b, s, lengths[i]);
-            assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+            assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
             assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
             assert_int_equal(gemma3_session_length(again), lengths[i]);
             assert_int_equal(gemma3_session_capacity(again), CAPACITY);
@@ -96,7 +97,7 @@ static void a_rewound_session_is_restored(void **state) {
     float wanted[61];
     take_all(&b, s, 16);
     assert_true(gemma3_session_rewind(s, 14));
-    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
     memcpy(wanted, take(&b, s, 1), sizeof wanted);
     assert_memory_equal(wanted, take(&b, again, 1), sizeof wanted);
@@ -159,7 +160,7 @@ static void sessions_belong_to_their_adapter(void **state) {
     assert_ok(gemma3_session_adapt(s, own, &error));
     assert_true(lora_fingerprint(own) && lora_fingerprint(own) != lora_fingerprint(other));
     take_all(&b, s, 5);
-    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     const lora *wrong[] = {NULL, other};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, wrong[i], CAPACITY, &error),
@@ -175,7 +176,7 @@ static void sessions_belong_to_their_adapter(void **state) {
     s = new_session(&b, TENSOR_F32);
     take_all(&b, s, 5);
     assert_true(memcmp(wanted, take(&b, s, 1), sizeof wanted) != 0); /* the adapter did something */
-    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     assert_int_equal(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, own, CAPACITY, &error),
                      CARINA_ERROR_MISMATCH);
     assert_non_null(strstr(error.message, "a session with no adapter, not with the adapter "));
@@ -203,7 +204,7 @@ static void other_models_and_smaller_rooms_refuse(void **state) {
     uint8_t *data;
     uint64_t size;
     take_all(&b, s, 14);
-    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
     refuse(&b, data, size, b.fingerprint + 1, CAPACITY, "a session of the model");
     refuse(&b, data, size, b.fingerprint, CAPACITY - 1, "a session for 40 tokens, at most 39");
@@ -228,7 +229,7 @@ static void damage_is_found(void **state) {
     uint8_t *data;
     uint64_t size;
     take_all(&b, s, 3);
-    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &error));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
     for (uint64_t i = 0; i < size; i += 3) refuse(&b, data, i, b.fingerprint, CAPACITY, "");
     for (uint64_t i = 0; i < size; i++) {
@@ -249,6 +250,85 @@ static void damage_is_found(void **state) {
     finish(&b);
 }
 
+/* ---- notes ---- */
+
+static gemma3_session_head head_of(const bench *b, tensor_file *file) {
+    gemma3_session_head head;
+    assert_ok(safetensors_read(file, PATH, &error));
+    assert_ok(gemma3_session_head_read(&head, file, PATH, &b->model->config, b->fingerprint, NULL, &error));
+    return head;
+}
+
+/* Beside a session stand its tokens and a text, and the session is what it is without them. */
+static void notes_are_kept(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *again;
+    tensor_file file;
+    int32_t tokens[14];
+    for (int i = 0; i < 14; i++) tokens[i] = i * 17 % 61;
+    const gemma3_session_notes notes = {tokens, "what was said\n\xff", 15};
+    take_all(&b, s, 14);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &notes, &error));
+    gemma3_session_head head = head_of(&b, &file);
+    assert_true(head.has_notes && head.length == 14 && head.capacity == CAPACITY && head.chunk == CHUNK);
+    assert_memory_equal(head.tokens, tokens, sizeof tokens);
+    assert_int_equal(head.text_size, 15);
+    assert_memory_equal(head.text, notes.text, 15);
+    float wanted[61];
+    memcpy(wanted, take(&b, s, 1), sizeof wanted);
+    assert_ok(gemma3_session_restore(&again, &head, &file, PATH, &b.model->config, NULL, &error));
+    assert_memory_equal(wanted, take(&b, again, 1), sizeof wanted);
+    gemma3_session_free(again);
+    gemma3_session_head_free(&head);
+    tensor_file_free(&file);
+    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
+    gemma3_session_free(again);
+    gemma3_session_free(s);
+
+    s = new_session(&b, TENSOR_F32); /* nothing seen, nothing said */
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &(gemma3_session_notes){NULL, "", 0}, &error));
+    head = head_of(&b, &file);
+    assert_true(head.has_notes && head.length == 0 && head.text_size == 0);
+    gemma3_session_head_free(&head);
+    tensor_file_free(&file);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
+    head = head_of(&b, &file);
+    assert_false(head.has_notes);
+    gemma3_session_head_free(&head);
+    tensor_file_free(&file);
+    gemma3_session_free(s);
+    finish(&b);
+}
+
+static void damaged_notes_are_found(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32);
+    uint8_t *data;
+    uint64_t size;
+    int32_t tokens[3] = {0, 17, 61};
+    const gemma3_session_notes notes = {tokens, "said", 4};
+    take_all(&b, s, 3);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &notes, &error));
+    assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "token 2: 61 is not within 0 to 60");
+    free(data);
+    tokens[2] = 34;
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, &notes, &error));
+    assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
+    for (uint64_t i = 0; i < size; i++) {
+        data[i] ^= 1;
+        refuse(&b, data, size, b.fingerprint, CAPACITY, "");
+        data[i] ^= 1;
+    }
+    data[size - 1] ^= 1; /* bytes come last */
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "damaged: its notes have the fingerprint");
+    free(data);
+    gemma3_session_free(s);
+    finish(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_restored_goes_on_with_the_same_bits),
@@ -258,6 +338,8 @@ int main(void) {
         cmocka_unit_test(packed_models_have_fingerprints_of_their_own),
         cmocka_unit_test(other_models_and_smaller_rooms_refuse),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(notes_are_kept),
+        cmocka_unit_test(damaged_notes_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
