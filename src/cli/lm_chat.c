@@ -12,12 +12,13 @@
 #include "cli/output.h"
 #include "cli/standard_output.h"
 #include "cli/text_lines.h"
-#include "pipeline/conversation.h"
+#include "model/gemma3_session_file.h"
+#include "pipeline/conversation_file.h"
 #include "pipeline/language_model_files.h"
 
 typedef struct lm_chat_values {
     lm_values lm;
-    const char *system, *template_file;
+    const char *system, *template_file, *session;
     bool json;
 } lm_chat_values;
 
@@ -28,6 +29,8 @@ static const option options[] = {
      offsetof(lm_chat_values, system), 0, 0},
     {"template", 0, OPTION_FILE, "FILE", "chat template, Jinja (default: the model's own, else Gemma's)",
      offsetof(lm_chat_values, template_file), 0, 0},
+    {"session", 0, OPTION_FILE, "FILE", "go on with the conversation in this file, and keep it there at the end",
+     offsetof(lm_chat_values, session), 0, 0},
     LM_TEXT_OPTIONS(lm_chat_values),
     {"context", 'c', OPTION_INTEGER, "N", "tokens of the whole conversation (default 8192)",
      offsetof(lm_chat_values, lm.context), 2, 1 << 24},
@@ -42,6 +45,8 @@ typedef struct chat_run {
     chat_template *template_of;
     generator *generator;
     conversation *talk;
+    uint64_t fingerprint; /* of the model, with --session */
+    char *system;         /* what a new conversation begins with; NULL: nothing */
     text_lines lines;
     char *turn; /* the user's, of one line or several */
     size_t turn_size;
@@ -66,8 +71,37 @@ static carina_status open_template(chat_run *r, carina_error *error) {
     return r->template_of ? CARINA_OK : chat_template_gemma(&r->template_of, error);
 }
 
+/* What the system's words are in the conversation that was read: --system may not say others. */
+static carina_status take_system(chat_run *r, carina_error *error) {
+    const chat_message *first = conversation_messages(r->talk);
+    const char *found = conversation_count(r->talk) && strcmp(first->role, "system") == 0 ? first->content : NULL;
+    if (r->v->system && (!found || strcmp(found, r->v->system) != 0))
+        return error_set(error, CARINA_ERROR_MISMATCH, "%s: its conversation began with %s; leave --system out",
+                         r->v->session, found ? "another --system" : "no --system");
+    if (!found) return CARINA_OK;
+    free(r->system);
+    r->system = strdup(found);
+    return r->system ? CARINA_OK : error_memory(error, "a message", strlen(found));
+}
+
+static carina_status open_session(chat_run *r, carina_error *error) {
+    const char *path = r->v->session;
+    int64_t known;
+    r->fingerprint = gemma3_fingerprint(r->engine.model->model);
+    if (!file_exists(path)) return CARINA_OK;
+    TRY(conversation_file_read(r->talk, path, r->fingerprint, r->engine.adapter, &known, error));
+    TRY(take_system(r, error));
+    fprintf(stderr, "%s: %d messages, %lld tokens known\n", path, conversation_count(r->talk), (long long)known);
+    return CARINA_OK;
+}
+
 static carina_status set_up(chat_run *r, carina_error *error) {
+    const output_file session = {.option = "--session", .path = r->v->session, .kind = OUTPUT_SESSION};
     generator_options o = generator_defaults();
+    /* Nothing but a session is replaced: no file that this command reads is one. */
+    if (r->v->session) TRY(output_check(&session, 1, &(output_reading){0}, error));
+    if (r->v->system && !(r->system = strdup(r->v->system)))
+        return error_memory(error, "a message", strlen(r->v->system));
     TRY(lm_engine_open(&r->engine, &r->v->lm, error));
     TRY(open_template(r, error));
     o.pool = r->engine.pool;
@@ -77,7 +111,8 @@ static carina_status set_up(chat_run *r, carina_error *error) {
     o.kept = 1;
     TRY(generator_create(&r->generator, r->engine.model, &o, error));
     TRY(conversation_create(&r->talk, r->engine.model, r->generator, r->template_of, error));
-    return conversation_reset(r->talk, r->v->system, error);
+    TRY(conversation_reset(r->talk, r->system, error));
+    return r->v->session ? open_session(r, error) : CARINA_OK;
 }
 
 static void tear_down(chat_run *r) {
@@ -86,6 +121,7 @@ static void tear_down(chat_run *r) {
     chat_template_free(r->template_of);
     lm_engine_close(&r->engine);
     text_lines_free(&r->lines);
+    free(r->system);
     free(r->turn);
 }
 
@@ -130,9 +166,10 @@ static char *folder_of(const char *path) {
 
 static void save(chat_run *r, const char *path) {
     const output_file file = {.option = "/save", .path = path, .kind = OUTPUT_CONVERSATION};
-    char *beside = folder_of(r->v->lm.tokenizer);
-    const char *const reading[] = {r->v->lm.tokenizer, r->v->template_file, r->v->lm.model, r->v->lm.adapter, beside};
-    const output_reading read = {.paths = reading, .path_count = 5};
+    const lm_chat_values *v = r->v;
+    char *beside = folder_of(v->lm.tokenizer);
+    const char *const reading[] = {v->lm.tokenizer, v->template_file, v->lm.model, v->lm.adapter, beside, v->session};
+    const output_reading read = {.paths = reading, .path_count = sizeof reading / sizeof *reading};
     carina_error error = {0};
     carina_status status = output_check(&file, 1, &read, &error);
     free(beside);
@@ -142,11 +179,19 @@ static void save(chat_run *r, const char *path) {
         fprintf(stderr, "%s: %d messages\n", path, conversation_count(r->talk));
 }
 
+static void save_session(chat_run *r) {
+    carina_error error = {0};
+    if (conversation_file_write(r->talk, r->v->session, r->fingerprint, &error) != CARINA_OK)
+        complain(r, &error);
+    else
+        fprintf(stderr, "%s: %d messages\n", r->v->session, conversation_count(r->talk));
+}
+
 /* A line that begins with a stroke. False: the conversation is over. */
 static bool obey(chat_run *r, const char *line, carina_error *error) {
     if (strcmp(line, "/quit") == 0) return false;
     if (strcmp(line, "/reset") == 0) {
-        if (conversation_reset(r->talk, r->v->system, error) != CARINA_OK) complain(r, error);
+        if (conversation_reset(r->talk, r->system, error) != CARINA_OK) complain(r, error);
     } else if (strncmp(line, "/save ", 6) == 0 && line[6]) {
         save(r, line + 6);
     } else {
@@ -215,7 +260,10 @@ static int run(const void *values, int count, char *const *arguments) {
     carina_status status = set_up(&r, &error);
     progress_catch_interrupts();
     if (status == CARINA_OK && r.terminal) fputs("/reset, /save FILE, /quit; Ctrl-C stops an answer\n", stderr);
-    if (status == CARINA_OK) status = talk(&r, &error);
+    if (status == CARINA_OK) {
+        status = talk(&r, &error);
+        if (r.v->session) save_session(&r); /* of an interrupted one too */
+    }
     bool failed = r.failed;
     tear_down(&r);
     if (status != CARINA_OK) return command_fail(&error);
@@ -239,6 +287,11 @@ const command command_lm_chat = {
         "    /save FILE  write it as JSON: messages with role and content; replaces no other JSON\n"
         "    /quit       the end, as is the end of the input\n"
         "\n"
+        "With --session the conversation goes on in a later run where it ended: the file keeps its messages and what\n"
+        "the model has read of them (keys and values, some megabytes to gigabytes), and is replaced at the end, also\n"
+        "after an interrupt. It fits the model, its precision and the adapter that it was made with; with another\n"
+        "--context its messages are read again.\n"
+        "\n"
         "Lines can come from a pipe too. --json prints an object a line for each answer, as lm generate does; prompt "
         "is\n"
         "the turn's number. A turn that could not be answered is no part of the conversation, and makes the exit "
@@ -246,6 +299,7 @@ const command command_lm_chat = {
         "1.\n",
     .examples =
         "carina lm chat -m medgemma-4b -w q4\n"
+        "carina lm chat -m medgemma-q4.gguf --session talk.session\n"
         "printf 'What is a carina?\\nWhere is it?\\n' | carina lm chat -m gemma.gguf --tokenizer tokenizer.json "
         "--json\n",
     .options = options,

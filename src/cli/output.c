@@ -59,6 +59,7 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
         case OUTPUT_DATABASE: return is_database(start, size);
         case OUTPUT_MODEL: return is_safetensors(path, "carina-model-");
         case OUTPUT_GGUF: return size >= 4 && memcmp(start, "GGUF", 4) == 0;
+        case OUTPUT_SESSION: return is_safetensors(path, "carina-gemma3-session-");
         case OUTPUT_TENSORS: return is_safetensors(path, NULL);
         case OUTPUT_TOKENIZER:
         case OUTPUT_CONVERSATION: return is_json_with(kind, path);
@@ -67,8 +68,9 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
 }
 
 static carina_status check_kind(const output_file *file, carina_error *error) {
-    static const char *const names[] = {"JSON file", ".npy file",         "sentence database", "model file of Carina",
-                                        "GGUF file", "file of gradients", "tokenizer.json",    "saved conversation"};
+    static const char *const names[] = {
+        "JSON file",         ".npy file",      "sentence database",  "model file of Carina", "GGUF file",
+        "file of gradients", "tokenizer.json", "saved conversation", "saved session"};
     uint8_t *start;
     uint64_t size;
     if (!file_exists(file->path)) return CARINA_OK;

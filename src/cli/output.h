@@ -20,6 +20,7 @@ typedef enum output_kind {
     OUTPUT_TENSORS,      /* safetensors of no format: what models and checkpoints have is missing */
     OUTPUT_TOKENIZER,    /* a tokenizer.json: an object with model.vocab */
     OUTPUT_CONVERSATION, /* an object with the array messages; no other JSON, such as a model's config.json */
+    OUTPUT_SESSION,      /* model/gemma3_session_file.h */
 } output_kind;
 
 typedef struct output_file {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "format/json_writer.h"
 
 struct conversation {
     language_model *model;
@@ -68,6 +67,44 @@ carina_status conversation_reset(conversation *c, const char *system, carina_err
 
 int conversation_count(const conversation *c) { return c->count; }
 const chat_message *conversation_messages(const conversation *c) { return c->messages; }
+generator *conversation_generator(const conversation *c) { return c->generator; }
+
+/* The role that the message `index` has when the first one is, or is not, the system's. */
+static const char *role_at(int index, bool system) {
+    if (system && index == 0) return "system";
+    return (index - system) % 2 == 0 ? "user" : "assistant";
+}
+
+static carina_status check_turns(const chat_message *messages, int count, carina_error *error) {
+    bool system = count && strcmp(messages[0].role, "system") == 0;
+    for (int i = 0; i < count; i++)
+        if (strcmp(messages[i].role, role_at(i, system)) != 0)
+            return error_set(error, CARINA_ERROR_FORMAT, "messages[%d].role: expected \"%s\", found \"%.40s\"", i,
+                             role_at(i, system), messages[i].role);
+    if ((count - system) % 2 != 0)
+        return error_set(error, CARINA_ERROR_FORMAT, "messages: the last one, of the user, has no answer");
+    return CARINA_OK;
+}
+
+carina_status conversation_resume(conversation *c, const chat_message *messages, int count, carina_error *error) {
+    conversation other = {0};
+    TRY(check_turns(messages, count, error));
+    bool system = count && strcmp(messages[0].role, "system") == 0;
+    carina_status status = CARINA_OK;
+    for (int i = 0; i < count && status == CARINA_OK; i++)
+        status = add(&other, role_at(i, system), messages[i].content, error);
+    if (status == CARINA_OK) {
+        drop(c, 0);
+        free(c->messages);
+        c->messages = other.messages;
+        c->count = other.count;
+        c->room = other.room;
+    } else {
+        drop(&other, 0);
+        free(other.messages);
+    }
+    return status;
+}
 
 /* ---- a turn ---- */
 
@@ -139,20 +176,24 @@ carina_status conversation_answer(conversation *c, const char *text, const gener
 
 /* ---- keeping it ---- */
 
+void conversation_put_messages(json_writer *w, const conversation *c) {
+    json_begin_array(w);
+    for (int i = 0; i < c->count; i++) {
+        json_begin_object(w);
+        json_field_text(w, "role", c->messages[i].role);
+        json_field_text(w, "content", c->messages[i].content);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 carina_status conversation_save(const conversation *c, const char *path, carina_error *error) {
     file_writer *file;
     TRY(file_writer_open(&file, path, error));
     json_writer w = json_writer_make(file_writer_stream(file), JSON_PRETTY);
     json_begin_object(&w);
     json_key(&w, "messages");
-    json_begin_array(&w);
-    for (int i = 0; i < c->count; i++) {
-        json_begin_object(&w);
-        json_field_text(&w, "role", c->messages[i].role);
-        json_field_text(&w, "content", c->messages[i].content);
-        json_end(&w);
-    }
-    json_end(&w);
+    conversation_put_messages(&w, c);
     json_end(&w);
     return file_writer_commit(file, error);
 }

@@ -7,6 +7,7 @@
 #ifndef PIPELINE_CONVERSATION_H
 #define PIPELINE_CONVERSATION_H
 
+#include "format/json_writer.h"
 #include "pipeline/generate.h"
 #include "text/chat_template.h"
 
@@ -29,7 +30,16 @@ carina_status conversation_answer(conversation *c, const char *text, const gener
 int conversation_count(const conversation *c); /* messages, the system's included */
 const chat_message *conversation_messages(const conversation *c);
 
+/* Goes on with turns that have been elsewhere, in place of those here: role and content are copied. A system's message
+ * may come first, then the user's and the assistant's in turn, the assistant's last; others are CARINA_ERROR_FORMAT,
+ * and nothing changes. */
+carina_status conversation_resume(conversation *c, const chat_message *messages, int count, carina_error *error);
+
+generator *conversation_generator(const conversation *c); /* borrowed, as it was given to create */
+
 /* {"messages": [{"role": .., "content": ..}, ..]}, as chat programs exchange it; the file is replaced. */
 carina_status conversation_save(const conversation *c, const char *path, carina_error *error);
+/* The array of them alone. */
+void conversation_put_messages(json_writer *w, const conversation *c);
 
 #endif

@@ -361,3 +361,45 @@ carina_status generator_run(generator *g, const generate_request *requests, int 
     for (; b.begun < count; b.begun++) refuse(&b, b.begun, GENERATE_CANCELLED, NULL);
     return status;
 }
+
+/* ---- sessions that outlive the generator ---- */
+
+generator_session_kind generator_sessions(const generator *g) {
+    return (generator_session_kind){&g->model->model->config, key_type(g), g->options.context, g->options.chunk};
+}
+
+carina_status generator_kept(const generator *g, gemma3_session **session, int32_t **tokens, carina_error *error) {
+    const uint64_t *keys;
+    gemma3_session *latest = prefix_cache_latest(g->cache, &keys);
+    *session = NULL;
+    *tokens = NULL;
+    int64_t length = latest ? gemma3_session_length(latest) : 0;
+    for (int64_t i = 0; i < length; i++)
+        if (keys[i] > INT32_MAX) return CARINA_OK; /* a vector's */
+    if (!latest) return CARINA_OK;
+    *tokens = malloc((size_t)(length + 1) * sizeof **tokens);
+    if (!*tokens) return error_memory(error, "a session's tokens", (uint64_t)length * sizeof **tokens);
+    for (int64_t i = 0; i < length; i++) (*tokens)[i] = (int32_t)keys[i];
+    *session = latest;
+    return CARINA_OK;
+}
+
+carina_status generator_keep(generator *g, gemma3_session *session, const int32_t *tokens, carina_error *error) {
+    gemma3_session_parts parts = gemma3_session_open(session);
+    int64_t length = gemma3_session_length(session);
+    carina_status status = CARINA_OK;
+    uint64_t *keys = malloc((size_t)(length + 1) * sizeof *keys);
+    if (!keys) status = error_memory(error, "a session's tokens", (uint64_t)length * sizeof *keys);
+    if (keys && (parts.type != key_type(g) || parts.capacity != g->options.context || parts.chunk != g->options.chunk))
+        status = error_set(error, CARINA_ERROR_MISMATCH,
+                           "a session for %lld tokens in chunks of %lld is not made as those here",
+                           (long long)parts.capacity, (long long)parts.chunk);
+    if (status == CARINA_OK) {
+        for (int64_t i = 0; i < length; i++) keys[i] = prefix_key_of_id(tokens[i]);
+        prefix_cache_put(g->cache, session, keys);
+    } else {
+        gemma3_session_free(session);
+    }
+    free(keys);
+    return status;
+}

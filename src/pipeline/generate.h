@@ -23,6 +23,7 @@
 #ifndef PIPELINE_GENERATE_H
 #define PIPELINE_GENERATE_H
 
+#include "model/gemma3_session.h"
 #include "model/lora.h"
 #include "pipeline/language_model.h"
 #include "text/grammar.h"
@@ -125,5 +126,22 @@ void generator_release(generator *g, int sequence);
  * and what has not begun. A request that is refused fails alone. */
 carina_status generator_run(generator *g, const generate_request *requests, int count, generate_result *results,
                             carina_error *error);
+
+/* ---- sessions that outlive the generator ---- */
+
+/* How its sessions are made. */
+typedef struct generator_session_kind {
+    const gemma3_config *config;
+    tensor_type type;
+    int64_t tokens, chunk;
+} generator_session_kind;
+generator_session_kind generator_sessions(const generator *g);
+
+/* The session of what ended last, which stays the generator's. *tokens: the ids that it has seen, malloc'ed. Both are
+ * NULL where nothing is kept, or has vectors in it. It must not be kept while the generator goes on. */
+carina_status generator_kept(const generator *g, gemma3_session **session, int32_t **tokens, carina_error *error);
+/* The reverse: prompts to come that begin with these tokens go on from this session. Takes it over, also on failure
+ * (it was made in another way). tokens [its length]. */
+carina_status generator_keep(generator *g, gemma3_session *session, const int32_t *tokens, carina_error *error);
 
 #endif

@@ -79,6 +79,14 @@ void prefix_cache_put(prefix_cache *c, gemma3_session *session, const uint64_t *
     *oldest = (kept_session){session, copy, ++c->clock};
 }
 
+gemma3_session *prefix_cache_latest(const prefix_cache *c, const uint64_t **keys) {
+    const kept_session *latest = NULL;
+    for (int i = 0; i < c->most; i++)
+        if (c->entries[i].session && (!latest || c->entries[i].used > latest->used)) latest = &c->entries[i];
+    *keys = latest ? latest->keys : NULL;
+    return latest ? latest->session : NULL;
+}
+
 int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_t *keys, int64_t count, int64_t most,
                           int *entry) {
     int64_t best = 0;

@@ -31,6 +31,9 @@ void prefix_cache_clear(prefix_cache *c); /* keeps nothing any more: memory is w
 /* Takes over the session, which has seen keys[0 .. its length). Frees it where it cannot be kept. */
 void prefix_cache_put(prefix_cache *c, gemma3_session *session, const uint64_t *keys);
 
+/* The session that was used last, and its keys; NULL: none is kept. Both stay the cache's. */
+gemma3_session *prefix_cache_latest(const prefix_cache *c, const uint64_t **keys);
+
 /* The longest beginning of keys[count], at most `most` rows, that a kept session of this adapter (its fingerprint; 0:
  * none) can be brought to; 0: none. */
 int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_t *keys, int64_t count, int64_t most,

@@ -50,6 +50,59 @@ wait $pid || fail "interrupted: exit status $?: $(cat err)"
 grep -q '^stopped$' err || fail "not stopped: $(cat err)"
 grep -q assistant stopped.json || fail "what was said until then is lost"
 
+# A conversation goes on in another run as it would have in one.
+part() { tail -n 1 "$1" | sed -E 's/"(prompt|first_token_s|tokens_per_s)": [^,}]*,? ?//g'; }
+say 'The heart is large.\nNo pleural effusion?\n' --json && cp out whole || fail "two turns"
+say 'The heart is large.\n' --json --session talk.session || fail "a session: $(cat err)"
+grep -q '^talk.session: 2 messages$' err || fail "what was kept: $(cat err)"
+say 'No pleural effusion?\n' --json --session talk.session || fail "it goes on: $(cat err)"
+grep -qE '^talk.session: 2 messages, [1-9][0-9]* tokens known$' err || fail "what was read: $(cat err)"
+[ "$(part out)" = "$(part whole)" ] && [ "$(numbers reused_tokens)" -gt 5 ] || fail "not as in one run: $(part out) $(part whole)"
+grep -q '^talk.session: 4 messages$' err || fail "what was kept then: $(cat err)"
+cp talk.session four.session
+say '/save all.json\n' --session talk.session && [ "$(grep -c '"role"' all.json)" = 4 ] || fail "a run without a turn: $(cat err)"
+cmp -s talk.session four.session || fail "a run without a turn changes the session"
+say 'x\n' --json --session talk.session -c 300 || fail "another context: $(cat err)"
+[ "$(numbers reused_tokens)" = 0 ] && grep -q '6 messages' err || fail "another context reads again: $(cat out err)"
+say '/reset\n' --session talk.session && grep -q '^talk.session: 0 messages$' err || fail "reset: $(cat err)"
+grep -q 'heart' talk.session && fail "a reset conversation is still in the file"
+[ "$(stat -c %s talk.session)" -lt 4000 ] || fail "the keys of a reset conversation are still in the file"
+
+# Which one it is: the model's, the adapter's, the system's.
+cp four.session talk.session
+refused() { [ $? -eq 1 ] && grep -qE "$1" err && [ "$(wc -l < err)" = 1 ] && cmp -s four.session talk.session || fail "$2: $(cat err)"; }
+say 'x\n' --session talk.session -w q8; refused 'talk.session: a session of the model' "another precision"
+say 'x\n' --session talk.session --lora lm/adapter; refused 'talk.session: a session with no adapter' "another adapter"
+say 'x\n' --session talk.session --system 'Be brief.'; refused 'began with no --system; leave --system out' "another system"
+say 'x\n' --system 'The lungs.' --session system.session || fail "with a system: $(cat err)"
+say '/reset\n/save reset.json\n' --session system.session && grep -q 'The lungs' reset.json || fail "the system's words are lost: $(cat err)"
+say 'x\n' --system 'The lungs.' --session system.session || fail "the same system: $(cat err)"
+head -c 3000 four.session > cut.session
+say 'x\n' --session cut.session && fail "a session that is cut off"
+say 'x\n' --session talk.json; [ $? -eq 1 ] && grep -q 'talk.json: exists and is no saved session; give another --session' err || fail "no session: $(cat err)"
+say 'x\n' --session lm/talk.session && say '/quit\n' --session lm/talk.session || fail "a file beside the model: $(cat err)"
+say 'x\n' --session lm/adapter/adapter_model.safetensors && fail "an adapter is replaced"
+say 'x\n/save new.session\n' --session new.session
+[ $? -eq 1 ] && grep -q 'new.session: is read by this command; give another /save' err || fail "two outputs in one file: $(cat err)"
+
+# Ended by a signal, it is kept all the same; what waits for a word is told that way.
+rm -f talk.session turns
+mkfifo turns
+"$CARINA" lm chat -m lm -t 1 -n 5 --session talk.session < turns > out 2> err &
+pid=$!
+exec 3> turns
+echo 'The heart' >&3
+for _ in $(seq 600); do [ -s out ] && break; sleep 0.05; done
+sleep 0.3
+kill -INT $pid
+echo 'x' >&3
+for _ in $(seq 600); do [ "$(wc -l < out)" -ge 2 ] && break; sleep 0.05; done
+kill -TERM $pid
+wait $pid
+[ $? -eq 1 ] || fail "a signal is no failure: $(cat err)"
+exec 3>&-
+grep -qE '^talk.session: [24] messages$' err || fail "not kept after a signal: $(cat err)"
+
 # Turns that do not come about.
 say 'x\nThe heart is of normal size and the lungs are clear. The heart is of normal size and the lungs are clear.\ny\n' -c 60 --json
 [ $? -eq 1 ] || fail "a turn that does not fit is no failure"

@@ -8,7 +8,8 @@
 
 #include "format/json.h"
 #include "language_fixture.h"
-#include "pipeline/conversation.h"
+#include "model/gemma3_session_file.h"
+#include "pipeline/conversation_file.h"
 
 static carina_error error;
 #include "assert_ok.h"
@@ -165,12 +166,111 @@ static void conversations_are_saved(void **state) {
     finish(&t);
 }
 
+#define FILE_PATH TEST_TMP "/conversation.session"
+
+/* Read by another generator it goes on as where it was written, with what was read. */
+static void files_go_on(void **state) {
+    (void)state;
+    talk one = start(400, NULL), two = start(400, NULL), wider = start(401, NULL);
+    uint64_t fingerprint = gemma3_fingerprint(model->model);
+    generate_request how = ask(8);
+    generate_result wanted, found;
+    int64_t read;
+    assert_ok(conversation_reset(one.c, "The lungs are clear.", &error));
+    assert_ok(conversation_answer(one.c, "\"x\"\n\xc2\xa3", &how, &wanted, &error));
+    assert_ok(conversation_file_write(one.c, FILE_PATH, fingerprint, &error));
+    assert_ok(conversation_answer(two.c, "something else", &how, &found, &error));
+    assert_ok(conversation_file_read(two.c, FILE_PATH, fingerprint, NULL, &read, &error));
+    assert_int_equal(conversation_count(two.c), 3);
+    assert_int_equal(read, wanted.prompt_tokens + wanted.tokens - 1);
+    assert_ok(conversation_answer(one.c, "No pleural effusion?", &how, &wanted, &error));
+    assert_ok(conversation_answer(two.c, "No pleural effusion?", &how, &found, &error));
+    assert_true(found.reused > 10);
+    assert_int_equal(found.reused, wanted.reused);
+    assert_int_equal(found.prompt_tokens, wanted.prompt_tokens);
+    for (int i = 0; i < 5; i++)
+        assert_string_equal(conversation_messages(two.c)[i].content, conversation_messages(one.c)[i].content);
+
+    /* For another context the words alone are taken. */
+    assert_ok(conversation_file_read(wider.c, FILE_PATH, fingerprint, NULL, &read, &error));
+    assert_int_equal(read, 0);
+    assert_ok(conversation_answer(wider.c, "No pleural effusion?", &how, &found, &error));
+    assert_int_equal(found.reused, 0);
+    assert_string_equal(conversation_messages(wider.c)[4].content, conversation_messages(one.c)[4].content);
+
+    /* Another model's: nothing changes. */
+    assert_int_equal(conversation_file_read(two.c, FILE_PATH, fingerprint + 1, NULL, &read, &error),
+                     CARINA_ERROR_MISMATCH);
+    assert_int_equal(conversation_count(two.c), 5);
+
+    /* Without turns there is nothing of the session. */
+    assert_ok(conversation_reset(one.c, NULL, &error));
+    assert_ok(conversation_file_write(one.c, FILE_PATH, fingerprint, &error));
+    assert_ok(conversation_file_read(two.c, FILE_PATH, fingerprint, NULL, &read, &error));
+    assert_int_equal(conversation_count(two.c), 0);
+    assert_int_equal(read, 0);
+    remove(FILE_PATH);
+    finish(&one);
+    finish(&two);
+    finish(&wider);
+}
+
+/* A session that no conversation is beside, as gemma3_session_write makes them. */
+static void bare_sessions_are_refused(void **state) {
+    (void)state;
+    talk t = start(60, NULL);
+    gemma3_session *s;
+    int64_t read;
+    assert_ok(gemma3_session_create(&s, &model->model->config, TENSOR_F32, 60, 512, &error));
+    assert_ok(gemma3_session_write(FILE_PATH, s, 1, NULL, &error));
+    assert_int_equal(conversation_file_read(t.c, FILE_PATH, 1, NULL, &read, &error), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "a session without a conversation"));
+    gemma3_session_free(s);
+    remove(FILE_PATH);
+    finish(&t);
+}
+
+static void texts_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"[]", "FILE: an object is expected"},
+        {"{\"format\": \"carina-conversation-2\", \"messages\": []}", "FILE: format: expected"},
+        {"{\"format\": \"carina-conversation-1\"}", "messages"},
+        {"{\"format\": \"carina-conversation-1\", \"messages\": [1]}", "FILE: messages[0]"},
+        {"{\"format\": \"carina-conversation-1\", \"messages\": [{\"role\": \"user\"}]}", "content"},
+        {"{\"format\": \"carina-conversation-1\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}",
+         "FILE: messages: the last one, of the user, has no answer"},
+        {"{\"format\": \"carina-conversation-1\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}, "
+         "{\"role\": \"system\", \"content\": \"x\"}]}",
+         "FILE: messages[1].role: expected \"assistant\", found \"system\""},
+    };
+    talk t = start(60, NULL);
+    assert_ok(conversation_reset(t.c, "stays", &error));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(conversation_text_parse(t.c, "FILE", cases[i].text, strlen(cases[i].text), &error) != CARINA_OK);
+        if (!strstr(error.message, cases[i].message)) fail_msg("%s", error.message);
+        assert_int_equal(conversation_count(t.c), 1);
+    }
+    static const char good[] =
+        "{\"format\": \"carina-conversation-1\", \"messages\": [{\"role\": \"system\", \"content\": \"\"}, "
+        "{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": \"y\"}]}";
+    assert_ok(conversation_text_parse(t.c, "FILE", good, sizeof good - 1, &error));
+    assert_int_equal(conversation_count(t.c), 3);
+    assert_string_equal(conversation_messages(t.c)[2].content, "y");
+    finish(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(turns_read_what_is_new),
         cmocka_unit_test(turns_that_fail_have_not_been),
         cmocka_unit_test(stopped_answers_stay),
         cmocka_unit_test(conversations_are_saved),
+        cmocka_unit_test(files_go_on),
+        cmocka_unit_test(bare_sessions_are_refused),
+        cmocka_unit_test(texts_are_checked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
