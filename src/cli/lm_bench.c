@@ -72,14 +72,21 @@ typedef struct bench_run {
 
 static int64_t new_tokens(const bench_run *r) { return r->v->prompt < NEW_TOKENS ? r->v->prompt : NEW_TOKENS; }
 
+static gemma3_runner_options runner_options_of(const bench_run *r) {
+    return (gemma3_runner_options){
+        .pool = r->pool, .type = TENSOR_F32, .chunk = CHUNK, .tokens = r->v->prompt + r->v->decode};
+}
+
 static carina_status check_memory(const bench_run *r, carina_error *error) {
+    const gemma3_runner_options running = runner_options_of(r);
     uint64_t available = memory_available(), wanted = r->result.weight_bytes + (1ull << 30);
+    wanted += gemma3_runner_needs(&r->config, &running);
     wanted += 2 * gemma3_session_needs(&r->config, TENSOR_BF16, r->v->prompt + r->v->decode, CHUNK); /* and its copy */
     if (!available || wanted <= available) return CARINA_OK;
     return error_set(
         error, CARINA_ERROR_MEMORY,
-        "lm bench: %.1f GB are wanted for these weights and keys, %.1f GB are available; choose --weights q4 or a "
-        "smaller --shape",
+        "lm bench: %.1f GB are wanted for these weights and keys, %.1f GB are available; choose --weights q4, a "
+        "smaller --shape or a shorter --prompt",
         1e-9 * (double)wanted, 1e-9 * (double)available);
 }
 
@@ -97,11 +104,10 @@ static carina_status set_up(bench_run *r, carina_error *error) {
     quantized_kind kind = kinds[r->v->weights];
     r->config = shape_of(r->v->shape);
     TRY(gemma3_packed_bytes(&r->result.weight_bytes, &r->config, kind, error));
-    TRY(check_memory(r, error));
     TRY(thread_pool_create(&r->pool, (int)r->v->threads, error));
+    TRY(check_memory(r, error));
     TRY(gemma3_create_random(&r->model, &r->config, kind, 1, error));
-    const gemma3_runner_options options_of = {
-        .pool = r->pool, .type = TENSOR_F32, .chunk = CHUNK, .tokens = r->v->prompt + r->v->decode};
+    const gemma3_runner_options options_of = runner_options_of(r);
     TRY(gemma3_runner_create(&r->runner, r->model, &options_of, error));
     TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
     r->result.session_bytes = gemma3_session_bytes(r->session);

@@ -32,6 +32,11 @@ uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int
     return rows * row * (type == TENSOR_BF16 ? 2 : 4);
 }
 
+uint64_t gemma3_session_grows(const gemma3_session *s) {
+    uint64_t filled = gemma3_session_needs(&s->config, s->type, s->length, s->chunk);
+    return gemma3_session_needs(&s->config, s->type, s->capacity, s->chunk) - filled;
+}
+
 carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
                                     int64_t chunk, carina_error *error) {
     *out = NULL;
@@ -130,6 +135,7 @@ typedef struct head_plan {
 struct gemma3_runner {
     const gemma3 *model;
     gemma3_runner_options options;
+    graph_scratch scratch;          /* of all plans: one runs at a time */
     cached_row *rows;               /* [rows of the largest plan]: what every body's graph reads */
     const low_rank_pair **adapters; /* likewise, of the bodies with adapters */
     /* Rotary tables by blocks of positions, each [2, positions of the block, d], local and global; NULL: no row has
@@ -177,9 +183,15 @@ static const float *angles_of(const gemma3_runner *r, bool global, int64_t posit
     return r->angles[block] + row * r->model->config.head_width;
 }
 
+uint64_t gemma3_runner_needs(const gemma3_config *c, const gemma3_runner_options *options) {
+    uint64_t angles = 2 * (uint64_t)options->tokens * (uint64_t)c->head_width * sizeof(float);
+    return angles + (uint64_t)thread_pool_count(options->pool) *
+                        op_cached_attention_scratch(c->heads / c->key_heads, c->head_width, options->tokens);
+}
+
 uint64_t gemma3_runner_grows(const gemma3_runner *r) {
-    uint64_t bytes = 0;
-    for (int64_t i = 0; i < r->angle_blocks; i++) bytes += r->angles[i] ? 0 : block_bytes(r, i);
+    uint64_t bytes = gemma3_runner_needs(&r->model->config, &r->options);
+    for (int64_t i = 0; i < r->angle_blocks; i++) bytes -= r->angles[i] ? block_bytes(r, i) : 0;
     return bytes;
 }
 
@@ -217,6 +229,7 @@ void gemma3_runner_free(gemma3_runner *r) {
         graph_free(r->bodies[1][i].g);
         graph_free(r->heads[i].g);
     }
+    graph_scratch_free(&r->scratch);
     free(r->rows);
     free(r->adapters);
     for (int64_t i = 0; r->angles && i < r->angle_blocks; i++) free(r->angles[i]);
@@ -227,7 +240,7 @@ void gemma3_runner_free(gemma3_runner *r) {
 static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_error *error) {
     body_plan *b = &r->bodies[adapted][plan];
     const gemma3_config *c = &r->model->config;
-    const graph_options options = {.pool = r->options.pool, .type = r->options.type};
+    const graph_options options = {.pool = r->options.pool, .type = r->options.type, .scratch = &r->scratch};
     int64_t size[3] = {1, (int64_t)1 << plan, c->width}, table[2] = {size[1], c->head_width};
     if (b->g) return CARINA_OK;
     TRY(graph_create(&b->g, &options, error));
@@ -243,7 +256,7 @@ static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_
 
 static carina_status make_head(gemma3_runner *r, int plan, carina_error *error) {
     head_plan *h = &r->heads[plan];
-    const graph_options options = {.pool = r->options.pool, .type = r->options.type};
+    const graph_options options = {.pool = r->options.pool, .type = r->options.type, .scratch = &r->scratch};
     int64_t size[3] = {1, (int64_t)1 << plan, r->model->config.width};
     if (h->g) return CARINA_OK;
     TRY(graph_create(&h->g, &options, error));

@@ -26,6 +26,8 @@ int64_t gemma3_session_capacity(const gemma3_session *session); /* tokens that i
 uint64_t gemma3_session_bytes(const gemma3_session *session);
 /* The same for one that is still to be made; sizes as gemma3_session_create accepts them. */
 uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk);
+/* Of its bytes those that no token has filled so far: the system gives memory only to what is written. */
+uint64_t gemma3_session_grows(const gemma3_session *session);
 
 /* What a session is made of, for keeping it in a file (model/gemma3_session_file.h). */
 typedef struct gemma3_session_parts {
@@ -67,8 +69,10 @@ typedef struct gemma3_runner_options {
 carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, const gemma3_runner_options *options,
                                    carina_error *error);
 void gemma3_runner_free(gemma3_runner *runner); /* accepts NULL */
-/* Bytes that it will take yet for angles when its sessions come to positions that none has reached so far. Plans are
- * not counted. */
+/* Bytes that one of the longest sessions lets it take beside that session: for the angles of its positions, and for
+ * each thread the scores of attention. Plans are not counted: they grow with the chunk, not with the text. */
+uint64_t gemma3_runner_needs(const gemma3_config *config, const gemma3_runner_options *options);
+/* The same without the angles of positions that a session has reached already. */
 uint64_t gemma3_runner_grows(const gemma3_runner *runner);
 
 /* The next token of a session: an id, or a vector [D] in its place. */

@@ -69,19 +69,30 @@ static carina_status check(const generator_options *o, carina_error *error) {
 
 static tensor_type key_type(const generator *g) { return g->model->packed ? TENSOR_BF16 : TENSOR_F32; }
 
-/* Keys and values of a session to be made must fit, and what the runner takes when its context is filled; kept sessions
- * give way. */
-static carina_status check_memory(generator *g, carina_error *error) {
-    uint64_t available = memory_available(), wanted = MEMORY_SPARED + gemma3_runner_grows(g->runner);
-    wanted += gemma3_session_needs(&g->model->model->config, key_type(g), g->options.context, g->options.chunk);
-    if (available && wanted > available) {
-        prefix_cache_clear(g->cache);
-        available = memory_available();
-    }
-    if (!available || wanted <= available) return CARINA_OK;
+/* What one more session makes this program grow by until all contexts are full: its keys and values, those of the
+ * sessions that run and are not filled yet, the texts, and what the runner takes for the longest. */
+static uint64_t memory_wanted(const generator *g) {
+    const generator_options *o = &g->options;
+    uint64_t text = (uint64_t)o->context * (sizeof(generate_row) + sizeof(uint64_t)), running = 0;
+    for (int i = 0; i < o->sequences; i++)
+        if (g->sequences[i].session) running += gemma3_session_grows(g->sequences[i].session);
+    return MEMORY_SPARED + gemma3_runner_grows(g->runner) + running + (uint64_t)o->sequences * text +
+           gemma3_session_needs(&g->model->model->config, key_type(g), o->context, o->chunk);
+}
+
+static bool has_memory(const generator *g) {
+    uint64_t available = memory_available();
+    return !available || memory_wanted(g) <= available;
+}
+
+/* Kept sessions give way. */
+static carina_status make_memory(generator *g, carina_error *error) {
+    if (has_memory(g)) return CARINA_OK;
+    prefix_cache_clear(g->cache);
+    if (has_memory(g)) return CARINA_OK;
     return error_set(error, CARINA_ERROR_MEMORY,
                      "a context of %lld tokens wants %.1f GB, %.1f GB are available; choose a smaller one",
-                     (long long)g->options.context, 1e-9 * (double)wanted, 1e-9 * (double)available);
+                     (long long)g->options.context, 1e-9 * (double)memory_wanted(g), 1e-9 * (double)memory_available());
 }
 
 carina_status generator_create(generator **out, language_model *model, const generator_options *options,
@@ -98,7 +109,7 @@ carina_status generator_create(generator **out, language_model *model, const gen
     carina_status status = g->rows ? prefix_cache_create(&g->cache, options->kept, error)
                                    : error_memory(error, "a generator", (uint64_t)options->chunk * sizeof *g->rows);
     if (status == CARINA_OK) status = gemma3_runner_create(&g->runner, model->model, &running, error);
-    if (status == CARINA_OK) status = check_memory(g, error);
+    if (status == CARINA_OK) status = make_memory(g, error);
     if (status == CARINA_OK)
         *out = g;
     else
@@ -153,7 +164,7 @@ void generator_release(generator *g, int sequence) {
 /* ---- sessions ---- */
 
 static carina_status new_session(generator *g, gemma3_session **out, carina_error *error) {
-    TRY(check_memory(g, error));
+    TRY(make_memory(g, error));
     return gemma3_session_create(out, &g->model->model->config, key_type(g), g->options.context, g->options.chunk,
                                  error);
 }
@@ -177,12 +188,17 @@ static const generate_sequence *find_sharer(const generator *g, const generate_s
 }
 
 /* A session for a sequence that has none, with as much of its beginning as is known. It stays without one while another
- * sequence reads what it begins with. */
+ * sequence reads what it begins with. Where there is no memory for a copy, what it begins with is read again. */
 static carina_status begin(generator *g, generate_sequence *s, carina_error *error) {
     int entry;
     int64_t known = prefix_cache_find(g->cache, lora_fingerprint(s->adapter), s->keys, s->count, s->count - 1, &entry);
     const generate_sequence *sharer = find_sharer(g, s, &known);
     if (sharer && sharer->fed < known) return CARINA_OK;
+    bool copies = sharer || (known > 0 && prefix_cache_copies(g->cache, entry, known));
+    if (copies && !has_memory(g)) {
+        sharer = NULL;
+        known = 0;
+    }
     if (sharer) {
         TRY(gemma3_session_copy(&s->session, sharer->session, error));
         gemma3_session_rewind(s->session, known);
@@ -214,7 +230,14 @@ static void add(step_plan *p, generate_sequence *s, int64_t rows) {
     p->total += rows;
 }
 
-/* Those that run, in the order of their joining; those that can begin have begun. */
+static bool any_session(const generator *g) {
+    for (int i = 0; i < g->options.sequences; i++)
+        if (generate_sequence_runs(&g->sequences[i]) && g->sequences[i].session) return true;
+    return false;
+}
+
+/* Those that run, in the order of their joining; those that can begin have begun. For memory one waits until those that
+ * have a session have ended. */
 static int line_up(generator *g, generate_sequence *out[GENERATE_MAX_SEQUENCES]) {
     int count = 0;
     for (int i = 0; i < g->options.sequences; i++) {
@@ -226,7 +249,9 @@ static int line_up(generator *g, generate_sequence *out[GENERATE_MAX_SEQUENCES])
     }
     for (int i = 0; i < count; i++) {
         carina_error error = {0};
-        if (!out[i]->session && begin(g, out[i], &error) != CARINA_OK) generate_sequence_fail(out[i], &error);
+        carina_status status = out[i]->session ? CARINA_OK : begin(g, out[i], &error);
+        if (status == CARINA_OK || (status == CARINA_ERROR_MEMORY && any_session(g))) continue;
+        generate_sequence_fail(out[i], &error);
     }
     return count;
 }

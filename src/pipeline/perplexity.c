@@ -5,11 +5,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/memory_speed.h"
 #include "model/gemma3_session.h"
 #include "text/sampler.h"
 
 /* Rows of a step, each with its logits: 512 bytes a word of the vocabulary. */
 #define CHUNK 128
+/* For their plans, and whatever else runs. */
+#define MEMORY_SPARED (512ull << 20)
 
 typedef struct score {
     double before, after; /* -log p of the token */
@@ -162,10 +165,26 @@ static carina_status check(const reading *r, carina_error *error) {
     return CARINA_OK;
 }
 
+/* A session of the whole window, and what its runner takes beside it, of each model. */
+static carina_status check_memory(const reading *r, const gemma3_runner_options *running, carina_error *error) {
+    gemma3_runner_options filled = *running, *options = &filled;
+    if (r->count < filled.tokens) filled.tokens = r->count + 1; /* a short text fills no more */
+    uint64_t available = memory_available(), wanted = MEMORY_SPARED;
+    for (int m = 0; m < r->reader_count; m++) {
+        const gemma3_config *c = &r->readers[m].model->config;
+        wanted += gemma3_session_needs(c, TENSOR_F32, options->tokens, CHUNK) + gemma3_runner_needs(c, options);
+    }
+    if (!available || wanted <= available) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MEMORY,
+                     "a window of %lld tokens wants %.1f GB, %.1f GB are available; choose a smaller one",
+                     (long long)running->tokens, 1e-9 * (double)wanted, 1e-9 * (double)available);
+}
+
 static carina_status take_all(reading *r, carina_error *error) {
     const gemma3_runner_options options = {
         .pool = r->options->pool, .type = TENSOR_F32, .chunk = CHUNK, .tokens = r->options->window};
     TRY(check(r, error));
+    TRY(check_memory(r, &options, error));
     for (int m = 0; m < r->reader_count; m++)
         TRY(gemma3_runner_create(&r->readers[m].runner, r->readers[m].model, &options, error));
     return take_text(r, error);

@@ -102,10 +102,14 @@ int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_
     return best;
 }
 
+bool prefix_cache_copies(const prefix_cache *c, int entry, int64_t length) {
+    return gemma3_session_length(c->entries[entry].session) != length;
+}
+
 carina_status prefix_cache_take(prefix_cache *c, int entry, int64_t length, gemma3_session **out, carina_error *error) {
     kept_session *e = &c->entries[entry];
     *out = NULL;
-    if (gemma3_session_length(e->session) == length) {
+    if (!prefix_cache_copies(c, entry, length)) {
         *out = e->session;
         e->session = NULL;
         clear(e);

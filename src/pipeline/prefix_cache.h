@@ -38,6 +38,8 @@ gemma3_session *prefix_cache_latest(const prefix_cache *c, const uint64_t **keys
  * none) can be brought to; 0: none. */
 int64_t prefix_cache_find(const prefix_cache *c, uint64_t adapter, const uint64_t *keys, int64_t count, int64_t most,
                           int *entry);
+/* Whether prefix_cache_take makes a copy of what was found. */
+bool prefix_cache_copies(const prefix_cache *c, int entry, int64_t length);
 /* A session that has seen the first `length` rows, as found. The kept one itself where it has seen no more, else a copy
  * of it. To be adapted again: the adapter that it was kept with may be gone, and another of the same values here. */
 carina_status prefix_cache_take(prefix_cache *c, int entry, int64_t length, gemma3_session **out, carina_error *error);

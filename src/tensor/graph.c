@@ -16,6 +16,7 @@ carina_status graph_create(graph **out, const graph_options *options, carina_err
     *out = calloc(1, sizeof **out);
     if (!*out) return error_memory(error, "graph", sizeof **out);
     (*out)->options = *options;
+    (*out)->scratch = options->scratch ? options->scratch : &(*out)->own_scratch;
     /* below AVX-512 oneDNN computes nothing in bf16, and it would save nothing */
     if (cpu_level_effective() < CPU_AVX512) (*out)->options.type = TENSOR_F32;
     (*out)->kernels = kernels_best();
@@ -41,7 +42,7 @@ void graph_free(graph *g) {
     free(g->ops);
     free(g->tensors);
     free(g->arena);
-    free(g->scratch);
+    graph_scratch_free(&g->own_scratch);
     free(g);
 }
 
@@ -310,11 +311,11 @@ float *op_parameter_gradient(const op *o, int input) {
     return t->base->param->gradient + t->base->param_offset;
 }
 
-void *op_scratch(const op *o) { return o->owner->scratch; }
+void *op_scratch(const op *o) { return o->owner->scratch->memory; }
 
 void *op_worker_scratch(const op *o, int worker) {
     const graph *g = o->owner;
-    return g->scratch + g->scratch_shared_bytes + (uint64_t)worker * g->scratch_worker_bytes;
+    return g->scratch->memory + g->scratch_shared_bytes + (uint64_t)worker * g->scratch_worker_bytes;
 }
 
 void op_parallel(const op *o, int shard_count, thread_work *work, void *context) {

@@ -30,11 +30,20 @@ typedef enum tensor_type {
 typedef struct tensor tensor; /* a value of a graph; owned by the graph */
 typedef struct graph graph;
 
+/* Memory for what ops need while they run, for several graphs that never run at once: as much as the largest of them
+ * wants. Begins as zeros; must outlive the graphs. */
+typedef struct graph_scratch {
+    uint8_t *memory; /* owned */
+    uint64_t bytes;
+} graph_scratch;
+void graph_scratch_free(graph_scratch *scratch); /* what it holds */
+
 typedef struct graph_options {
-    thread_pool *pool; /* borrowed; NULL: the calling thread only */
-    bool training;     /* records what backward needs; batch norm uses batch statistics; dropout is active */
-    tensor_type type;  /* of the activations between inputs and heads: what "--dtype" chooses. f32 below AVX-512 */
-    uint64_t seed;     /* of dropout */
+    thread_pool *pool;      /* borrowed; NULL: the calling thread only */
+    bool training;          /* records what backward needs; batch norm uses batch statistics; dropout is active */
+    tensor_type type;       /* of the activations between inputs and heads: what "--dtype" chooses. f32 below AVX-512 */
+    uint64_t seed;          /* of dropout */
+    graph_scratch *scratch; /* borrowed; NULL: one of its own */
 } graph_options;
 
 carina_status graph_create(graph **out, const graph_options *options, carina_error *error);
@@ -58,7 +67,8 @@ void graph_output(graph *g, tensor *value);
 void graph_loss(graph *g, tensor *scalar);
 
 carina_status graph_plan(graph *g, carina_error *error);
-uint64_t graph_planned_bytes(const graph *g); /* arena and scratch, without parameters and packed weights */
+uint64_t graph_planned_bytes(
+    const graph *g); /* arena and scratch (a shared one too), without parameters and packed weights */
 
 void graph_forward(graph *g);
 /* Adds d loss / d parameter into parameter->gradient of every trainable parameter. After graph_forward. */

@@ -91,7 +91,7 @@ struct graph {
     tensor *loss;
     uint8_t *arena;
     uint64_t arena_bytes;
-    uint8_t *scratch;
+    graph_scratch own_scratch, *scratch; /* the latter: own or the options' */
     uint64_t scratch_shared_bytes, scratch_worker_bytes;
     uint64_t step;
     bool profiling;

@@ -173,13 +173,17 @@ static void attend_shard(void *context, int shard, int worker) {
     }
 }
 
+/* Queries, results and scores of a block's vectors. */
+uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t most) {
+    return (uint64_t)(BLOCK_ROWS * group) * (uint64_t)(2 * head_width + most + BLOCK_ROWS) * sizeof(float);
+}
+
 static carina_status cached_prepare(op *o, carina_error *error) {
     cached_state *s = o->state;
     if (o->backward_active)
         return error_set(error, CARINA_ERROR_ARGUMENT, "cached attention has no gradient; train on whole sequences");
     s->kernel = key_rows_best();
-    o->worker_bytes =
-        (uint64_t)(BLOCK_ROWS * s->group) * (uint64_t)(2 * s->head_width + s->most + BLOCK_ROWS) * sizeof(float);
+    o->worker_bytes = op_cached_attention_scratch(s->group, s->head_width, s->most);
     o->scratch_bytes = (uint64_t)s->count * sizeof(block);
     return CARINA_OK;
 }

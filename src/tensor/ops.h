@@ -91,6 +91,8 @@ typedef struct cached_attention_options {
     const cached_row *rows; /* [R], borrowed: read at every run */
     int layer;              /* of cached_row.layers */
 } cached_attention_options;
+/* Bytes that it takes for each thread while it runs: what grows with the longest sequence. group: heads / key_heads. */
+uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t most);
 tensor *op_cached_attention(graph *g, tensor *q, tensor *k, tensor *v, const cached_attention_options *options);
 /* Rotary positions of the last P tokens: within every head of d = D / heads values, (x[i], x[i + d/2]) is turned by
  * angle i of the token's row; the tokens before them stay. x [B, N, D], table [P, d] f32, no gradient: a row is d/2

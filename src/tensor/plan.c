@@ -178,6 +178,21 @@ static carina_status place_all(graph *g, carina_error *error) {
     return g->arena ? CARINA_OK : error_memory(error, "the graph's values", g->arena_bytes);
 }
 
+void graph_scratch_free(graph_scratch *scratch) {
+    free(scratch->memory);
+    *scratch = (graph_scratch){0};
+}
+
+/* What was in it is of no use: it is of one run. */
+static carina_status grow_scratch(graph_scratch *scratch, uint64_t bytes, carina_error *error) {
+    if (scratch->memory && bytes <= scratch->bytes) return CARINA_OK;
+    uint8_t *memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    if (!memory) return error_memory(error, "the graph's scratch", bytes);
+    graph_scratch_free(scratch);
+    *scratch = (graph_scratch){memory, bytes};
+    return CARINA_OK;
+}
+
 static carina_status allocate_scratch(graph *g, carina_error *error) {
     for (int i = 0; i < g->op_count; i++) {
         const op *o = g->ops[i];
@@ -187,9 +202,7 @@ static carina_status allocate_scratch(graph *g, carina_error *error) {
     g->scratch_shared_bytes = (g->scratch_shared_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     g->scratch_worker_bytes = (g->scratch_worker_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     uint64_t workers = (uint64_t)thread_pool_count(g->options.pool);
-    uint64_t bytes = g->scratch_shared_bytes + workers * g->scratch_worker_bytes;
-    g->scratch = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
-    return g->scratch ? CARINA_OK : error_memory(error, "the graph's scratch", bytes);
+    return grow_scratch(g->scratch, g->scratch_shared_bytes + workers * g->scratch_worker_bytes, error);
 }
 
 carina_status graph_plan(graph *g, carina_error *error) {

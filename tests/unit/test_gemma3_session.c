@@ -230,10 +230,13 @@ static void angles_come_when_they_are_reached(void **state) {
     gemma3_session *s;
     gemma3_row rows[64];
     const float *logits = NULL;
-    uint64_t all = (uint64_t)options.tokens * 2 * 8 * sizeof(float), block = 1024 * 2 * 8 * sizeof(float);
+    uint64_t block = 1024 * 2 * 8 * sizeof(float), all;
     assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_OK);
     assert_int_equal(gemma3_session_create(&s, &m->config, TENSOR_F32, FAR, 64, NULL), CARINA_OK);
+    all = gemma3_runner_needs(&m->config, &options);
+    assert_true(all > (uint64_t)options.tokens * (2 * 8 + (uint64_t)(m->config.heads / m->config.key_heads) * 8) * 4);
     assert_int_equal(gemma3_runner_grows(r), all);
+    assert_int_equal(gemma3_session_grows(s), gemma3_session_bytes(s));
     for (int at = 0; at < FAR; at += 64) {
         int count = FAR - at < 64 ? FAR - at : 64;
         for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (at + i) * 7 % 61, NULL, at + i == FAR - 1};
@@ -241,6 +244,9 @@ static void angles_come_when_they_are_reached(void **state) {
         assert_int_equal(gemma3_runner_grows(r), all - (at + count > 1024 ? 2 : 1) * block);
     }
     float *expected = whole_logits(m, FAR);
+    assert_int_equal(gemma3_session_grows(s), 0);
+    gemma3_session_rewind(s, FAR - 1); /* of one token every layer's row */
+    assert_in_range(gemma3_session_grows(s), 1, gemma3_session_bytes(s) / FAR);
     fixture_compare("logits", logits, expected + (FAR - 1) * 61, 61, fixture_scale(expected, FAR * 61), 1e-5);
     free(expected);
     gemma3_session_free(s);
@@ -249,7 +255,8 @@ static void angles_come_when_they_are_reached(void **state) {
     assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_ERROR_ARGUMENT);
     options.tokens = 1025; /* the last block is cut short */
     assert_int_equal(gemma3_runner_create(&r, m, &options, NULL), CARINA_OK);
-    assert_int_equal(gemma3_runner_grows(r), 1025 * 2 * 8 * sizeof(float));
+    all = op_cached_attention_scratch(m->config.heads / m->config.key_heads, 8, 1025);
+    assert_int_equal(gemma3_runner_grows(r), 1025 * 2 * 8 * sizeof(float) + all);
     gemma3_runner_free(r);
     gemma3_free(m);
 }

@@ -1,4 +1,5 @@
-/* The memory plan: an output may take the place of a residual that nobody reads afterwards, and only then. */
+/* The memory plan: an output may take the place of a residual that nobody reads afterwards, and only then; graphs that
+ * run in turn may share their scratch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tensor/ops.h"
+#include "tensor/quantized.h"
 
 enum { SIDE = 24, CHANNELS = 64, COUNT = SIDE * SIDE * CHANNELS };
 
@@ -65,7 +67,61 @@ static void residuals_are_overwritten_only_when_dead(void **state) {
     free(other);
 }
 
+typedef struct product {
+    graph *g;
+    tensor *x, *y;
+} product;
+
+/* Rows times a packed matrix, which wants scratch for the rows. */
+static product product_of(const quantized_matrix *m, int64_t rows, graph_scratch *scratch) {
+    product p;
+    const graph_options options = {.scratch = scratch};
+    assert_int_equal(graph_create(&p.g, &options, NULL), CARINA_OK);
+    p.x = graph_input(p.g, "x", 2, (int64_t[]){rows, 64});
+    p.y = op_quantized_linear(p.g, p.x, m, ACTIVATION_NONE);
+    graph_output(p.g, p.y);
+    assert_int_equal(graph_plan(p.g, NULL), CARINA_OK);
+    return p;
+}
+
+static const float *forward(const product *p, int seed) {
+    random_state random = random_seed((uint64_t)seed);
+    for (int64_t i = 0; i < tensor_count(p->x); i++) tensor_data(p->x)[i] = (float)random_normal(&random);
+    graph_forward(p->g);
+    return tensor_data(p->y);
+}
+
+/* The larger graph comes later, and the smaller one goes on. */
+static void graphs_share_scratch(void **state) {
+    (void)state;
+    quantized_matrix *m;
+    float row[64];
+    graph_scratch scratch = {0};
+    assert_int_equal(quantized_matrix_create(&m, QUANTIZED_Q8, 16, 64, NULL), CARINA_OK);
+    for (int n = 0; n < 16; n++) {
+        for (int k = 0; k < 64; k++) row[k] = (float)((n * 7 + k * 3) % 11 - 5);
+        assert_int_equal(quantized_set_row(m, n, row, NULL), CARINA_OK);
+    }
+    product alone[2] = {product_of(m, 2, NULL), product_of(m, 300, NULL)};
+    product small = product_of(m, 2, &scratch);
+    uint64_t first = scratch.bytes;
+    product large = product_of(m, 300, &scratch);
+    assert_true(first > 0 && scratch.bytes > first);
+    uint64_t most = scratch.bytes;
+    product third = product_of(m, 2, &scratch);
+    assert_int_equal(scratch.bytes, most);
+    for (int turn = 0; turn < 3; turn++) {
+        assert_memory_equal(forward(&small, turn), forward(&alone[0], turn), 2 * 16 * sizeof(float));
+        assert_memory_equal(forward(&large, turn), forward(&alone[1], turn), 300 * 16 * sizeof(float));
+        assert_memory_equal(forward(&third, turn), forward(&alone[0], turn), 2 * 16 * sizeof(float));
+    }
+    graph_free(small.g), graph_free(large.g), graph_free(third.g), graph_free(alone[0].g), graph_free(alone[1].g);
+    graph_scratch_free(&scratch);
+    quantized_matrix_free(m);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(residuals_are_overwritten_only_when_dead)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(residuals_are_overwritten_only_when_dead),
+                                       cmocka_unit_test(graphs_share_scratch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
