@@ -67,16 +67,30 @@ static carina_status read_folder_ends(language_model_end_list *ends, const char 
     return CARINA_OK;
 }
 
+static carina_status take_gguf_end(language_model_end_list *ends, const gguf_metadata *m, const char *key, int64_t id,
+                                   carina_error *error) {
+    if (id < 0 || id >= BPE_MAX_TOKENS)
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %lld is no token's id", m->name, key, (long long)id);
+    language_model_add_end(ends, (int)id);
+    return CARINA_OK;
+}
+
 static carina_status read_gguf_ends(language_model_end_list *ends, const gguf_metadata *m, carina_error *error) {
-    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"};
-    for (int i = 0; i < 2; i++) {
+    const gguf_value *all;
+    for (int i = 0; i < BPE_GGUF_END_KEYS; i++) {
+        const char *key = bpe_gguf_end_keys[i];
         uint32_t id;
-        if (!gguf_find(m, keys[i])) continue;
-        TRY(gguf_get_u32(&id, m, keys[i], error));
-        if (id >= BPE_MAX_TOKENS)
-            return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %u is no token's id", m->name, keys[i], id);
-        language_model_add_end(ends, (int)id);
+        if (!gguf_find(m, key)) continue;
+        TRY(gguf_get_u32(&id, m, key, error));
+        TRY(take_gguf_end(ends, m, key, id, error));
     }
+    if (!gguf_find(m, BPE_GGUF_ALL_ENDS)) return CARINA_OK;
+    TRY(gguf_get_array(&all, m, BPE_GGUF_ALL_ENDS, GGUF_WHOLE, error));
+    if (all->count > LANGUAGE_MODEL_MAX_ENDS)
+        return error_set(error, CARINA_ERROR_LIMIT, "%s: %s: more than %d ids", m->name, BPE_GGUF_ALL_ENDS,
+                         LANGUAGE_MODEL_MAX_ENDS);
+    for (uint64_t i = 0; i < all->count; i++)
+        TRY(take_gguf_end(ends, m, BPE_GGUF_ALL_ENDS, gguf_item_whole(all, i), error));
     return CARINA_OK;
 }
 

@@ -3,8 +3,8 @@
  *     tokenizer       the one that is named; else a folder's tokenizer.json; else a GGUF file's own (text/bpe_gguf.h);
  *                     else the tokenizer.json beside the GGUF file
  *     end tokens      generation_config.json's eos_token_id (a number or a list), else config.json's (or its
- *                     text_config's); a GGUF file's tokenizer.ggml.eos_token_id and .eot_token_id; where nobody says,
- *                     the tokenizer's <eos> and <end_of_turn>
+ *                     text_config's); a GGUF file's as text/bpe_gguf.h names them; where nobody says, the
+ *                     tokenizer's <eos> and <end_of_turn>
  *     chat template   a folder's (text/chat_template.h); a GGUF file's tokenizer.chat_template, else that of the
  *                     folder which its tokenizer.json is in
  */

@@ -52,15 +52,22 @@ static void put_token_text(gguf_keys *out, const bpe *b, uint64_t id) {
     gguf_keys_text_item(out, text, (uint64_t)size);
 }
 
+const char *const bpe_gguf_end_keys[BPE_GGUF_END_KEYS] = {PREFIX "eos_token_id", PREFIX "eot_token_id",
+                                                          PREFIX "eom_token_id"};
+
 static void put_ids(gguf_keys *out, const bpe *b, const int *ends, int end_count) {
-    static const char *const keys[] = {PREFIX "eos_token_id", PREFIX "eot_token_id"};
     const bpe_settings *s = &b->settings;
     int bos = s->before_count == 1 ? s->before[0] : bpe_find(b, "<bos>", 5);
     gguf_keys_bool(out, PREFIX "add_bos_token", s->before_count > 0);
     gguf_keys_bool(out, PREFIX "add_eos_token", s->after_count > 0);
     gguf_keys_bool(out, PREFIX "add_space_prefix", s->rule_count && s->rules[0].prepend);
     if (bos >= 0) gguf_keys_u32(out, PREFIX "bos_token_id", (uint32_t)bos);
-    for (int i = 0; i < end_count && i < 2; i++) gguf_keys_u32(out, keys[i], (uint32_t)ends[i]);
+    for (int i = 0; i < end_count && i < BPE_GGUF_END_KEYS; i++)
+        gguf_keys_u32(out, bpe_gguf_end_keys[i], (uint32_t)ends[i]);
+    if (end_count > BPE_GGUF_END_KEYS) {
+        gguf_keys_array(out, BPE_GGUF_ALL_ENDS, GGUF_KIND_I32, (uint64_t)end_count);
+        for (int i = 0; i < end_count; i++) gguf_keys_u32_item(out, (uint32_t)ends[i]);
+    }
     if (b->unk >= 0) gguf_keys_u32(out, PREFIX "unknown_token_id", (uint32_t)b->unk);
 }
 

@@ -8,7 +8,8 @@
 #include <cmocka.h>
 
 #include "language_fixture.h"
-#include "pipeline/language_model.h"
+#include "pipeline/language_model_files.h"
+#include "text/bpe_gguf.h"
 
 static carina_error error;
 #include "assert_ok.h"
@@ -120,6 +121,55 @@ static void where_answers_end(void **state) {
     language_model_free(m);
 }
 
+/* Any number of ends through the keys of a GGUF file and back, in their order; the first three under the names that
+ * other programs know. */
+static void gguf_keeps_all_ends(void **state) {
+    (void)state;
+    int ends[LANGUAGE_MODEL_MAX_ENDS];
+    for (int i = 0; i < LANGUAGE_MODEL_MAX_ENDS; i++) ends[i] = (i * 7 + 5) % 67;
+    for (int count = 1; count <= LANGUAGE_MODEL_MAX_ENDS; count += count < 6 ? 1 : 29) {
+        gguf_keys keys;
+        gguf_metadata m;
+        language_model_end_list found;
+        uint32_t third;
+        assert_ok(bpe_gguf_keys(&keys, tokenizer, bpe_count(tokenizer), ends, count, &error));
+        cursor c = cursor_make(keys.bytes, keys.byte_count);
+        assert_ok(gguf_metadata_parse(&m, "KEYS", &c, keys.count, &error));
+        assert_ok(language_model_read_ends(&found, "KEYS", &m, tokenizer, &error));
+        assert_int_equal(found.count, count);
+        assert_memory_equal(found.ids, ends, (size_t)count * sizeof *ends);
+        if (count > 2) assert_ok(gguf_get_u32(&third, &m, "tokenizer.ggml.eom_token_id", &error));
+        if (count > 2) assert_int_equal(third, ends[2]);
+        assert_int_equal(gguf_find(&m, "carina.end_token_ids") != NULL, count > 3);
+        gguf_metadata_free(&m);
+        gguf_keys_free(&keys);
+    }
+}
+
+/* A list that no file of ours has. */
+static void refuse_ends(gguf_kind kind, uint32_t value, uint64_t count, const char *message) {
+    gguf_keys keys = {0};
+    gguf_metadata m;
+    language_model_end_list found;
+    gguf_keys_array(&keys, "carina.end_token_ids", kind, count);
+    for (uint64_t i = 0; i < count; i++) gguf_keys_u32_item(&keys, value);
+    assert_ok(gguf_keys_finish(&keys, &error));
+    cursor c = cursor_make(keys.bytes, keys.byte_count);
+    assert_ok(gguf_metadata_parse(&m, "KEYS", &c, keys.count, &error));
+    assert_true(language_model_read_ends(&found, "KEYS", &m, tokenizer, &error) != CARINA_OK);
+    if (!strstr(error.message, message)) fail_msg("%s", error.message);
+    gguf_metadata_free(&m);
+    gguf_keys_free(&keys);
+}
+
+static void wrong_ends_are_refused(void **state) {
+    (void)state;
+    refuse_ends(GGUF_KIND_I32, (uint32_t)-1, 1, "KEYS: carina.end_token_ids: -1 is no token's id");
+    refuse_ends(GGUF_KIND_U32, BPE_MAX_TOKENS, 2, "is no token's id");
+    refuse_ends(GGUF_KIND_I32, 1, LANGUAGE_MODEL_MAX_ENDS + 1, "KEYS: carina.end_token_ids: more than 64 ids");
+    refuse_ends(GGUF_KIND_F32, 0, 1, "carina.end_token_ids");
+}
+
 /* The ends of a GGUF file, or of the tokenizer beside it. */
 static void gguf_with_a_tokenizer(void **state) {
     (void)state;
@@ -199,6 +249,8 @@ static void what_is_no_model(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(gguf_keeps_all_ends, set_up, tear_down),
+        cmocka_unit_test(wrong_ends_are_refused),
         cmocka_unit_test_setup_teardown(a_folder_in_f32_and_packed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_tokens_add, set_up, tear_down),
         cmocka_unit_test_setup_teardown(where_answers_end, set_up, tear_down),
