@@ -15,6 +15,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 node $reference corpus 3000 >"$work/corpus.txt"
 "$build/carina" tokenizer train -n 900 --alphabet 300 -o $out/gemma.json "$work/corpus.txt"
-for variant in llama split; do node $reference variant $variant $out/gemma.json >$out/$variant.json; done
-for name in gemma llama split; do node $reference fixture "$modules" $out/$name.json 150 >$out/$name.cases.json; done
+for variant in llama split lost; do node $reference variant $variant $out/gemma.json >$out/$variant.json; done
+for name in gemma llama split lost; do node $reference fixture "$modules" $out/$name.json 150 >$out/$name.cases.json; done
 ls -l $out

@@ -5,7 +5,7 @@
 //   node tokenizer_reference.mjs ids MODULES LIBRARY TOKENIZER.json < RECORDS     their ids, one line each
 //   node tokenizer_reference.mjs texts MODULES TOKENIZER.json < LINES-OF-IDS      their texts, as records
 //   node tokenizer_reference.mjs corpus COUNT                                     lines to train a small one on
-//   node tokenizer_reference.mjs variant llama|split TOKENIZER.json               the same tokens, asked for otherwise
+//   node tokenizer_reference.mjs variant llama|split|lost TOKENIZER.json               the same tokens, asked for otherwise
 //   node tokenizer_reference.mjs fixture MODULES TOKENIZER.json COUNT             texts (hexadecimal), ids, texts again
 //
 // A record is a length (u32, little-endian) and as many bytes. Bytes that are not UTF-8 become U+FFFD as node has it.
@@ -74,7 +74,7 @@ function makeStrings(tokenizer, count) {
   const added = tokenizer.added_tokens.map((t) => t.content);
   const list = [""];
   for (const token of added) list.push(token, pick(["", " ", "x"]) + token + pick(["", " ", "x", "\n", pick(added)]) + word());
-  const near = [...whites, "", "x", ".", "é"];
+  const near = [...whites, "", "x", ".", "é", "‿", "\u200d"];
   for (const t of tokenizer.added_tokens)
     for (let i = 0; (t.lstrip || t.rstrip || t.single_word || t.normalized) && i < 12; i++)
       list.push(pick(["a", "", " "]) + pick(near) + t.content + pick(near) + pick(near) + pick([t.content, "b", ""]));
@@ -136,6 +136,14 @@ const variants = {
     t.pre_tokenizer.behavior = "MergedWithNext";
     t.model.ignore_merges = true;
     delete t.model.vocab["<0xE2>"];
+  },
+  // characters that are no token vanish, and their neighbours meet; tokens among the blanks that another one takes
+  lost(t) {
+    t.model.byte_fallback = false;
+    t.model.unk_token = null;
+    let id = Object.keys(t.model.vocab).length;
+    t.added_tokens.push(added(id++, "<right>", { rstrip: true }), added(t.model.vocab["\n"], "\n", {}), added(t.model.vocab["\t"], "\t", {}),
+      added(id++, "lung", { single_word: true }));
   },
 };
 

@@ -246,7 +246,7 @@ static carina_status find_joins_of_unknown(bpe *b, carina_error *error) {
         if (b->settings.byte_fallback && b->bytes[c] >= 0) stands_for_others[b->bytes[c]] = 1;
     }
     if (b->unk >= 0) stands_for_others[b->unk] = 1;
-    b->joins_unknown = b->unk >= 0 && !all_bytes;
+    b->joins_unknown = !all_bytes; /* without an unknown token they vanish, and their neighbours meet */
     for (uint32_t i = 0; i < b->merge_count; i++)
         b->joins_unknown |= stands_for_others[b->merges[i].left] || stands_for_others[b->merges[i].right];
     free(stands_for_others);

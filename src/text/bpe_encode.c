@@ -147,30 +147,31 @@ static carina_status add_id(bpe_encoder *e, int32_t id, carina_error *error) {
 }
 
 static carina_status encode_normalized(bpe_encoder *e, const char *text, uint64_t size, carina_error *error) {
-    uint64_t at = 0;
+    bpe_match match = {0};
     for (;;) {
-        bpe_match match = bpe_match_next(e->tokenizer, &e->tokenizer->normalized, text, size, at);
+        uint64_t at = match.end;
+        match = bpe_match_next(e->tokenizer, &e->tokenizer->normalized, text, size, &match);
         uint64_t end = match.id < 0 ? size : match.text_end;
         if (end > at) TRY(encode_pieces(e, text + at, end - at, error));
         if (match.id < 0) return CARINA_OK;
         TRY(add_id(e, match.id, error));
-        at = match.end;
     }
 }
 
 static carina_status encode_raw(bpe_encoder *e, const char *text, uint64_t size, carina_error *error) {
-    uint64_t at = 0;
+    bpe_match match = {0};
     for (;;) {
-        bpe_match match = bpe_match_next(e->tokenizer, &e->tokenizer->raw, text, size, at);
-        const char *part = text + at;
-        uint64_t length = (match.id < 0 ? size : match.text_end) - at;
-        if (length > 0) {
+        uint64_t at = match.end;
+        match = bpe_match_next(e->tokenizer, &e->tokenizer->raw, text, size, &match);
+        uint64_t end = match.id < 0 ? size : match.text_end;
+        if (end > at) {
+            const char *part = text + at;
+            uint64_t length = end - at;
             TRY(normalize(e, &part, &length, error));
             TRY(encode_normalized(e, part, length, error));
         }
         if (match.id < 0) return CARINA_OK;
         TRY(add_id(e, match.id, error));
-        at = match.end;
     }
 }
 

@@ -127,12 +127,13 @@ carina_status bpe_apply(const bpe_rule *rule, const char *text, uint64_t size, c
 
 typedef struct bpe_match {
     int32_t id; /* -1: none is left */
-    uint64_t begin, end;
-    uint64_t text_end; /* where the text before it ends: begin, or earlier where it takes blanks */
+    uint64_t text_end;  /* where the text before it ends: where it begins, or earlier where it takes blanks */
+    uint64_t end;       /* where the text behind it begins: where it ends, or later where it takes blanks */
+    uint64_t search_at; /* where it ends; the next one may begin among the blanks that it takes, as in the reference */
 } bpe_match;
 
-/* The next added token at or behind `from`, where the one before it has ended. */
-bpe_match bpe_match_next(const bpe *b, const bpe_matcher *m, const char *text, uint64_t size, uint64_t from);
+/* The next added token behind `before`, the match before it ({0}: from the text's beginning). */
+bpe_match bpe_match_next(const bpe *b, const bpe_matcher *m, const char *text, uint64_t size, const bpe_match *before);
 
 /* ---- text/bpe_merge.c ---- */
 

@@ -162,9 +162,17 @@ static bool is_symbol(uint32_t code) {
     return false;
 }
 
+/* The punctuation that joins words (general category Pc), and the two joiners: of the reference's \w, although
+ * punctuation and control characters otherwise are not. */
+static bool joins_words(uint32_t code) {
+    return code == 0x200c || code == 0x200d || code == 0x203f || code == 0x2040 || code == 0x2054 || code == 0xfe33 ||
+           code == 0xfe34 || (code >= 0xfe4d && code <= 0xfe4f) || code == 0xff3f;
+}
+
 /* Letters, digits and '_'; of what is not ASCII all but white space, punctuation, symbols and control characters. */
 static bool is_word(uint32_t code) {
     if (code < 0x80) return code == '_' || (code - '0') < 10 || ((code | 32) - 'a') < 26;
+    if (joins_words(code)) return true;
     unicode_kind kind = unicode_kind_of(code);
     return !is_white(code) && !is_symbol(code) && kind != UNICODE_PUNCTUATION && kind != UNICODE_CONTROL &&
            kind != UNICODE_SPACE;
@@ -184,9 +192,9 @@ static bool stands_alone(const char *text, uint64_t size, uint64_t begin, uint64
     return end == size || (bpe_character(text + end, &code), !is_word(code));
 }
 
-bpe_match bpe_match_next(const bpe *b, const bpe_matcher *m, const char *text, uint64_t size, uint64_t from) {
+bpe_match bpe_match_next(const bpe *b, const bpe_matcher *m, const char *text, uint64_t size, const bpe_match *before) {
     if (m->count == 0) return (bpe_match){.id = -1};
-    for (uint64_t at = from; at < size; at++) {
+    for (uint64_t at = before->search_at; at < size; at++) {
         uint8_t byte = (uint8_t)text[at];
         if (m->first[byte] == m->first[byte + 1]) continue;
         int64_t found = longest_at(b, m, text + at, size - at);
@@ -195,12 +203,12 @@ bpe_match bpe_match_next(const bpe *b, const bpe_matcher *m, const char *text, u
         text_at(b, m, (uint32_t)found, &length);
         int32_t id = m->ids[found];
         unsigned flags = b->tokens[id].flags;
-        bpe_match match = {.id = id, .begin = at, .end = at + length, .text_end = at};
-        if ((flags & BPE_SINGLE_WORD) && !stands_alone(text, size, match.begin, match.end)) {
+        bpe_match match = {.id = id, .text_end = at, .end = at + length, .search_at = at + length};
+        if ((flags & BPE_SINGLE_WORD) && !stands_alone(text, size, at, match.end)) {
             at += length - 1; /* as in the reference: what lies in it is not looked at again */
             continue;
         }
-        while ((flags & BPE_LSTRIP) && match.text_end > from) {
+        while ((flags & BPE_LSTRIP) && match.text_end > before->end) {
             int bytes = character_before(text, match.text_end, &code);
             if (!is_white(code)) break;
             match.text_end -= (uint64_t)bytes;
