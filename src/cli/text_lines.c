@@ -28,7 +28,7 @@ carina_status text_lines_next(text_lines *l, bool *more, carina_error *error) {
     *more = c != EOF;
     for (; c != EOF && c != '\n'; c = getc_unlocked(l->stream)) TRY(put(l, (char)c, error));
     if (ferror(l->stream)) return error_errno(error, "%s: line %llu", name_of(l), (unsigned long long)l->number);
-    if (c == '\n' && l->size && l->line[l->size - 1] == '\r') l->size--;
+    if (c == '\n' && !l->keep_return && l->size && l->line[l->size - 1] == '\r') l->size--;
     return CARINA_OK;
 }
 

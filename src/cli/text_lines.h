@@ -14,12 +14,13 @@ typedef struct text_lines {
     FILE *stream;     /* borrowed */
     const char *name; /* borrowed, for messages; NULL: standard input */
     uint64_t most;    /* 0: TEXT_LINES_MAX */
+    bool keep_return; /* a CR at the end of a line belongs to it */
     char *line;       /* the current one, without its line break; any bytes */
     uint64_t size, room, number;
 } text_lines;
 
-/* Goes to the next line; *more false at the end. A last line without a line break counts; CRLF ends a line too. A
- * longer line is CARINA_ERROR_LIMIT with its number. */
+/* Goes to the next line; *more false at the end. A last line without a line break counts; CRLF ends a line too,
+ * unless keep_return. A longer line is CARINA_ERROR_LIMIT with its number. */
 carina_status text_lines_next(text_lines *lines, bool *more, carina_error *error);
 void text_lines_free(text_lines *lines);
 

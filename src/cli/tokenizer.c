@@ -40,6 +40,10 @@ static carina_status add_tokens(bpe *tokenizer, const char *path, carina_error *
     uint64_t size;
     int count = 0;
     TRY(file_read(path, ADD_BYTES, &data, &size, error));
+    if (memchr(data, 0, (size_t)size)) {
+        free(data);
+        return error_set(error, CARINA_ERROR_FORMAT, "%s: has a NUL byte: not a text file", path);
+    }
     const char **texts = calloc((size_t)size + 1, sizeof *texts);
     carina_status status = texts ? CARINA_OK : error_memory(error, path, size * sizeof *texts);
     char *rest = (char *)data;
@@ -135,10 +139,10 @@ static const option decode_options[] = {
     {0},
 };
 
-/* The ids of a line, NUL-terminated; cut into words in place. */
+/* The ids of a line, NUL-terminated; cut into words in place. Lines of Windows end with a CR. */
 static carina_status decode_line(bpe_decoder *d, char *line, uint64_t number, json_writer *w, carina_error *error) {
     char *rest = line;
-    for (char *word; (word = strsep(&rest, " \t,"));) {
+    for (char *word; (word = strsep(&rest, " \t,\r"));) {
         int64_t id;
         if (!*word) continue;
         if (!number_parse_integer(word, &id))
@@ -156,6 +160,9 @@ static carina_status decode_line(bpe_decoder *d, char *line, uint64_t number, js
 
 static carina_status print_decoded(const bpe *tokenizer, text_lines *lines, const tokenizer_values *v,
                                    carina_error *error) {
+    if (lines->size && memchr(lines->line, 0, (size_t)lines->size))
+        return error_set(error, CARINA_ERROR_FORMAT, "standard input: line %llu: a NUL byte is no id",
+                         (unsigned long long)lines->number);
     bpe_decoder d = bpe_decoder_make(tokenizer, v->skip_special);
     char *line = lines->size ? strndup(lines->line, (size_t)lines->size) : strdup("");
     char *json = NULL;
@@ -204,7 +211,7 @@ static int run_lines(const char *path, const tokenizer_values *v,
                      carina_status (*work)(const bpe *, text_lines *, const tokenizer_values *, carina_error *)) {
     bpe *tokenizer = NULL;
     carina_error error = {0};
-    text_lines lines = {.stream = stdin, .most = BPE_MAX_TEXT};
+    text_lines lines = {.stream = stdin, .most = BPE_MAX_TEXT, .keep_return = true}; /* decode gives back each byte */
     carina_status status = open_tokenizer(&tokenizer, path, v, &error);
     if (status == CARINA_OK) status = work(tokenizer, &lines, v, &error);
     text_lines_free(&lines);
@@ -231,7 +238,7 @@ const command command_tokenizer_encode = {
         "gives\n"
         "them. FILE.json is a tokenizer.json of the BPE kind, such as Gemma's. No special tokens are put round a line\n"
         "unless --special asks for them; those that stand in the text are found. Bytes that are not UTF-8 count as\n"
-        "U+FFFD. A line has at most 64 MiB.\n"
+        "U+FFFD. A carriage return before the line break belongs to the line. A line has at most 64 MiB.\n"
         "\n"
         "A model's FILE.gguf stands for the tokenizer in it.\n"
         "\n"

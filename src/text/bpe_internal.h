@@ -126,7 +126,7 @@ carina_status bpe_apply(const bpe_rule *rule, const char *text, uint64_t size, c
 /* ---- text/bpe_match.c ---- */
 
 typedef struct bpe_match {
-    int32_t id; /* -1: none is left */
+    int32_t id;         /* -1: none is left */
     uint64_t text_end;  /* where the text before it ends: where it begins, or earlier where it takes blanks */
     uint64_t end;       /* where the text behind it begins: where it ends, or later where it takes blanks */
     uint64_t search_at; /* where it ends; the next one may begin among the blanks that it takes, as in the reference */
