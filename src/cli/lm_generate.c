@@ -204,7 +204,7 @@ const command command_lm_generate = {
         "<bos> in front; a model that was taught turns wants them written out, or carina lm chat. Several prompts are\n"
         "answered at once and printed in their order, each behind a line \"== N ==\"; what they begin with in common "
         "is\n"
-        "read once. With packed weights an answer is the same alone and in a batch, and for any number of threads.\n"
+        "read once. An answer is the same alone and in a batch, and for any number of threads.\n"
         "\n"
         "Answers can be held to a grammar, a JSON schema, or one of these forms: box, boxes and text-boxes\n"
         "(<box>(x1,y1),(x2,y2)</box>: one, several, among text), yes-no, label and labels (of those given by "

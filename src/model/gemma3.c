@@ -219,22 +219,29 @@ static tensor *rotary_constant(graph *g, const gemma3 *m, bool global, int64_t t
     return table;
 }
 
-static tensor *plain_product(graph *g, const gemma3_matrix *m, tensor *x, activation act) {
+/* by_row: rows are of sequences that do not belong together, and none may notice the others. */
+static tensor *linear(graph *g, parameter *weight, tensor *x, activation act, bool by_row) {
+    by_row = by_row && x && tensor_type_of(x) == TENSOR_F32;
+    return by_row ? op_row_linear(g, x, graph_parameter(g, weight), act)
+                  : op_linear(g, x, graph_parameter(g, weight), NULL, act);
+}
+
+static tensor *plain_product(graph *g, const gemma3_matrix *m, tensor *x, activation act, bool by_row) {
     if (m->packed) return op_quantized_linear(g, x, m->packed, act);
-    return op_linear(g, x, graph_parameter(g, m->weight), NULL, act);
+    return linear(g, m->weight, x, act, by_row);
 }
 
 /* With what an attached adapter and the rows' own ones add. */
 static tensor *product(graph *g, const gemma3_matrix *m, tensor *x, activation act, const gemma3_past *past) {
-    bool by_row = past && past->adapters;
-    if (!m->down && !by_row) return plain_product(g, m, x, act);
-    tensor *y = plain_product(g, m, x, ACTIVATION_NONE);
+    bool adapted = past && past->adapters;
+    if (!m->down && !adapted) return plain_product(g, m, x, act, past != NULL);
+    tensor *y = plain_product(g, m, x, ACTIVATION_NONE, past != NULL);
     if (m->down) {
-        tensor *inner = op_linear(g, x, graph_parameter(g, m->down), NULL, ACTIVATION_NONE);
-        tensor *outer = op_linear(g, inner, graph_parameter(g, m->up), NULL, ACTIVATION_NONE);
+        tensor *inner = linear(g, m->down, x, ACTIVATION_NONE, past != NULL);
+        tensor *outer = linear(g, m->up, inner, ACTIVATION_NONE, past != NULL);
         y = op_add(g, y, op_scale(g, outer, m->scale));
     }
-    if (by_row) y = op_low_rank(g, y, x, past->adapters, m->slot);
+    if (adapted) y = op_low_rank(g, y, x, past->adapters, m->slot);
     return act == ACTIVATION_NONE ? y : op_activation(g, y, act);
 }
 static tensor *multiply(graph *g, const gemma3_matrix *m, tensor *x, const gemma3_past *past) {
@@ -309,7 +316,9 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
 }
 
 tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {
-    tensor *logits = plain_product(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x), ACTIVATION_NONE);
+    bool by_row = !graph_options_of(g)->training;
+    tensor *logits =
+        plain_product(g, m->config.tied ? &m->table : &m->head, normed(g, m, m->norm, x), ACTIVATION_NONE, by_row);
     return op_cast(g, logits, TENSOR_F32);
 }
 

@@ -95,7 +95,8 @@ typedef struct gemma3_past {
 } gemma3_past;
 
 /* ids [B, N] f32 whole numbers; vectors [B, N, D] or NULL: added, not scaled, so an id outside the vocabulary (-1)
- * leaves them alone. Gives the last layer's [B, N, D]. past NULL: whole sequences; else B is 1 and N is R. */
+ * leaves them alone. Gives the last layer's [B, N, D]. past NULL: whole sequences; else B is 1 and N is R, and in f32
+ * and with packed weights what a row gets is the same bits whatever the others are. */
 tensor *gemma3_record_body(graph *g, const gemma3 *model, tensor *ids, tensor *vectors, const gemma3_past *past);
 /* [.., D] of the body -> logits [.., V], f32. */
 tensor *gemma3_record_logits(graph *g, const gemma3 *model, tensor *x);

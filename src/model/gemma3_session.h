@@ -2,8 +2,9 @@
  * tokens of one or of several sessions at once (the runner). A loaded model is const; all that changes is here.
  *
  * A runner has one planned graph for each of a few row counts, made when first wanted; a step takes the smallest that
- * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. What attention gives a row does
- * not depend on the other rows; products are of the whole graph.
+ * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. What a row gets
+ * does not depend on the other rows (attention, products with packed weights, op_row_linear); only activations in bf16
+ * have products of the whole graph.
  */
 #ifndef MODEL_GEMMA3_SESSION_H
 #define MODEL_GEMMA3_SESSION_H

@@ -12,10 +12,8 @@
  * sequence that runs. One that is just being read by another sequence is waited for. Sequences of different adapters
  * (model/lora.h) may run together, but know nothing of each other's texts.
  *
- * What a sequence says does not depend on the number of threads. With packed weights it does not depend on what else is
- * in the batch, on chunks, or on what was known beforehand either: a row's logits are the same bits. With weights in
- * f32 a row's logits differ in their last bits with the number of rows in its step (products of other shapes sum in
- * another order), so that a text could part from itself only where two tokens are that close.
+ * What a sequence says does not depend on the number of threads, on what else is in the batch, on chunks, or on what was
+ * known beforehand: a row's logits are the same bits, with packed weights and in f32.
  *
  * Text comes out as whole characters of UTF-8, nothing of a stop string in it (text/stop_text.h). Special tokens have
  * no text. Ids that the tokenizer does not have are never drawn.

@@ -56,6 +56,8 @@ typedef enum activation {
 
 /* y = activation(x weight^T + bias): x [..., I], weight [O, I], bias [O] or NULL. */
 tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation act);
+/* The same in f32 without a bias, where a row's result does not depend on the other rows. No gradient. */
+tensor *op_row_linear(graph *g, tensor *x, tensor *weight, activation act);
 /* The same with a packed matrix, which is borrowed: x f32 [.., inputs] -> f32 [.., outputs]. No gradient. */
 tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act);
 /* y + up^T (down x) for each row by itself: x [.., R, I], y [.., R, O]. A row's pairs are rows[row][slot], read at
