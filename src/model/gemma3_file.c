@@ -40,14 +40,18 @@ static carina_status refuse(const reader *r, const json_value *object, const cha
 /* Linear scaling of the global layers' positions, or none. */
 static carina_status take_scaling(const reader *r, const json_value *scaling, double *factor) {
     static const char *const keys[] = {"rope_type", "type"};
-    bool linear = false;
+    bool linear = false, named = false;
     for (int i = 0; i < 2; i++) {
         const char *type = NULL;
         if (json_has(scaling, keys[i])) TRY(json_get_text(r->document, scaling, keys[i], &type, r->error));
         if (type && strcmp(type, "linear") != 0 && strcmp(type, "default") != 0)
             return refuse(r, scaling, keys[i], "linear");
         linear |= type && strcmp(type, "linear") == 0;
+        named |= type != NULL;
     }
+    if (!named && json_has(scaling, "factor"))
+        return json_fail(r->document, scaling, "rope_type", CARINA_ERROR_FORMAT, r->error,
+                         "missing, although there is a factor");
     *factor = 1;
     return linear ? json_get_number(r->document, scaling, "factor", factor, r->error) : CARINA_OK;
 }
@@ -121,8 +125,20 @@ static carina_status expect_off(const reader *r, const char *key) {
     return json_fail(r->document, r->object, key, CARINA_ERROR_UNSUPPORTED, r->error, "true is not supported here");
 }
 
+/* Weights that some library has packed in its own way: their tensors are not what their names say. */
+static carina_status refuse_quantisation(const reader *r, const json_value *object) {
+    const json_value *settings;
+    if (!json_has(object, "quantization_config")) return CARINA_OK;
+    TRY(json_get_object(r->document, object, "quantization_config", &settings, r->error));
+    const char *method = json_text(json_find(settings, "quant_method"));
+    return json_fail(r->document, object, "quantization_config", CARINA_ERROR_UNSUPPORTED, r->error,
+                     "weights quantised by \"%.60s\" are not read; take the model's plain weights, or a GGUF file",
+                     method ? method : "..");
+}
+
 static carina_status take_text_part(const reader *r, gemma3_config *c) {
     double epsilon = (double)c->epsilon;
+    TRY(refuse_quantisation(r, r->object));
     TRY(expect_absent(r, "attn_logit_softcapping"));
     TRY(expect_absent(r, "final_logit_softcapping"));
     TRY(expect_off(r, "attention_bias"));
@@ -156,7 +172,12 @@ static carina_status parse_config(gemma3_config *out, const json_document *d, ca
     bool nested = strcmp(type, "gemma3") == 0;
     if (!nested && strcmp(type, "gemma3_text") != 0) return refuse(&r, r.object, "model_type", "gemma3 or gemma3_text");
     const json_value *root = r.object;
-    if (nested) TRY(json_get_object(d, root, "text_config", &r.object, error));
+    if (nested) {
+        TRY(refuse_quantisation(&r, root));
+        TRY(json_get_object(d, root, "text_config", &r.object, error));
+        if (json_has(r.object, "model_type")) TRY(json_get_text(d, r.object, "model_type", &type, error));
+        if (strncmp(type, "gemma3", 6) != 0) return refuse(&r, r.object, "model_type", "gemma3_text");
+    }
     TRY(take_text_part(&r, out));
     if (nested && json_has(root, "tie_word_embeddings"))
         TRY(json_get_truth(d, root, "tie_word_embeddings", &out->tied, error));
@@ -251,10 +272,26 @@ static bool is_slot(gemma3 *m, const char *name) {
     return m->config.tied && strcmp(name, "lm_head.weight") == 0;
 }
 
+/* A tied model's own output head must be its table: another one would be left out without a word. */
+static carina_status check_tied_head(const gemma3 *m, const tensor_file *file, const char *path, const named_tensor *t,
+                                     carina_error *error) {
+    const named_tensor *table;
+    uint64_t shape[2] = {(uint64_t)m->config.vocabulary, (uint64_t)m->config.width};
+    TRY(gemma3_find_tensor(&table, file, path, "model.embed_tokens.weight", 2, shape, error));
+    TRY(named_tensor_check_shape(t, path, 2, shape, "the configuration", error));
+    if (t->dtype == table->dtype && memcmp(t->data, table->data, (size_t)t->byte_count) == 0) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_MISMATCH,
+                     "%s: tensor %s is not the table %s, although the configuration ties them; set "
+                     "tie_word_embeddings to false in config.json, or remove the tensor",
+                     path, t->name, table->name);
+}
+
 carina_status gemma3_refuse_strangers(gemma3 *m, const tensor_file *file, const char *path, carina_error *error) {
     char buffer[160];
     for (uint64_t i = 0; i < file->count; i++) {
         const char *name = gemma3_plain_name(file->tensors[i].name, buffer);
+        if (name && m->config.tied && strcmp(name, "lm_head.weight") == 0)
+            TRY(check_tied_head(m, file, path, &file->tensors[i], error));
         if (!name || parameters_find(m->parameters, name) || is_slot(m, name)) continue;
         return error_set(error, CARINA_ERROR_MISMATCH,
                          "%s: tensor %s is not of the model that the configuration describes (%d layers)", path,

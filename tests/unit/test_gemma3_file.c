@@ -157,6 +157,38 @@ static void weights_that_do_not_fit(void **state) {
     tensor_file_free(&file);
 }
 
+/* A tied model's table, saved twice, is one; a head of its own is not passed over. */
+static void tied_models_with_a_head(void **state) {
+    (void)state;
+    tensor_file file = gemma3_fixture_file(&gemma3_fixtures[0], "weights");
+    named_tensor tensors[100];
+    float *head = NULL;
+    gemma3 *m;
+    memcpy(tensors, file.tensors, (size_t)file.count * sizeof *tensors);
+    named_tensor *own = &tensors[file.count];
+    *own = *tensor_file_find(&file, "model.embed_tokens.weight");
+    own->name = "lm_head.weight";
+    write_text("config.json", TIED_OLD);
+    assert_ok(safetensors_write(path_of("model.safetensors"), tensors, file.count + 1, NULL, 0, &error));
+    assert_ok(gemma3_load(&m, folder, &error));
+    assert_same_model(m);
+    gemma3_free(m);
+    head = malloc((size_t)own->byte_count);
+    assert_non_null(head);
+    memcpy(head, own->data, (size_t)own->byte_count);
+    head[17] += 1;
+    own->data = head;
+    assert_ok(safetensors_write(path_of("model.safetensors"), tensors, file.count + 1, NULL, 0, &error));
+    assert_refused("tensor lm_head.weight is not the table model.embed_tokens.weight, although the configuration ties");
+    own->rank = 1;
+    own->shape[0] = 1;
+    own->byte_count = sizeof *head;
+    assert_ok(safetensors_write(path_of("model.safetensors"), tensors, file.count + 1, NULL, 0, &error));
+    assert_refused("tensor lm_head.weight is f32 [1], the configuration wants float [61,24]");
+    free(head);
+    tensor_file_free(&file);
+}
+
 static carina_status parse(gemma3_config *c, const char *text) {
     return gemma3_config_parse(c, "config.json", text, strlen(text), &error);
 }
@@ -214,7 +246,13 @@ static void configurations_of_every_age(void **state) {
          "use_bidirectional_attention: true is not supported"},
         {"{\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": \"all\"}",
          "use_bidirectional_attention: "},
-
+        {"{\"model_type\": \"gemma3_text\", \"rope_scaling\": {\"factor\": 8}}", "rope_scaling.rope_type: missing"},
+        {"{\"model_type\": \"gemma3\", \"text_config\": {\"model_type\": \"gemma2\"}}",
+         "text_config.model_type: \"gemma2\", known here is gemma3_text"},
+        {"{\"model_type\": \"gemma3_text\", \"quantization_config\": {\"quant_method\": \"bitsandbytes\"}}",
+         "quantization_config: weights quantised by \"bitsandbytes\" are not read"},
+        {"{\"model_type\": \"gemma3\", \"text_config\": {}, \"quantization_config\": {}}",
+         "quantization_config: weights quantised by"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_true(parse(&c, cases[i][0]) != CARINA_OK);
@@ -305,9 +343,10 @@ static void saved_in_bf16_it_is_rounded(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_of_every_nesting),        cmocka_unit_test(shards),
-        cmocka_unit_test(weights_that_do_not_fit),         cmocka_unit_test(configurations_of_every_age),
-        cmocka_unit_test(saved_and_loaded_it_is_the_same), cmocka_unit_test(saved_in_bf16_it_is_rounded),
+        cmocka_unit_test(folders_of_every_nesting),    cmocka_unit_test(shards),
+        cmocka_unit_test(weights_that_do_not_fit),     cmocka_unit_test(configurations_of_every_age),
+        cmocka_unit_test(tied_models_with_a_head),     cmocka_unit_test(saved_and_loaded_it_is_the_same),
+        cmocka_unit_test(saved_in_bf16_it_is_rounded),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
