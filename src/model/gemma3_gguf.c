@@ -41,12 +41,13 @@ static carina_status take_rotary(gemma3_config *c, const gguf_metadata *m, carin
     TRY(get_real(m, "gemma3.rope.freq_base", &c->global_base, error));
     TRY(get_real(m, "gemma3.rope.freq_base_swa", &c->local_base, error));
     c->global_scale = 1;
-    if (!gguf_find(m, "gemma3.rope.scaling.type")) return CARINA_OK;
-    TRY(gguf_get_text(&type, m, "gemma3.rope.scaling.type", error));
-    if (gguf_text_is(type, "none")) return CARINA_OK;
-    if (!gguf_text_is(type, "linear"))
-        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: gemma3.rope.scaling.type: known here is linear",
-                         m->name);
+    if (gguf_find(m, "gemma3.rope.scaling.type")) { /* a factor alone is linear */
+        TRY(gguf_get_text(&type, m, "gemma3.rope.scaling.type", error));
+        if (gguf_text_is(type, "none")) return CARINA_OK;
+        if (!gguf_text_is(type, "linear"))
+            return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: gemma3.rope.scaling.type: known here is linear",
+                             m->name);
+    }
     return get_real(m, "gemma3.rope.scaling.factor", &c->global_scale, error);
 }
 
@@ -54,16 +55,91 @@ double gemma3_gguf_query_scalar(const gemma3_config *c) {
     return c->layers == 62 ? (double)c->width / c->heads : c->head_width;
 }
 
-/* What published models have alike, and other programs do not write: the order of layers (an array says it layer by
- * layer, for models of other kinds), and what queries are divided by. */
+/* The order of layers as a list: true where a layer has a window. It must be the order that one number says. */
+static carina_status take_layer_list(gemma3_config *c, const gguf_metadata *m, carina_error *error) {
+    const gguf_value *windows;
+    uint64_t first = 0;
+    TRY(gguf_get_array(&windows, m, GEMMA3_GGUF_GLOBAL_EVERY, GGUF_BOOL, error));
+    while (first < windows->count && gguf_item_whole(windows, first)) first++;
+    c->global_every = (int)(first < (uint64_t)c->layers ? first + 1 : (uint64_t)c->layers + 1);
+    bool fits = windows->count == (uint64_t)c->layers;
+    for (int i = 0; fits && i < c->layers; i++)
+        fits = (gguf_item_whole(windows, (uint64_t)i) == 0) == gemma3_is_global(c, i);
+    if (fits) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_UNSUPPORTED,
+                     "%s: " GEMMA3_GGUF_GLOBAL_EVERY
+                     ": not one global layer after every so many with a window, for each of the %d layers",
+                     m->name, c->layers);
+}
+
+/* What published models have alike: the order of layers, and what queries are divided by. */
 static carina_status take_own_keys(gemma3_config *c, const gguf_metadata *m, carina_error *error) {
     const gguf_value *every = gguf_find(m, GEMMA3_GGUF_GLOBAL_EVERY);
+    if (every && every->is_array) TRY(take_layer_list(c, m, error));
     if (every && !every->is_array) TRY(get_size(m, GEMMA3_GGUF_GLOBAL_EVERY, &c->global_every, error));
     c->query_scalar = gemma3_gguf_query_scalar(c);
     return get_real(m, GEMMA3_GGUF_QUERY_SCALAR, &c->query_scalar, error);
 }
 
-/* What the metadata says must be what is there: a smaller number of layers would be another model, silently. */
+/* Keys of other models' passes: with another value than Gemma 3's this would be another model. */
+static carina_status refuse_features(const gemma3_config *c, const gguf_metadata *m, carina_error *error) {
+    static const char *const caps[] = {"gemma3.attn_logit_softcapping", "gemma3.final_logit_softcapping"};
+    static const char causal_key[] = "gemma3.attention.causal", turned_key[] = "gemma3.rope.dimension_count";
+    for (int i = 0; i < 2; i++) {
+        double cap = 0;
+        TRY(get_real(m, caps[i], &cap, error));
+        if (cap != 0)
+            return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: %s: is Gemma 2's, not supported", m->name, caps[i]);
+    }
+    bool causal = true;
+    if (gguf_find(m, causal_key)) TRY(gguf_get_bool(&causal, m, causal_key, error));
+    if (!causal)
+        return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: %s: false is not supported here", m->name, causal_key);
+    int turned = c->head_width;
+    if (gguf_find(m, turned_key)) TRY(get_size(m, turned_key, &turned, error));
+    if (turned == c->head_width) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: %s: %d of a head's %d values: not supported here", m->name,
+                     turned_key, turned, c->head_width);
+}
+
+/* ---- names ---- */
+
+static const char *const layer_parts[][2] = {
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"input_layernorm", "attn_norm"},
+    {"post_attention_layernorm", "post_attention_norm"},
+    {"pre_feedforward_layernorm", "ffn_norm"},
+    {"post_feedforward_layernorm", "post_ffw_norm"},
+};
+enum { LAYER_PARTS = sizeof layer_parts / sizeof *layer_parts };
+
+/* Of the language model, as this file names it; or of the vision part, which is passed over. */
+static bool is_known(const char *name) {
+    static const char *const whole[] = {"token_embd.weight", "output_norm.weight", "output.weight"};
+    static const char *const passed[] = {"v.", "mm."};
+    char wanted[GGUF_MAX_NAME + 1];
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name, whole[i]) == 0) return true;
+    for (int i = 0; i < 2; i++)
+        if (strncmp(name, passed[i], strlen(passed[i])) == 0) return true;
+    unsigned long layer = strncmp(name, "blk.", 4) == 0 ? strtoul(name + 4, NULL, 10) : 0;
+    for (int i = 0; i < LAYER_PARTS; i++) {
+        snprintf(wanted, sizeof wanted, "blk.%lu.%s.weight", layer, layer_parts[i][1]);
+        if (strcmp(name, wanted) == 0) return true;
+    }
+    return false;
+}
+
+/* What the metadata says must be what is there: a smaller number of layers would be another model, silently, and so
+ * would tensors that nobody asks for. */
 static carina_status check_extent(const gemma3_config *c, const gguf_file *file, carina_error *error) {
     const gguf_metadata *m = &file->metadata;
     int vocabulary = c->vocabulary;
@@ -73,10 +149,9 @@ static carina_status check_extent(const gemma3_config *c, const gguf_file *file,
                          file->name, vocabulary, c->vocabulary);
     for (uint64_t i = 0; i < file->tensor_count; i++) {
         const char *name = file->tensors[i].name;
-        if (strncmp(name, "blk.", 4) != 0) continue;
-        char *end;
-        unsigned long layer = strtoul(name + 4, &end, 10);
-        if (end > name + 4 && *end == '.' && layer < (unsigned long)c->layers) continue;
+        if (!is_known(name))
+            return error_set(error, CARINA_ERROR_MISMATCH, "%s: tensor %s is none of Gemma 3's", file->name, name);
+        if (strncmp(name, "blk.", 4) != 0 || strtoul(name + 4, NULL, 10) < (unsigned long)c->layers) continue;
         return error_set(error, CARINA_ERROR_MISMATCH,
                          "%s: tensor %s is of none of the %d layers of gemma3.block_count", file->name, name,
                          c->layers);
@@ -115,36 +190,20 @@ carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina
     TRY(take_own_keys(c, m, error));
     c->tied = !gguf_find_tensor(file, "output.weight");
     if (gemma3_config_check(c, error) != CARINA_OK) return error_prefix(error, "%s", m->name);
+    TRY(refuse_features(c, m, error));
     return check_extent(c, file, error);
 }
 
-/* ---- names ---- */
-
 void gemma3_gguf_name(char out[GGUF_MAX_NAME + 1], const char *name) {
-    static const char *const parts[][2] = {
-        {"self_attn.q_proj", "attn_q"},
-        {"self_attn.k_proj", "attn_k"},
-        {"self_attn.v_proj", "attn_v"},
-        {"self_attn.o_proj", "attn_output"},
-        {"self_attn.q_norm", "attn_q_norm"},
-        {"self_attn.k_norm", "attn_k_norm"},
-        {"mlp.gate_proj", "ffn_gate"},
-        {"mlp.up_proj", "ffn_up"},
-        {"mlp.down_proj", "ffn_down"},
-        {"input_layernorm", "attn_norm"},
-        {"post_attention_layernorm", "post_attention_norm"},
-        {"pre_feedforward_layernorm", "ffn_norm"},
-        {"post_feedforward_layernorm", "post_ffw_norm"},
-    };
     int layer, length = 0;
     const char *whole = strcmp(name, "model.embed_tokens.weight") == 0 ? "token_embd.weight"
                         : strcmp(name, "model.norm.weight") == 0       ? "output_norm.weight"
                                                                        : "output.weight";
     if (sscanf(name, "model.layers.%d.%n", &layer, &length) == 1 && length)
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-            if (strncmp(name + length, parts[i][0], strlen(parts[i][0])) == 0 &&
-                strcmp(name + length + strlen(parts[i][0]), ".weight") == 0) {
-                snprintf(out, GGUF_MAX_NAME + 1, "blk.%d.%s.weight", layer, parts[i][1]);
+        for (int i = 0; i < LAYER_PARTS; i++)
+            if (strncmp(name + length, layer_parts[i][0], strlen(layer_parts[i][0])) == 0 &&
+                strcmp(name + length + strlen(layer_parts[i][0]), ".weight") == 0) {
+                snprintf(out, GGUF_MAX_NAME + 1, "blk.%d.%s.weight", layer, layer_parts[i][1]);
                 return;
             }
     snprintf(out, GGUF_MAX_NAME + 1, "%s", whole);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/half.h"
 #include "fixture.h"
+#include "model/gemma3_gguf.h"
 #include "model/gemma3_packed.h"
 #include "model/gemma3_random.h"
 #include "model/gemma3_session.h"
@@ -297,8 +298,9 @@ static void put_matrix(bytes *b, uint32_t type, parameter *p, uint32_t *noise) {
 static const uint32_t kinds[] = {GGUF_Q8_0, GGUF_Q4_0, GGUF_Q4_K, GGUF_F16, GGUF_Q6_K};
 static uint32_t type_of(int index, const parameter *p) { return p->rank == 1 ? GGUF_F32 : kinds[index % 5]; }
 
-/* With what the metadata says of layers and vocabulary. */
-static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t layers, uint32_t vocabulary) {
+/* With what the metadata says of layers and vocabulary, and one key more (a pair's bytes, NULL: none). */
+static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t layers, uint32_t vocabulary,
+                              const bytes *more) {
     bytes b = {0}, data = {0};
     uint32_t noise = 99;
     uint64_t *offsets = calloc((size_t)m->parameters->count, sizeof *offsets);
@@ -316,7 +318,7 @@ static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t laye
     put(&b, "GGUF", 4);
     put_u32(&b, 3);
     put_u64(&b, (uint64_t)m->parameters->count);
-    put_u64(&b, 12);
+    put_u64(&b, more ? 13 : 12);
     put_text(&b, "general.architecture");
     put_u32(&b, GGUF_KIND_TEXT);
     put_text(&b, architecture);
@@ -335,6 +337,7 @@ static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t laye
     put_text(&b, "gemma3.rope.scaling.factor");
     put_u32(&b, GGUF_KIND_F32);
     put(&b, &(float){8}, 4);
+    if (more) put(&b, more->data, more->size);
     for (int i = 0; i < m->parameters->count; i++) {
         const parameter *p = m->parameters->items[i];
         char name[65];
@@ -353,7 +356,7 @@ static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t laye
     return b;
 }
 
-static bytes make_gguf(gemma3 *m, const char *architecture) { return make_gguf_saying(m, architecture, 2, 70); }
+static bytes make_gguf(gemma3 *m, const char *architecture) { return make_gguf_saying(m, architecture, 2, 70, NULL); }
 
 /* Of the kinds that keep their bits every row is what the file decodes to. */
 static void assert_rows_kept(gemma3 *packed, const gemma3 *model) {
@@ -417,10 +420,48 @@ static void assert_gguf_refused(bytes b, const char *message) {
 static void metadata_says_what_is_there(void **state) {
     (void)state;
     gemma3 *model = make_model();
-    assert_gguf_refused(make_gguf_saying(model, "gemma3", 1, 70),
+    assert_gguf_refused(make_gguf_saying(model, "gemma3", 1, 70, NULL),
                         "less.gguf: tensor blk.1.attn_q_norm.weight is of none of the 1 layers of gemma3.block_count");
-    assert_gguf_refused(make_gguf_saying(model, "gemma3", 2, 69),
+    assert_gguf_refused(make_gguf_saying(model, "gemma3", 2, 69, NULL),
                         "less.gguf: gemma3.vocab_size: 69, but token_embd.weight has 70 rows");
+    gemma3_free(model);
+}
+
+/* A key that changes what the model computes is taken or refused. */
+static void keys_of_other_models(void **state) {
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t kind, size;
+        const char *value, *message; /* NULL: accepted */
+    } cases[] = {
+        {"gemma3.attn_logit_softcapping", GGUF_KIND_F32, 4, "\0\0\xf0\x41", "attn_logit_softcapping: is Gemma 2's"},
+        {"gemma3.final_logit_softcapping", GGUF_KIND_F32, 4, "\0\0\xf0\x41", "final_logit_softcapping: is Gemma 2's"},
+        {"gemma3.final_logit_softcapping", GGUF_KIND_F32, 4, "\0\0\0\0", NULL},
+        {"gemma3.attention.causal", GGUF_KIND_BOOL, 1, "\0", "attention.causal: false is not supported"},
+        {"gemma3.attention.causal", GGUF_KIND_BOOL, 1, "\1", NULL},
+        {"gemma3.rope.dimension_count", GGUF_KIND_U32, 4, "\x20\0\0\0",
+         "rope.dimension_count: 32 of a head's 64 values"},
+        {"gemma3.rope.dimension_count", GGUF_KIND_U32, 4, "\x40\0\0\0", NULL},
+        {GEMMA3_GGUF_GLOBAL_EVERY, GGUF_KIND_ARRAY, 14, "\7\0\0\0\2\0\0\0\0\0\0\0\1\1", NULL},
+        {GEMMA3_GGUF_GLOBAL_EVERY, GGUF_KIND_ARRAY, 14, "\7\0\0\0\2\0\0\0\0\0\0\0\0\1", "not one global layer after"},
+        {GEMMA3_GGUF_GLOBAL_EVERY, GGUF_KIND_ARRAY, 13, "\7\0\0\0\1\0\0\0\0\0\0\0\1", "for each of the 2 layers"},
+    };
+    gemma3 *model = make_model(), *packed;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes more = {0};
+        put_text(&more, cases[i].key);
+        put_u32(&more, cases[i].kind);
+        put(&more, cases[i].value, cases[i].size);
+        bytes b = make_gguf_saying(model, "gemma3", 2, 70, &more);
+        free(more.data);
+        assert_ok(file_write(path_of("key.gguf"), b.data, b.size, &error));
+        carina_status status = gemma3_load_packed(&packed, path_of("key.gguf"), &(gemma3_pack_options){0}, &error);
+        assert_int_equal(status, cases[i].message ? CARINA_ERROR_UNSUPPORTED : CARINA_OK);
+        if (cases[i].message && !strstr(error.message, cases[i].message)) fail_msg("%s", error.message);
+        gemma3_free(packed);
+        free(b.data);
+    }
     gemma3_free(model);
 }
 
@@ -434,12 +475,19 @@ static void files_that_do_not_fit(void **state) {
     assert_non_null(strstr(error.message, "general.architecture: \"llama\", known here is gemma3"));
     free(b.data);
     b = make_gguf(model, "gemma3");
-    *(char *)memmem(b.data, b.size, "blk.1.ffn_up", 12) = 'x';
-    assert_ok(file_write(path_of("odd.gguf"), b.data, b.size, &error));
-    assert_int_equal(gemma3_load_packed(&packed, path_of("odd.gguf"), &(gemma3_pack_options){0}, &error),
-                     CARINA_ERROR_MISMATCH);
-    assert_non_null(strstr(error.message, "odd.gguf: no tensor blk.1.ffn_up.weight"));
-    assert_null(packed);
+    static const char *const odd[][2] = {
+        {"xlk.1.ffn_up", "less.gguf: tensor xlk.1.ffn_up.weight is none of Gemma 3's"},
+        {"blk.1.ffn_uq", "less.gguf: tensor blk.1.ffn_uq.weight is none of Gemma 3's"},
+        {"blk.+.ffn_up", "less.gguf: tensor blk.+.ffn_up.weight is none of Gemma 3's"},
+        {"v.k.1.ffn_up", "less.gguf: no tensor blk.1.ffn_up.weight"}, /* as if of the vision part */
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        bytes other = {.data = malloc(b.size), .size = b.size};
+        assert_non_null(other.data);
+        memcpy(other.data, b.data, b.size);
+        memcpy(memmem(other.data, other.size, "blk.1.ffn_up", 12), odd[i][0], 12);
+        assert_gguf_refused(other, odd[i][1]);
+    }
     assert_int_equal(gemma3_load_packed(&packed, path_of("missing.gguf"), &(gemma3_pack_options){0}, &error),
                      CARINA_ERROR_IO);
     write_folder(model);
@@ -456,6 +504,7 @@ int main(void) {
         cmocka_unit_test(folders_are_packed),          cmocka_unit_test(adapters_are_merged),
         cmocka_unit_test(batches_do_not_matter),       cmocka_unit_test(gguf_files),
         cmocka_unit_test(metadata_says_what_is_there), cmocka_unit_test(files_that_do_not_fit),
+        cmocka_unit_test(keys_of_other_models),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
