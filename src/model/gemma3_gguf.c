@@ -262,19 +262,23 @@ static carina_status set_row(void *context, quantized_matrix *m, int64_t row, fl
     return quantized_set_quants(m, row, &taken, error);
 }
 
-static carina_status check_slots(gemma3 *m, const gguf_file *file, carina_error *error) {
+/* *wide: all matrices are f32, and stay so; the memory is that of the file. */
+static carina_status check_slots(gemma3 *m, const gguf_file *file, bool *wide, carina_error *error) {
     gemma3_slot slots[GEMMA3_MAX_SLOTS];
     int count = gemma3_slots(m, slots);
-    uint64_t total = 0;
+    uint64_t total = 0, wide_total = 0;
+    *wide = true;
     for (int i = 0; i < count; i++) {
         const gguf_tensor *t;
         uint64_t bytes, shape[2] = {(uint64_t)slots[i].outputs, (uint64_t)slots[i].inputs};
         TRY(gemma3_gguf_find(&t, file, slots[i].name, 2, shape, error));
+        *wide &= t->type == GGUF_F32;
+        wide_total += t->byte_count;
         if (quantized_bytes(&bytes, kind_of(t->type), slots[i].outputs, slots[i].inputs, error) != CARINA_OK)
             return error_prefix(error, "%s: %s", file->name, t->name);
         total += bytes;
     }
-    return gemma3_check_memory(file->name, total, error);
+    return gemma3_check_memory(file->name, *wide ? wide_total : total, error);
 }
 
 static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *pool, carina_error *error) {
@@ -290,16 +294,17 @@ static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *p
     return CARINA_OK;
 }
 
-static carina_status copy_norm(parameter *p, const gguf_file *file, carina_error *error) {
+/* A norm, or a matrix that stays f32. */
+static carina_status copy_parameter(parameter *p, const gguf_file *file, carina_error *error) {
     const gguf_tensor *t;
-    uint64_t shape = (uint64_t)p->count;
-    TRY(gemma3_gguf_find(&t, file, p->name, 1, &shape, error));
-    TRY(gguf_decode_rows(p->value, file, t, 0, 1, error));
+    uint64_t shape[2] = {(uint64_t)p->size[0], p->rank == 2 ? (uint64_t)p->size[1] : 0};
+    TRY(gemma3_gguf_find(&t, file, p->name, p->rank, shape, error));
+    TRY(gguf_decode_rows(p->value, file, t, 0, t->row_count, error));
     for (int64_t i = 0; i < p->count; i++) {
         if (!isfinite(p->value[i]))
             return error_set(error, CARINA_ERROR_FORMAT, "%s: tensor %s: value %" PRId64 " is not a finite number",
                              file->name, t->name, i);
-        p->value[i] -= 1; /* the file has what is multiplied with */
+        if (p->rank == 1) p->value[i] -= 1; /* the file has what is multiplied with */
     }
     return CARINA_OK;
 }
@@ -309,11 +314,12 @@ carina_status gemma3_from_gguf(gemma3 **out, const gguf_file *file, thread_pool 
     *out = NULL;
     TRY(gemma3_gguf_config(&config, file, error));
     gemma3 shape = {.config = config};
-    TRY(check_slots(&shape, file, error));
-    TRY(gemma3_create_packed(out, &config, error));
-    carina_status status = fill_slots(*out, file, pool, error);
+    bool wide;
+    TRY(check_slots(&shape, file, &wide, error));
+    TRY(wide ? gemma3_create_empty(out, &config, error) : gemma3_create_packed(out, &config, error));
+    carina_status status = wide ? CARINA_OK : fill_slots(*out, file, pool, error);
     for (int i = 0; i < (*out)->parameters->count && status == CARINA_OK; i++)
-        status = copy_norm((*out)->parameters->items[i], file, error);
+        status = copy_parameter((*out)->parameters->items[i], file, error);
     if (status == CARINA_OK) {
         parameters_changed((*out)->parameters);
         return CARINA_OK;

@@ -296,7 +296,8 @@ static void put_matrix(bytes *b, uint32_t type, parameter *p, uint32_t *noise) {
 }
 
 static const uint32_t kinds[] = {GGUF_Q8_0, GGUF_Q4_0, GGUF_Q4_K, GGUF_F16, GGUF_Q6_K};
-static uint32_t type_of(int index, const parameter *p) { return p->rank == 1 ? GGUF_F32 : kinds[index % 5]; }
+static bool wide; /* all in f32 */
+static uint32_t type_of(int index, const parameter *p) { return p->rank == 1 || wide ? GGUF_F32 : kinds[index % 5]; }
 
 /* With what the metadata says of layers and vocabulary, and one key more (a pair's bytes, NULL: none). */
 static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t layers, uint32_t vocabulary,
@@ -313,7 +314,8 @@ static bytes make_gguf_saying(gemma3 *m, const char *architecture, uint32_t laye
             p->value[k] = one - 1; /* what the sum kept */
             put(&data, &one, 4);
         }
-        if (p->rank == 2) put_matrix(&data, type_of(i, p), p, &noise);
+        if (p->rank == 2 && wide) put(&data, p->value, (uint64_t)p->count * sizeof *p->value);
+        if (p->rank == 2 && !wide) put_matrix(&data, type_of(i, p), p, &noise);
     }
     put(&b, "GGUF", 4);
     put_u32(&b, 3);
@@ -403,6 +405,31 @@ static void gguf_files(void **state) {
     free(logits);
     lora_free(l);
     gemma3_free(packed);
+    free(b.data);
+    gemma3_free(model);
+}
+
+/* A file of f32 alone is what the folder is, not rounded to bf16. */
+static void gguf_files_of_f32(void **state) {
+    (void)state;
+    gemma3 *model = make_model(), *read;
+    wide = true;
+    bytes b = make_gguf(model, "gemma3");
+    wide = false;
+    assert_ok(file_write(path_of("wide.gguf"), b.data, b.size, &error));
+    assert_ok(gemma3_load_packed(&read, path_of("wide.gguf"), &(gemma3_pack_options){0}, &error));
+    assert_int_equal(read->parameters->count, model->parameters->count);
+    for (int i = 0; i < model->parameters->count; i++) {
+        const parameter *p = model->parameters->items[i];
+        assert_memory_equal(read->parameters->items[i]->value, p->value, (size_t)p->count * sizeof *p->value);
+    }
+    gemma3_free(read);
+    *(uint32_t *)(void *)(b.data + b.size - 4) = 0x7fc00000; /* of the last tensor */
+    assert_ok(file_write(path_of("wide.gguf"), b.data, b.size, &error));
+    assert_int_equal(gemma3_load_packed(&read, path_of("wide.gguf"), &(gemma3_pack_options){0}, &error),
+                     CARINA_ERROR_FORMAT);
+    if (!strstr(error.message, "is not a finite number")) fail_msg("%s", error.message);
+    assert_null(read);
     free(b.data);
     gemma3_free(model);
 }
@@ -501,10 +528,10 @@ static void files_that_do_not_fit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(folders_are_packed),          cmocka_unit_test(adapters_are_merged),
-        cmocka_unit_test(batches_do_not_matter),       cmocka_unit_test(gguf_files),
-        cmocka_unit_test(metadata_says_what_is_there), cmocka_unit_test(files_that_do_not_fit),
-        cmocka_unit_test(keys_of_other_models),
+        cmocka_unit_test(folders_are_packed),    cmocka_unit_test(adapters_are_merged),
+        cmocka_unit_test(batches_do_not_matter), cmocka_unit_test(gguf_files),
+        cmocka_unit_test(gguf_files_of_f32),     cmocka_unit_test(metadata_says_what_is_there),
+        cmocka_unit_test(files_that_do_not_fit), cmocka_unit_test(keys_of_other_models),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }
