@@ -112,6 +112,21 @@ static void sessions_do_not_see_each_other(void **state) {
     thread_pool_free(pool);
 }
 
+/* More context costs the global layers' keys and values alone: the others have a ring of their window and a chunk. */
+static void local_layers_keep_their_window(void **state) {
+    (void)state;
+    gemma3 *m = gemma3_fixture_load(&gemma3_fixtures[0]);
+    gemma3_config c = m->config;
+    gemma3_free(m);
+    uint64_t token = 2 * sizeof(float) * (uint64_t)c.key_heads * (uint64_t)c.head_width, global = 0;
+    for (int i = 0; i < c.layers; i++) global += gemma3_is_global(&c, i);
+    assert_true(global > 0 && global < (uint64_t)c.layers);
+    uint64_t few = gemma3_session_needs(&c, TENSOR_F32, 1000, CHUNK);
+    assert_int_equal(gemma3_session_needs(&c, TENSOR_F32, 9000, CHUNK) - few, 8000 * global * token);
+    uint64_t ring = (uint64_t)(c.window + CHUNK) * token, local = (uint64_t)c.layers - global;
+    assert_in_range(few - 1000 * global * token, local * (ring - token), 2 * local * ring);
+}
+
 static void only_wanted_logits_are_given(void **state) {
     (void)state;
     bench b = start(&gemma3_fixtures[1], NULL, TENSOR_F32);
@@ -263,9 +278,10 @@ static void angles_come_when_they_are_reached(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_by_token_and_in_chunks), cmocka_unit_test(sessions_do_not_see_each_other),
-        cmocka_unit_test(only_wanted_logits_are_given), cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
-        cmocka_unit_test(steps_that_cannot_be),         cmocka_unit_test(angles_come_when_they_are_reached),
+        cmocka_unit_test(token_by_token_and_in_chunks),      cmocka_unit_test(sessions_do_not_see_each_other),
+        cmocka_unit_test(only_wanted_logits_are_given),      cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
+        cmocka_unit_test(local_layers_keep_their_window),    cmocka_unit_test(steps_that_cannot_be),
+        cmocka_unit_test(angles_come_when_they_are_reached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
