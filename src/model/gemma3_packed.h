@@ -23,8 +23,8 @@ carina_status gemma3_load_packed(gemma3 **out, const char *path, const gemma3_pa
                                  carina_error *error);
 
 /* general.architecture must be gemma3. Names are llama.cpp's ("blk.3.ffn_up.weight"); norms are stored as 1 + w there.
- * Q8_0, Q4_0 and Q4_K keep their bits, Q6_K becomes 8 bits, F32, F16 and BF16 become bf16; where all matrices are F32 they
- * stay so, as a folder's do. */
+ * Q8_0, Q4_0 and Q4_K keep their bits, Q6_K becomes 8 bits, F32, F16 and BF16 become bf16; where all matrices are F32
+ * they stay so, as a folder's do. */
 carina_status gemma3_from_gguf(gemma3 **out, const gguf_file *file, thread_pool *pool, carina_error *error);
 
 #endif
