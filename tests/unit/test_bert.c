@@ -113,8 +113,10 @@ static void gradients_match_pytorch(void **state) {
             float *wanted = fixture_values(&file, name, p->count);
             double scale = fixture_scale(wanted, p->count);
             largest = fmax(largest, scale);
-            /* a key's bias moves all scores of a query alike: its gradient is zero by theory and has no scale */
-            if (pass) fixture_compare(p->name, p->gradient, wanted, p->count, fmax(scale, 1e-3 * largest), 1e-4);
+            /* a key's bias moves all scores of a query alike: its gradient is zero by theory, what is left is the
+             * rounding of sums as large as the largest */
+            double least = strstr(p->name, "key.bias") ? 1e-2 : 1e-3;
+            if (pass) fixture_compare(p->name, p->gradient, wanted, p->count, fmax(scale, least * largest), 1e-4);
             free(wanted);
         }
     finish(&r);

@@ -312,8 +312,7 @@ static void test_calibration_of_sentences(void **state) {
         "{\"temperature\": 1, \"prior_exponent\": 1, \"finding_worth\": 1001}",
         "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": 2}",
         "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\"}]}",
-        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\", "
-        "\"cut\": 2, \"weight\": 1}]}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\", \"cut\": 2, \"weight\": 1}]}",
         "{\"temperature\": 11, \"prior_exponent\": 1}",
         "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
         "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",

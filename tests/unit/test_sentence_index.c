@@ -22,7 +22,7 @@ static int make_folder(void **state) {
     (void)state;
     carina_error error;
     snprintf(folder, sizeof folder, "%s/index-%d", TEST_TMP, (int)getpid());
-    return file_make_folders(folder, &error);
+    return (int)file_make_folders(folder, &error);
 }
 
 static int remove_folder(void **state) {
