@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/nearest.h"
+#include "base/utf8.h"
 #include "format/yaml.h"
 
 typedef struct loaded_atlas {
@@ -44,6 +45,9 @@ static carina_status read_text(const char **out, const char *file, const yaml_va
     if (!value) return error_set(error, CARINA_ERROR_FORMAT, "%s:%d: '%s' is missing", file, mapping->line, key);
     if (value->kind != YAML_SCALAR || yaml_is_null(value) || !value->text[0])
         return error_set(error, CARINA_ERROR_FORMAT, "%s:%d: '%s' must be a text", file, value->line, key);
+    if (!utf8_is_line(value->text))
+        return error_set(error, CARINA_ERROR_FORMAT, "%s:%d: '%s' has a control character or is no UTF-8", file,
+                         value->line, key);
     *out = value->text;
     return CARINA_OK;
 }
@@ -71,6 +75,9 @@ static carina_status read_findings(loaded_atlas *a, atlas_region *region, int *u
         const yaml_value *item = list->children[i];
         if (item->kind != YAML_SCALAR || yaml_is_null(item))
             return error_set(error, CARINA_ERROR_FORMAT, "%s:%d: a finding must be a text", file, item->line);
+        if (!utf8_is_line(item->text))
+            return error_set(error, CARINA_ERROR_FORMAT, "%s:%d: a finding has a control character or is no UTF-8",
+                             file, item->line);
         a->findings[(*used)++] = item->text;
     }
     region->finding_count = (int)list->count;

@@ -30,6 +30,16 @@ bool utf8_valid(const void *text, uint64_t size) {
     return true;
 }
 
+bool utf8_is_line(const char *text) {
+    const unsigned char *at = (const unsigned char *)text, *end = at + strlen(text);
+    while (at < end) {
+        int length = utf8_character(at, (uint64_t)(end - at));
+        if (length == 0 || at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0)) return false;
+        at += length;
+    }
+    return true;
+}
+
 char *utf8_repair(const void *text, uint64_t size, uint64_t *out_size) {
     if (size > UINT64_MAX / 4) return NULL;
     const uint8_t *s = text;

@@ -11,6 +11,9 @@ int utf8_character(const void *text, uint64_t size);
 
 bool utf8_valid(const void *text, uint64_t size);
 
+/* Valid and without control characters (U+0000 .. U+001F, U+007F .. U+009F): what a terminal may be shown as it is. */
+bool utf8_is_line(const char *text);
+
 /* A malloc'ed copy in which every malformed byte became U+FFFD; NUL-terminated, *out_size without the NUL. NULL when
  * out of memory. */
 char *utf8_repair(const void *text, uint64_t size, uint64_t *out_size);

@@ -411,7 +411,8 @@ static carina_status make_index(reader *r, carina_error *error) {
     for (size_t i = 0; i < SENTENCE_INDEX_INFO_FIELDS; i++) fields.text[i] = r->info[i];
     sentence_index_info info = info_of(&fields);
     const atlas set = {.name = r->info[4], .region_count = r->region_count, .regions = regions};
-    return sentence_index_create(&r->index, &set, &info, r->width, error);
+    carina_status status = sentence_index_create(&r->index, &set, &info, r->width, error);
+    return status == CARINA_OK ? status : error_prefix(error, "%s", r->path);
 }
 
 /* The embedding table, row by row of the matrices. A block never spans two regions. */
@@ -490,7 +491,8 @@ static carina_status read_rows(reader *r, carina_error *error) {
     query_close(&sentences);
     query_close(&vectors.q);
     free(vector);
-    if (status == CARINA_OK) status = sentence_index_finish(r->index, error);
+    if (status == CARINA_OK && (status = sentence_index_finish(r->index, error)) != CARINA_OK)
+        error_prefix(error, "%s", r->path);
     return status;
 }
 

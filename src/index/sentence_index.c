@@ -9,6 +9,7 @@
 
 #include "base/build.h"
 #include "base/fingerprint.h"
+#include "base/utf8.h"
 #include "index/sentence_index_internal.h"
 
 #define ARENA_BLOCK (1u << 20)
@@ -38,21 +39,25 @@ static char *keep_text(sentence_index *index, const char *text, size_t length) {
     return copy;
 }
 
-/* No control character. Eight bytes at a time, for there can be hundreds of megabytes: in a byte c below 0x80 the high
- * bit of c + 0x60 stays off below 0x20, and c ^ 0x7f is zero for 0x7f alone. */
+/* UTF-8 without ASCII control characters. Eight bytes at a time, for there can be hundreds of megabytes: in a byte c
+ * below 0x80 the high bit of c + 0x60 stays off below 0x20, and c ^ 0x7f is zero for 0x7f alone. */
 static bool plain_text(const char *text, size_t length) {
     const uint64_t ones = 0x0101010101010101ULL, high = 0x8080808080808080ULL;
+    uint64_t seen = 0;
     size_t i = 0;
     for (; i + 8 <= length; i += 8) {
         uint64_t word, low;
         memcpy(&word, text + i, 8);
+        seen |= word;
         low = word & ~high;
         uint64_t above_20 = low + 0x60 * ones, not_7f = (low ^ (0x7f * ones)) + 0x7f * ones;
         if (((word | above_20) & (word | not_7f) & high) != high) return false;
     }
-    for (; i < length; i++)
+    for (; i < length; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
-    return length <= SENTENCE_INDEX_MAX_TEXT;
+        seen |= (unsigned char)text[i];
+    }
+    return length <= SENTENCE_INDEX_MAX_TEXT && (!(seen & high) || utf8_valid(text, length));
 }
 
 static carina_status keep_checked(sentence_index *index, const char **out, const char *text, const char *what,
@@ -60,8 +65,9 @@ static carina_status keep_checked(sentence_index *index, const char **out, const
     if (!text) text = "";
     size_t length = strlen(text);
     if (!plain_text(text, length)) {
-        return error_set(error, CARINA_ERROR_FORMAT, "%s \"%.60s...\" has a control character or more than %d bytes",
-                         what, text, SENTENCE_INDEX_MAX_TEXT);
+        return error_set(error, CARINA_ERROR_FORMAT,
+                         "%s \"%.60s...\" has a control character, is no UTF-8 or has more than %d bytes", what, text,
+                         SENTENCE_INDEX_MAX_TEXT);
     }
     *out = keep_text(index, text, length);
     return *out ? CARINA_OK : error_memory(error, what, length);

@@ -8,6 +8,7 @@
 #include "atlas/atlas_file.h"
 #include "base/build.h"
 #include "base/half.h"
+#include "base/utf8.h"
 #include "format/config.h"
 #include "format/safetensors.h"
 #include "format/tensor_read.h"
@@ -281,6 +282,14 @@ carina_status model_file_check_weights(const apm *m, const char *path, carina_er
     return CARINA_OK;
 }
 
+/* Some texts have several lines; the others are printed as they are. */
+static bool may_be_shown(const tensor_file_entry *e) {
+    static const char *const long_texts[] = {"model", "regions", "training_configuration", "card"};
+    for (size_t i = 0; i < sizeof long_texts / sizeof *long_texts; i++)
+        if (strcmp(e->key, long_texts[i]) == 0) return true;
+    return utf8_is_line(e->key) && utf8_is_line(e->value);
+}
+
 static carina_status build_model(model_file *m, const tensor_file *file, const char *path, carina_error *error) {
     const char *format, *model_text, *region_text;
     apm_config config = {0};
@@ -302,6 +311,9 @@ static carina_status build_model(model_file *m, const tensor_file *file, const c
     m->notes = calloc((size_t)file->metadata_count + 1, sizeof *m->notes);
     if (!m->notes) return error_memory(error, path, file->metadata_count * sizeof *m->notes);
     for (uint64_t i = 0; i < file->metadata_count; i++) {
+        if (!may_be_shown(&file->metadata[i]))
+            return error_set(error, CARINA_ERROR_FORMAT, "%s: metadata \"%.40s\" has a control character", path,
+                             utf8_is_line(file->metadata[i].key) ? file->metadata[i].key : "?");
         m->notes[i].key = strdup(file->metadata[i].key);
         m->notes[i].value = strdup(file->metadata[i].value);
         m->note_count++;

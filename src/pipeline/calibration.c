@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "format/json.h"
 #include "format/json_writer.h"
 
@@ -28,9 +29,16 @@ static carina_status read_numbers(float *out, int count, const json_document *d,
     return CARINA_OK;
 }
 
-static void copy_text(char *out, size_t size, const json_value *object, const char *key) {
-    const char *text = json_text(json_find(object, key));
-    if (text) snprintf(out, size, "%s", text);
+/* A key that may be missing; what is too long ends with a whole character. */
+static carina_status copy_text(char *out, size_t size, const json_document *d, const json_value *object,
+                               const char *key, carina_error *error) {
+    const char *text;
+    if (!json_has(object, key)) return CARINA_OK;
+    TRY(json_get_text(d, object, key, &text, error));
+    if (!utf8_is_line(text)) return json_fail(d, object, key, CARINA_ERROR_FORMAT, error, "it has a control character");
+    snprintf(out, size, "%s", text);
+    for (size_t length = strlen(out); length > 0 && !utf8_valid(out, length);) out[--length] = 0;
+    return CARINA_OK;
 }
 
 static carina_status read_within(float *out, const json_document *d, const json_value *object, const char *key,
@@ -57,6 +65,11 @@ static carina_status read_findings(sentence_calibration *out, const json_documen
         TRY(json_get_text(d, item, "name", &name, error));
         if (strlen(name) >= sizeof f->name)
             return json_fail(d, item, "name", CARINA_ERROR_LIMIT, error, "longer than %zu bytes", sizeof f->name - 1);
+        if (!*name || !utf8_is_line(name))
+            return json_fail(d, item, "name", CARINA_ERROR_FORMAT, error, "it is empty or has a control character");
+        for (uint64_t k = 0; k < i; k++)
+            if (strcmp(out->findings[k].name, name) == 0)
+                return json_fail(d, item, "name", CARINA_ERROR_FORMAT, error, "\"%s\" stands twice", name);
         snprintf(f->name, sizeof f->name, "%s", name);
         TRY(read_within(&f->cut, d, item, "cut", 0, 1, error));
         TRY(read_within(&f->weight, d, item, "weight", 0, CALIBRATION_MOST_FINDING_WEIGHT, error));
@@ -67,7 +80,7 @@ static carina_status read_findings(sentence_calibration *out, const json_documen
 
 static carina_status read_sentences(sentence_calibration *out, const json_document *d, carina_error *error) {
     const json_value *object;
-    if (!json_has(json_root(d), "sentences")) return CARINA_OK;
+    if (!json_find(json_root(d), "sentences")) return CARINA_OK;
     TRY(json_get_object(d, json_root(d), "sentences", &object, error));
     TRY(read_within(&out->temperature, d, object, "temperature", CALIBRATION_LEAST_SENTENCE_TEMPERATURE,
                     CALIBRATION_MOST_SENTENCE_TEMPERATURE, error));
@@ -78,8 +91,8 @@ static carina_status read_sentences(sentence_calibration *out, const json_docume
     if (json_has(object, "finding_worth"))
         TRY(read_within(&out->finding_worth, d, object, "finding_worth", 0, CALIBRATION_MOST_FINDING_WORTH, error));
     if (json_has(object, "findings")) TRY(read_findings(out, d, object, error));
-    copy_text(out->encoder, sizeof out->encoder, object, "text_encoder_fingerprint");
-    copy_text(out->fitted_on, sizeof out->fitted_on, object, "fitted_on");
+    TRY(copy_text(out->encoder, sizeof out->encoder, d, object, "text_encoder_fingerprint", error));
+    TRY(copy_text(out->fitted_on, sizeof out->fitted_on, d, object, "fitted_on", error));
     out->fitted = true;
     return CARINA_OK;
 }
@@ -98,7 +111,7 @@ static carina_status read_fitted(calibration *out, const json_document *d, carin
         out->temperature[i] = 1;
         out->threshold[i] = 0.5f;
     }
-    copy_text(out->fitted_on, sizeof out->fitted_on, json_root(d), "fitted_on");
+    TRY(copy_text(out->fitted_on, sizeof out->fitted_on, d, json_root(d), "fitted_on", error));
     return read_sentences(&out->sentences, d, error);
 }
 

@@ -63,6 +63,8 @@ static sentence_ranking choose(const sentence_calibration *c, const sentence_ind
     if (cosine) return r;
     if (!c->fitted)
         r.why_not = "the model's sentences are not calibrated";
+    else if (!*c->encoder)
+        r.why_not = "the model does not say for which text encoder its sentences are calibrated";
     else if (strncmp(c->encoder, encoder, sizeof c->encoder - 1) != 0)
         r.why_not = "the model's sentences are calibrated for another text encoder";
     if (*r.why_not) return r;

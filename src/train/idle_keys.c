@@ -12,6 +12,9 @@ static bool locates(const train_config *c) { return c->task == TRAIN_CONFIG_LOCA
 static bool has_vit(const train_config *c) { return locates(c) && c->model.encoder == APM_VIT; }
 static bool has_resnet(const train_config *c) { return locates(c) && c->model.encoder != APM_VIT; }
 static bool has_no_sentences(const train_config *c) { return locates(c) && !*c->alignment.text_encoder; }
+static bool has_no_finding_head(const train_config *c) {
+    return locates(c) && *c->alignment.text_encoder && c->alignment.findings_weight <= 0;
+}
 static bool has_no_muon(const train_config *c) { return c->optimizer_kind != OPTIMIZER_MUON; }
 
 /* The keys BEGINNING* are idle when `idle` says so; what decides is `decider`, which never is. They stand in `schema`,
@@ -29,6 +32,8 @@ static const idle_rule rules[] = {
     {"", "optimizer.momentum", "optimizer.type", has_no_muon, &train_config_schema, "optimizer.type is not muon"},
     {"alignment.", "alignment.", "alignment.text_encoder", has_no_sentences, &alignment_settings_schema,
      "without alignment.text_encoder there is no alignment"},
+    {"alignment.", "alignment.patch_findings", "alignment.findings_weight", has_no_finding_head,
+     &alignment_settings_schema, "alignment.findings_weight is 0"},
 };
 #define RULE_COUNT (sizeof rules / sizeof *rules)
 

@@ -184,7 +184,8 @@ static void losses_add_up(void **state) {
     end_run(&r[0]);
 }
 
-/* Each film's regions are told the findings that its scene graph affirms of them, and nothing of regions without a box. */
+/* Each film's regions are told the findings that its scene graph affirms of them, and nothing of regions without a box.
+ */
 static void finding_targets_are_the_scene_graphs(void **state) {
     (void)state;
     run r;
@@ -618,6 +619,8 @@ static void what_makes_no_alignment_is_refused(void **state) {
         {"alignment.tau=0", "command line: alignment.tau: must lie in 0.001 .. 10"},
         {"alignment.weight=0", "command line: alignment.weight: must lie in"},
         {"alignment.loss=hard", "command line: alignment.loss: "},
+        {"alignment.patch_findings=true",
+         "command line: alignment.patch_findings: has no effect: alignment.findings_weight is 0"},
         {"model.features=encoder", "command line: model.features: "},
         {"data.train.type=nih_boxes", "alignment.text_encoder: no training set says anything of its regions"},
         {"training.accumulate=100", "config.yaml: training.batch_size, training.accumulate: "},

@@ -119,6 +119,9 @@ static void test_refusals(void **state) {
     refused("name: a\nregions:\n  - {name: x}\n", CARINA_ERROR_FORMAT, "'colour' is missing");
     refused("name: a\nregions:\n  - x\n", CARINA_ERROR_FORMAT, "expected a mapping");
     refused("name: a\nregions:\n" HAND ", findings: [[x]]}\n", CARINA_ERROR_FORMAT, "a finding must be a text");
+    refused("name: a\nregions:\n" HAND ", findings: [\"x\\e[31m\"]}\n", CARINA_ERROR_FORMAT,
+            "a finding has a control character");
+    refused("name: \"a\\n\"\nregions:\n" HAND "}\n", CARINA_ERROR_FORMAT, "'name' has a control character");
     carina_error error;
     atlas *a;
     assert_int_equal(atlas_load(&a, "/nonexistent/set.yaml", &error), CARINA_ERROR_IO);

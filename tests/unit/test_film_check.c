@@ -313,6 +313,12 @@ static void test_calibration_of_sentences(void **state) {
         "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": 2}",
         "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\"}]}",
         "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\", \"cut\": 2, \"weight\": 1}]}",
+        ("{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"x\", \"cut\": 0, \"weight\": 1}, "
+         "{\"name\": \"x\", \"cut\": 0, \"weight\": 1}]}"),
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"findings\": [{\"name\": \"\", \"cut\": 0, \"weight\": 1}]}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"fitted_on\": 5}",
+        "{\"temperature\": 1, \"prior_exponent\": 1, \"fitted_on\": \"a\\u001b[31m\"}",
+        "null",
         "{\"temperature\": 11, \"prior_exponent\": 1}",
         "{\"temperature\": 0.01, \"prior_exponent\": -0.1}",
         "{\"temperature\": 0.01, \"prior_exponent\": 4.1}",

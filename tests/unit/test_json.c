@@ -192,7 +192,13 @@ static void utf8_is_judged(void **state) {
     const char *const bad[] = {"\x80",         "\xc0\x80",         "\xc3",    "\xe0\x80\x80",
                                "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(utf8_valid(good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(utf8_valid(bad[i], strlen(bad[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(utf8_valid(bad[i], strlen(bad[i])));
+        assert_false(utf8_is_line(bad[i]));
+    }
+    static const char *const controls[] = {"a\n", "\x1b[31m", "a\x7f", "\xc2\x9b", "\t"};
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++) assert_false(utf8_is_line(controls[i]));
+    assert_true(utf8_is_line("") && utf8_is_line("a \xc2\xa0 \xe2\x82\xac"));
 }
 
 int main(void) {

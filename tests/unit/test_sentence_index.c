@@ -280,13 +280,13 @@ static void refuses_what_makes_no_sense(void **state) {
         text[14] = (char)c;
         e.text = text;
         carina_status status = sentence_index_add(index, 1, &e, (float[]){1, 0}, &error);
-        assert_int_equal(status, c < 32 || c == 127 ? CARINA_ERROR_FORMAT : CARINA_OK);
+        assert_int_equal(status, c < 32 || c > 126 ? CARINA_ERROR_FORMAT : CARINA_OK);
     }
     e.text = "";
     assert_int_equal(sentence_index_add(index, 0, &e, (float[]){1, 0}, &error), CARINA_ERROR_FORMAT);
     add(index, 0, "x", (float[]){1, 0}, 1);
     assert_int_equal(sentence_index_finish(index, &error), CARINA_OK);
-    assert_int_equal(sentence_index_total(index), 1 + 223);
+    assert_int_equal(sentence_index_total(index), 1 + 95);
     const float good[2] = {1, 0};
     assert_int_equal(sentence_index_search(index, NULL, 0, good, 0, 0, hits, &count, &error), CARINA_ERROR_ARGUMENT);
     assert_int_equal(sentence_index_search(index, NULL, -1, good, 0, 1, hits, &count, &error), CARINA_ERROR_ARGUMENT);
