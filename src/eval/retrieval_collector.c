@@ -23,9 +23,7 @@ carina_status retrieval_collector_create(retrieval_collector **out, const senten
                                          sentence_order order, const atlas *regions, carina_error *error) {
     const sentence_index *index = ranking ? ranking->index : NULL;
     *out = NULL;
-    uint64_t most = 1;
-    for (int r = 0; index && r < sentence_index_regions(index); r++)
-        if (sentence_index_region(index, r)->count > most) most = sentence_index_region(index, r)->count;
+    uint64_t most = index ? sentence_index_most(index) : 1;
     retrieval_collector *c = calloc(1, sizeof *c);
     if (!c) return error_memory(error, "retrieval", sizeof *c);
     c->ranking = ranking;

@@ -119,10 +119,7 @@ static sentence_scores scores_of(const tally *t, int names) {
 
 carina_status sentence_cases_score(sentence_scores *out, const sentence_cases *c, const sentence_ranking *ranking,
                                    thread_pool *pool, carina_error *error) {
-    score_work w = {.cases = c, .ranking = ranking, .most_rows = 1};
-    for (int r = 0; r < sentence_index_regions(c->index); r++)
-        if (sentence_index_region(c->index, r)->count > w.most_rows)
-            w.most_rows = sentence_index_region(c->index, r)->count;
+    score_work w = {.cases = c, .ranking = ranking, .most_rows = sentence_index_most(c->index)};
     int threads = thread_pool_count(pool);
     w.scratch = malloc((size_t)threads * 3 * (size_t)w.most_rows * sizeof *w.scratch);
     w.tallies = calloc((size_t)threads, sizeof *w.tallies);

@@ -231,12 +231,8 @@ static void count(sentence_fit *out, const sentence_cases *c, uint64_t least) {
 
 carina_status sentence_fit_make(sentence_fit *out, const sentence_cases *cases, thread_pool *pool, uint64_t least,
                                 carina_error *error) {
-    fit_work w = {.cases = cases, .pool = pool, .most_rows = 1};
+    fit_work w = {.cases = cases, .pool = pool, .most_rows = sentence_index_most(cases->index)};
     count(out, cases, least);
-    for (int r = 0; r < sentence_index_regions(cases->index); r++) {
-        uint64_t rows = sentence_index_region(cases->index, r)->count;
-        if (rows > w.most_rows) w.most_rows = rows;
-    }
     w.shard_count = (int)((cases->count + SENTENCE_CASES_SHARD - 1) / SENTENCE_CASES_SHARD);
     size_t shards = (size_t)w.shard_count + 1, scratch = (size_t)thread_pool_count(pool) * (size_t)w.most_rows;
     w.similarities = malloc(scratch * sizeof *w.similarities);

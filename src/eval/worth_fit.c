@@ -34,10 +34,7 @@ static void find_shard(void *context, int shard, int worker) {
 
 static carina_status find_all(float *findings, const sentence_cases *c, const sentence_ranking *ranking,
                               thread_pool *pool, carina_error *error) {
-    finding_work w = {.cases = c, .ranking = ranking, .most_rows = 1, .findings = findings};
-    for (int r = 0; r < sentence_index_regions(c->index); r++)
-        if (sentence_index_region(c->index, r)->count > w.most_rows)
-            w.most_rows = sentence_index_region(c->index, r)->count;
+    finding_work w = {.cases = c, .ranking = ranking, .most_rows = sentence_index_most(c->index), .findings = findings};
     int threads = thread_pool_count(pool);
     w.scratch = malloc((size_t)threads * 2 * (size_t)w.most_rows * sizeof *w.scratch);
     w.statuses = calloc((size_t)threads, sizeof *w.statuses);

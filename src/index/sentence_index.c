@@ -300,6 +300,13 @@ uint64_t sentence_index_total(const sentence_index *index) {
     return total;
 }
 
+uint64_t sentence_index_most(const sentence_index *index) {
+    uint64_t most = 1;
+    for (int r = 0; r < index->region_count; r++)
+        if (index->regions[r].shown.count > most) most = index->regions[r].shown.count;
+    return most;
+}
+
 void sentence_index_vector(const sentence_index *index, int region, uint64_t row, float *out) {
     uint64_t width = (uint64_t)index->width;
     const float *column =

@@ -69,6 +69,7 @@ int sentence_index_width(const sentence_index *index);
 int sentence_index_regions(const sentence_index *index);
 const sentence_region *sentence_index_region(const sentence_index *index, int region);
 uint64_t sentence_index_total(const sentence_index *index); /* sentences of all regions */
+uint64_t sentence_index_most(const sentence_index *index);  /* of the region with the most, at least 1: for scratch */
 /* The embedding of a row, of length 1, into out [width]. */
 void sentence_index_vector(const sentence_index *index, int region, uint64_t row, float *out);
 /* Of all regions' names, sentences and embeddings: tells databases apart, whatever file they lie in. */
