@@ -63,7 +63,7 @@ number=$(grep -n '^Left lung is healthy' sentences.txt | cut -d: -f1)
 npy 1 $((number - 1)) '(16,)' > one.npy
 expect 0 '^   1   1\.00000 +[0-9]+  Left lung is healthy\.$' '' "$CARINA" index query set.db -r 'left lung' --vector one.npy -k 2
 [ "$(wc -l < expect.out)" -eq 3 ] || fail "not two sentences: $(cat expect.out)"
-expect 0 '"similarity": (1|0\.99999[0-9]+|1\.0000001), "sentence": "Left lung is healthy\.", "films": [0-9]+, "first": "train/' '' "$CARINA" index query set.db -r 11 --vector one.npy --json
+expect 0 '"similarity": (1|0\.99999[0-9]+|1\.000000[0-9]), "sentence": "Left lung is healthy\.", "films": [0-9]+, "first": "train/' '' "$CARINA" index query set.db -r 11 --vector one.npy --json
 npy 36 0 '(36, 16)' > all.npy
 expect 0 '^right costophrenic angle$' '' "$CARINA" index query set.db --vector all.npy
 
