@@ -310,7 +310,8 @@ static void leads_and_pads(thorax *t, random_state *r) {
                                  {u + side * 0.5 * away + jitter(r, 0.1), v + random_range(r, -0.2, 0.3), front},
                                  {u + side * away, v + random_range(r, -0.3, 0.6), front},
                                  {u + side * (away + 0.5), v + random_range(r, -0.5, 0.9), front}};
-            wire(&d, k, 5, random_range(r, 1.2, 2.4), random_range(r, 0.3, 0.7), 0);
+            double metal = random_range(r, 0.3, 0.7), width = random_range(r, 1.2, 2.4);
+            wire(&d, k, 5, width, metal, 0);
         }
     }
     if (p->pads) {

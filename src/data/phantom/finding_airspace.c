@@ -184,8 +184,9 @@ static void paint_hilum_lumps(const finding *f, phantom_scene *scene, float *cov
             double outward = side == PHANTOM_LEFT ? 1 : -1;
             phantom_point centre = {scene->landmarks.hilum[side].x + outward * random_range(random, -0.2, 1) * r,
                                     scene->landmarks.hilum[side].y + random_range(random, -1.6, 1.6) * r};
-            paint_ball(scene, cover, &frame, centre, r, random_range(random, 0.9, 1.3) * r, 0.8, false, 0.12,
-                       random_u64(random));
+            uint64_t seed = random_u64(random);
+            double high = random_range(random, 0.9, 1.3) * r;
+            paint_ball(scene, cover, &frame, centre, r, high, 0.8, false, 0.12, seed);
         }
     }
 }

@@ -105,9 +105,10 @@ static void side_marker(image *film, int side, random_state *r) {
         pen q = {film, x * w - 1.2 * size * p.s, y * h + 1.2 * size * p.c, size * 0.6, p.c, p.s, p.level, 0.9};
         write_word(&q, initials);
     }
-    if (style == 1 && random_chance(r, 0.6)) /* bubble marker */
-        ring(film, p.x + size * random_range(r, -0.5, 0.8), p.y - size * random_range(r, 0.2, 0.9), size * 0.55, 0,
-             0.97, 0.85, true);
+    if (style == 1 && random_chance(r, 0.6)) { /* bubble marker */
+        double up = random_range(r, 0.2, 0.9), right = random_range(r, -0.5, 0.8);
+        ring(film, p.x + size * right, p.y - size * up, size * 0.55, 0, 0.97, 0.85, true);
+    }
 }
 
 static void words(image *film, const phantom_scene *scene, random_state *r) {

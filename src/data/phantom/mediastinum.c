@@ -155,8 +155,9 @@ static void abdomen_gas(thorax *t, random_state *r) {
             thorax_project(t, 0.55 * u + 0.45 * (t->midline + 0.2) + random_range(r, -0.05, 0.04), v + gap + ry, 0.05);
         float *work = t->distance;
         memset(work, 0, t->pixels * sizeof *work);
-        raster_ellipse((raster){t->width, t->height, work}, at.x, at.y, rx * m, ry * m, random_range(r, -0.3, 0.3),
-                       (0.08 + 0.2 * size) * unit, random_range(r, 0.7, 1.4));
+        double edge = random_range(r, 0.7, 1.4), turn = random_range(r, -0.3, 0.3);
+        raster_ellipse((raster){t->width, t->height, work}, at.x, at.y, rx * m, ry * m, turn,
+                       (0.08 + 0.2 * size) * unit, edge);
         /* Erect, the bubble ends in a fluid level. */
         double level = p->supine ? 1e9 : at.y + ry * m * random_range(r, -0.1, 0.7);
         for (int y = 0; y < t->height; y++) {
@@ -174,7 +175,8 @@ static void abdomen_gas(thorax *t, random_state *r) {
         double at_v = v + random_range(r, 0.06, 0.6);
         phantom_point at = thorax_project(t, at_u, at_v, 0.1);
         double rx = random_range(r, 0.02, 0.07), ry = rx * random_range(r, 0.5, 1.1);
-        raster_ellipse(map, at.x, at.y, rx * m, ry * m, random_range(r, 0, 3.1), random_range(r, 0.04, 0.16) * unit, 1);
+        double amount = random_range(r, 0.04, 0.16), turn = random_range(r, 0, 3.1);
+        raster_ellipse(map, at.x, at.y, rx * m, ry * m, turn, amount * unit, 1);
     }
 }
 

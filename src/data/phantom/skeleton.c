@@ -202,9 +202,10 @@ static void ribs(thorax *t, random_state *r) {
                     double f = random_uniform(r), rise = n > 5 ? -0.16 : 0.02;
                     phantom_point at = thorax_project(t, tip.u - sign * f * (front_table[n] - 0.06),
                                                       tip.v + rise * f + random_range(r, -0.012, 0.012), tip.w);
-                    raster_ellipse((raster){t->width, t->height, t->scene->bone}, at.x, at.y,
-                                   random_range(r, 0.006, 0.022) * t->scale, random_range(r, 0.004, 0.012) * t->scale,
-                                   0, 7 * calcified * random_uniform(r), 1);
+                    double lime = 7 * calcified * random_uniform(r);
+                    double high = random_range(r, 0.004, 0.012), broad = random_range(r, 0.006, 0.022);
+                    raster_ellipse((raster){t->width, t->height, t->scene->bone}, at.x, at.y, broad * t->scale,
+                                   high * t->scale, 0, lime, 1);
                 }
             }
         }

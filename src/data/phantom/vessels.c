@@ -51,10 +51,11 @@ static void grow(grower *g, thorax_space from, double angle, double dip, double 
          depth + 1);
     grow(g, at, angle - side * spread, dip * 0.8 + parameters_normal(g->random, 0, 0.3, 2), small, length * 0.74,
          depth + 1);
-    if (random_chance(g->random, 0.45)) /* a twig on the way */
-        grow(g, (thorax_space){(from.u + at.u) / 2, (from.v + at.v) / 2, (from.w + at.w) / 2},
-             angle + side * random_range(g->random, 0.5, 1.1), parameters_normal(g->random, 0, 0.5, 2), 0.42 * end,
-             length * 0.6, depth + 2);
+    if (random_chance(g->random, 0.45)) { /* a twig on the way */
+        double twig_dip = parameters_normal(g->random, 0, 0.5, 2), turn = random_range(g->random, 0.5, 1.1);
+        grow(g, (thorax_space){(from.u + at.u) / 2, (from.v + at.v) / 2, (from.w + at.w) / 2}, angle + side * turn,
+             twig_dip, 0.42 * end, length * 0.6, depth + 2);
+    }
 }
 
 static void hilum(thorax *t, int side, random_state *r) {
@@ -89,8 +90,8 @@ static void hilum(thorax *t, int side, random_state *r) {
                              v - 0.03 + 0.10 * f + parameters_normal(r, 0, 0.018, 2), random_range(r, -0.08, 0.06)};
         double angle = side ? a : 3.14159265 - a;
         g.budget = 320;
-        grow(&g, from, angle, random_range(r, -0.55, 0.55), 0.0118 * wide * strong, 0.092 * random_range(r, 0.85, 1.2),
-             0);
+        double length = 0.092 * random_range(r, 0.85, 1.2), dip = random_range(r, -0.55, 0.55);
+        grow(&g, from, angle, dip, 0.0118 * wide * strong, length, 0);
     }
     /* Veins of the lower lung: flat, towards the left atrium. */
     for (int i = 0; i < 4; i++) {
