@@ -3,12 +3,13 @@
  * The regions are those of opacity_region_names that the region set has: both lungs and the zones of each (hila, angles
  * and hemidiaphragms are no lung). A sentence about one of them (atlas/sentence_findings.h)
  *
- *   shows an opacity   when it names a finding that fills or collapses air spaces, which on one film cannot be told
- * from pneumonia: airspace opacity, consolidation, infiltration, pneumonia, aspiration, hemorrhage, edema, atelectasis,
- * collapse. "lung opacity" alone counts too. But Chest ImaGenome puts "lung opacity" above nearly everything that is
- * bright within a lung's box; so beside a nodule, a mass, a scar or an effusion, which readers of the RSNA 2018
- * challenge told from opacity, and without any of the former, it does not is healthy         when it says so is neither
- * else: pneumothorax, devices, ...
+ * - shows an opacity when it names a finding that fills or collapses air spaces, which on one film cannot be told from
+ *   pneumonia: airspace opacity, consolidation, infiltration, pneumonia, aspiration, hemorrhage, edema, atelectasis,
+ *   collapse. "lung opacity" alone counts too. But Chest ImaGenome puts "lung opacity" above nearly everything that is
+ *   bright within a lung's box; so beside a nodule, a mass, a scar or an effusion, which readers of the RSNA 2018
+ *   challenge told from opacity, and without any of the former, it does not;
+ * - is healthy when it says so;
+ * - is neither otherwise: pneumothorax, devices, ...
  */
 #ifndef EVAL_OPACITY_SENTENCES_H
 #define EVAL_OPACITY_SENTENCES_H

@@ -1,7 +1,7 @@
 /* How well retrieved sentences meet the true ones: ranks, exact matches, findings; with patient bootstrap intervals.
  *
  * An item is one region of one film whose annotation has a box, and so a true sentence. Its rank is the place of the
- * true sentence among the region's sentences in the database, best first by cosine + weight * log prior
+ * true sentence among the region's sentences in the database, best first as they are ranked
  * (pipeline/sentence_ranking.h); a true sentence that the database lacks has
  * no rank: it is a miss everywhere, never left out. Three ways of averaging, of each Recall@k, Precision@k and MRR:
  *   overall   every item counts the same
