@@ -1,5 +1,5 @@
 #!/bin/bash
-# `make default-model`: starts (or goes on with) the run that made the shipped model, in its six stages, and checks that
+# `make default-model`: starts (or goes on with) the run that made the shipped model, in its seven stages, and checks that
 # its first losses are those of the committed run; tools/default_model.sh BUILD
 #   STEPS=50  stop after that many steps of the first stage (to check the start only), which needs the first 5,000 films
 set -euo pipefail
@@ -43,11 +43,13 @@ stage configs/default-model.yaml runs/default-model
 stage configs/default-model-joint.yaml runs/default-model-joint
 stage configs/default-model-findings.yaml runs/default-model-findings
 stage configs/default-model-detail.yaml runs/default-model-detail
+"$build/carina" data phantom --out runs/phantoms-masks --count 24000 --seed 1 --start 32000 --split train=1
+stage configs/default-model-masks.yaml runs/default-model-masks
 
 # What is shipped: bf16 weights, the sentences that regions are matched with, and the
 # calibration of both.
-out=runs/default-model-detail/apm-small
-"$build/carina" model import runs/default-model-detail/best.safetensors --dtype bf16 --out $out.plain.safetensors
+out=runs/default-model-masks/apm-small
+"$build/carina" model import runs/default-model-masks/best.safetensors --dtype bf16 --out $out.plain.safetensors
 "$build/carina" index build --quiet --model $out.plain.safetensors --text-encoder models/text-small --own-split-only \
     --out $out.sentences.sqlite chest_imagenome=runs/phantoms
 "$build/carina" eval calibrate --quiet --model $out.plain.safetensors --database $out.sentences.sqlite --own-split-only \

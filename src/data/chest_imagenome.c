@@ -16,7 +16,7 @@
 typedef struct imagenome_set {
     dataset base; /* first: an imagenome_set * is a dataset * */
     film_table table;
-    bool sentences;
+    bool sentences, masks;
     uint64_t fingerprint;
 } imagenome_set;
 
@@ -102,6 +102,13 @@ static bool needs_size(const scene_graph *graph) {
     return false;
 }
 
+static carina_status masks_folder(char path[MAX_PATH_TEXT], const imagenome_set *set, const char *id,
+                                  carina_error *error) {
+    int length = snprintf(path, MAX_PATH_TEXT, "%s/masks/%s", set->table.image_folder, id);
+    if (length >= 0 && length < MAX_PATH_TEXT) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_LIMIT, "%s: path too long", set->table.image_folder);
+}
+
 static carina_status fill_sample(const imagenome_set *set, const film_row *row, const scene_graph *graph,
                                  bool with_film, sample *out, carina_error *error) {
     fill_patient(row, graph, out);
@@ -120,6 +127,11 @@ static carina_status fill_sample(const imagenome_set *set, const film_row *row, 
         TRY(scale_boxes(row->id, set->base.regions->region_count, rows, columns, out, error));
         out->width = out->film.width;
         out->height = out->film.height;
+        if (set->masks) {
+            char folder[MAX_PATH_TEXT];
+            TRY(masks_folder(folder, set, row->id, error));
+            TRY(finding_masks_read(&out->masks, folder, out->width, out->height, set->base.regions, error));
+        }
     } else {
         image_free(&out->film);
     }
@@ -180,6 +192,14 @@ static carina_status compute_fingerprint(imagenome_set *set, carina_error *error
     return CARINA_OK;
 }
 
+/* Single films may lack them; a set without any was not meant. */
+static carina_status check_masks(const imagenome_set *set, carina_error *error) {
+    char path[MAX_PATH_TEXT];
+    TRY(masks_folder(path, set, "", error));
+    if (file_is_folder(path)) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_IO, "%s: no such folder: the set has no masks of findings", path);
+}
+
 carina_status chest_imagenome_open(dataset **out, const dataset_config *config, const atlas *regions,
                                    carina_error *error) {
     *out = NULL;
@@ -188,7 +208,9 @@ carina_status chest_imagenome_open(dataset **out, const dataset_config *config, 
     set->base.type = &imagenome_class;
     set->base.regions = regions;
     set->sentences = config->sentences;
+    set->masks = config->masks;
     carina_status status = film_table_open(&set->table, config, error);
+    if (status == CARINA_OK && set->masks) status = check_masks(set, error);
     if (status == CARINA_OK) status = compute_fingerprint(set, error);
     if (status != CARINA_OK) {
         set_free(&set->base);

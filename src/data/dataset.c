@@ -13,11 +13,11 @@ typedef carina_status open_function(dataset **out, const dataset_config *config,
 static const struct dataset_type {
     const char *name;
     open_function *open;
-    bool has_sentences, has_splits, has_opacity;
+    bool has_sentences, has_masks, has_splits, has_opacity;
 } types[] = {
-    {"chest_imagenome", chest_imagenome_open, true, true, false},
-    {"nih_boxes", nih_boxes_open, false, false, true},
-    {"nih_films", nih_films_open, false, false, true},
+    {"chest_imagenome", chest_imagenome_open, true, true, true, false},
+    {"nih_boxes", nih_boxes_open, false, false, false, true},
+    {"nih_films", nih_films_open, false, false, false, true},
 };
 #define TYPE_COUNT (sizeof types / sizeof *types)
 
@@ -33,6 +33,11 @@ static const struct dataset_type *find_type(const char *name) {
 bool dataset_has_sentences(const char *type) {
     const struct dataset_type *found = find_type(type);
     return found && found->has_sentences;
+}
+
+bool dataset_has_masks(const char *type) {
+    const struct dataset_type *found = find_type(type);
+    return found && found->has_masks;
 }
 
 bool dataset_has_splits(const char *type) {
@@ -77,6 +82,9 @@ carina_status dataset_open(dataset **out, const dataset_config *config, const at
                 "a data set of type %s says nothing of its regions: no sentences to read (chest_imagenome has)",
                 config->type);
         }
+        if (config->masks && !types[i].has_masks)
+            return error_set(error, CARINA_ERROR_UNSUPPORTED,
+                             "a data set of type %s has no masks of findings (chest_imagenome may)", config->type);
         return types[i].open(out, config, regions, error);
     }
     return dataset_check_type(config->type, error);

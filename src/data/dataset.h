@@ -19,6 +19,7 @@ typedef struct dataset_config {
     uint64_t limit;          /* keep only the first so many films; 0: all */
     bool keep_avoided;       /* chest_imagenome: keep the films of images_to_avoid.csv (the gold set's patients) */
     bool own_split_only;     /* chest_imagenome: do not ask that MIMIC-CXR's split file agrees with the split wanted */
+    bool masks;              /* samples read with film carry the masks of their findings; refused by sets without */
     bool sentences;          /* samples carry the sentence of each present region; refused by sets that have none */
 } dataset_config;
 
@@ -34,6 +35,9 @@ const char *dataset_type_name(int index); /* 0, 1, ...; NULL past the last */
 
 /* Do the films of such a set say something of their regions? */
 bool dataset_has_sentences(const char *type);
+
+/* Can such a set tell where on a film its findings are? */
+bool dataset_has_masks(const char *type);
 
 /* Has anybody read some of such films for lung opacity? */
 bool dataset_has_opacity(const char *type);

@@ -19,5 +19,6 @@ void sample_free(sample *s) {
     if (!s) return;
     image_free(&s->film);
     for (int i = 0; i < ATLAS_MAX_REGIONS; i++) free(s->sentences[i]);
+    finding_masks_free(&s->masks);
     sample_clear(s);
 }

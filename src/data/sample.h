@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "atlas/atlas.h"
+#include "data/finding_masks.h"
 #include "image/image.h"
 
 typedef struct sample {
@@ -26,11 +26,12 @@ typedef struct sample {
     bool unsure[ATLAS_MAX_REGIONS];  /* the annotator marked an edge of this box as guessed; false where nobody says */
     char *sentences[ATLAS_MAX_REGIONS]; /* owned; what the report says of each present region (data/region_sentence.h).
                                            NULL: region not present, or the set was opened without sentences */
-    float labels[ATLAS_LABEL_COUNT];    /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
+    finding_masks masks; /* owned; where the film's findings are seen. Empty: not known, or opened without masks */
+    float labels[ATLAS_LABEL_COUNT]; /* 1 positive, 0 negative, -1 uncertain, NaN not mentioned */
 } sample;
 
 void sample_clear(sample *s); /* everything unknown: no boxes, labels NaN, age, opacity, equipment -1; owns nothing */
-void sample_free(sample *s);  /* frees film and sentences, and clears; accepts NULL */
+void sample_free(sample *s);  /* frees film, sentences and masks, and clears; accepts NULL */
 
 /* Whose film it is, for resampling by patient: of an unknown patient, the film's own id. */
 const char *sample_patient(const sample *s);

@@ -126,8 +126,16 @@ static void paint_outside(float *out, int size, box frame, float value) {
     }
 }
 
-void augment_apply(float *out, int size, const uint8_t *source, int source_size, float *boxes, float *present,
-                   int count, const augment_options *o, random_state *random, void *scratch) {
+bool augment_map_back(const augment_map *m, double x, double y, double *u, double *v) {
+    *u = m->xx * x + m->xy * y + m->x;
+    *v = m->yx * x + m->yy * y + m->y;
+    bool painted =
+        x < (double)m->frame.x1 || x > (double)m->frame.x2 || y < (double)m->frame.y1 || y > (double)m->frame.y2;
+    return !painted && *u >= 0 && *u < 1 && *v >= 0 && *v < 1;
+}
+
+augment_map augment_apply(float *out, int size, const uint8_t *source, int source_size, float *boxes, float *present,
+                          int count, const augment_options *o, random_state *random, void *scratch) {
     bool moves = o->rotation > 0 || o->translation > 0 || o->scale > 0 || o->stretch > 0 || o->flip_probability > 0;
     affine a = {.xx = 1, .yy = 1};
     if (moves) {
@@ -135,8 +143,8 @@ void augment_apply(float *out, int size, const uint8_t *source, int source_size,
         for (int i = 0; i < count; i++)
             if (present[i] > 0) map_box(&a, boxes + 4 * i);
     }
+    affine inverse = invert(a);
     if (moves || source_size != size) {
-        affine inverse = invert(a);
         warp(out, size, source, source_size, &inverse);
     } else {
         copy(out, source, size);
@@ -149,4 +157,5 @@ void augment_apply(float *out, int size, const uint8_t *source, int source_size,
         paint_outside(out, size, frame, bright ? (float)random_range(random, 0.7, 1) : 0);
     }
     clip_boxes(boxes, present, count, frame);
+    return (augment_map){inverse.xx, inverse.xy, inverse.yx, inverse.yy, inverse.x, inverse.y, frame};
 }

@@ -50,10 +50,20 @@ augment_options augment_reference(void);
 /* Bytes of scratch memory for one call at output size `size`. */
 uint64_t augment_scratch_bytes(int size);
 
+/* Where an augmented square's places were on the film before, both in [0, 1] of their squares. */
+typedef struct augment_map {
+    double xx, xy, yx, yy, x, y; /* (u, v) = matrix (x, y) + shift */
+    box frame;                   /* what of the augmented square is not painted over */
+} augment_map;
+
+/* false: nothing of the film is there. */
+bool augment_map_back(const augment_map *map, double x, double y, double *u, double *v);
+
 /* source [source_size, source_size] u8 -> out [size, size] f32 in [0, 1]. boxes [count, 4] normalised (cx, cy, w, h)
  * and present [count] (1 or 0) are changed in place: boxes are clipped to what is left of the film; one of which less
- * than a quarter of its area is left becomes absent. scratch: augment_scratch_bytes(size), 8-byte aligned. */
-void augment_apply(float *out, int size, const uint8_t *source, int source_size, float *boxes, float *present,
-                   int count, const augment_options *options, random_state *random, void *scratch);
+ * than a quarter of its area is left becomes absent. scratch: augment_scratch_bytes(size), 8-byte aligned. What was
+ * done to the geometry. */
+augment_map augment_apply(float *out, int size, const uint8_t *source, int source_size, float *boxes, float *present,
+                          int count, const augment_options *options, random_state *random, void *scratch);
 
 #endif

@@ -79,8 +79,8 @@ static carina_status create(alignment *a, carina_error *error) {
     fingerprint_text(a->projector->encoder, text_encoder_bare_fingerprint(&a->encoder));
     TRY(parameters_allocate_gradients(a->projector->parameters, error));
     if (c->alignment.findings_weight > 0 &&
-        finding_head_create(&a->findings, c->regions, c->model.model_width, c->alignment.patch_findings, &random,
-                            error) != CARINA_OK)
+        finding_head_create(&a->findings, c->regions, c->model.model_width, c->alignment.patch_findings,
+                            c->alignment.masks_weight > 0, &random, error) != CARINA_OK)
         return error_prefix(error, "%s: alignment.findings_weight", c->path);
     if (record_loss(a, error) != CARINA_OK || record_measure(a, error) != CARINA_OK)
         return error_prefix(error, "%s: training.batch_size, training.accumulate", c->path);

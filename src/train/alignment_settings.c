@@ -15,5 +15,6 @@ static const config_field fields[] = {
     FIELD(projector_width, "512", 1, 65536, "hidden width of the projector"),
     FIELD(findings_weight, "0", 0, 1000, "of telling, in training only, each finding that a region's sentence names"),
     FIELD(patch_findings, "false", CONFIG_ANY, "and from the patches within the region's box"),
+    FIELD(masks_weight, "0", 0, 1e6, "of telling, in training only, which findings each patch shows, by their masks"),
 };
 const config_schema alignment_settings_schema = {fields, sizeof fields / sizeof *fields};

@@ -13,6 +13,7 @@ typedef struct alignment_settings {
     int projector_width;
     double findings_weight; /* of a classifier of findings beside the alignment (train/finding_head.h); 0: none */
     bool patch_findings;    /* which also tells them from the patches in a region's box */
+    double masks_weight;    /* and of telling which findings each patch shows, by the data set's masks; 0: not told */
 } alignment_settings;
 
 extern const config_schema alignment_settings_schema;

@@ -10,8 +10,17 @@
 
 /* A finding of one region in a hundred, about what is usual: from even odds the first steps would be all about this. */
 #define USUAL_LOGIT (-4.6f)
-/* Of one patch, where dozens are in a box. */
-#define USUAL_PATCH_LOGIT (-9.0f)
+/* Of one patch's evidence, where dozens are in a box. */
+#define USUAL_EVIDENCE_LOGIT (-9.0f)
+
+/* Says the usual of everything: what the model has learned is not pulled about by random weights. */
+static linear_layer create_layer(model_builder *b, const char *name, int width, int count, float usual) {
+    linear_layer layer = linear_create(b, name, width, count);
+    if (b->failed) return layer;
+    parameter_fill(layer.weight, 0);
+    parameter_fill(layer.bias, usual);
+    return layer;
+}
 
 static carina_status list_names(finding_head *h, carina_error *error) {
     h->count = sentence_finding_names(h->names, h->regions);
@@ -19,7 +28,7 @@ static carina_status list_names(finding_head *h, carina_error *error) {
     return error_set(error, CARINA_ERROR_ARGUMENT, "the region set %s names no findings", h->regions->name);
 }
 
-carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches,
+carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches, bool masks,
                                   random_state *random, carina_error *error) {
     *out = NULL;
     finding_head *h = calloc(1, sizeof *h);
@@ -30,16 +39,15 @@ carina_status finding_head_create(finding_head **out, const atlas *regions, int 
     if (status == CARINA_OK) status = parameters_create(&h->parameters, error);
     if (status == CARINA_OK) {
         b.set = h->parameters;
-        h->layer = linear_create(&b, "finding_head", width, h->count);
-        if (patches) h->patch_layer = linear_create(&b, "patch_finding_head", width, h->count);
+        h->layer = create_layer(&b, "finding_head", width, h->count, USUAL_LOGIT);
+        if (patches) h->patch_layer = create_layer(&b, "patch_finding_head", width, h->count, USUAL_EVIDENCE_LOGIT);
+        if (masks) h->mask_layer = create_layer(&b, "patch_mask_head", width, h->count, USUAL_LOGIT);
         if (b.failed) status = error_memory(error, "finding head", (uint64_t)width * sizeof(float));
     }
     if (status != CARINA_OK) {
         finding_head_free(h);
         return status;
     }
-    parameter_fill(h->layer.bias, USUAL_LOGIT);
-    if (patches) parameter_fill(h->patch_layer.bias, USUAL_PATCH_LOGIT);
     *out = h;
     return CARINA_OK;
 }
@@ -84,4 +92,8 @@ tensor *finding_head_record(graph *g, const finding_head *h, const apm_outputs *
         loss = op_add(g, loss, op_binary_cross_entropy(g, evidence, targets));
     }
     return op_scale(g, loss, (float)h->count); /* from mean to sum */
+}
+
+tensor *finding_head_record_masks(graph *g, const finding_head *h, const apm_outputs *out, tensor *targets) {
+    return op_binary_cross_entropy(g, linear_record(g, &h->mask_layer, out->patch_features, ACTIVATION_NONE), targets);
 }

@@ -9,6 +9,9 @@
  * (op_box_evidence): only the region is known, not where in it a nodule lies, and the patch that shows it best learns
  * most ("multiple instance learning", Ilse et al. 2018, arXiv 1802.04712, with the log of summed odds). Module F then
  * finds in the patches what it has to gather. The loss is the sum of both.
+ *
+ * With masks (data/finding_masks.h), where the films have them, each encoded patch is told which findings it shows: a
+ * third linear layer, since a film may show what its report does not say.
  */
 #ifndef TRAIN_FINDING_HEAD_H
 #define TRAIN_FINDING_HEAD_H
@@ -24,11 +27,13 @@ typedef struct finding_head {
     parameters *parameters;
     linear_layer layer;       /* D -> F */
     linear_layer patch_layer; /* the same of one patch; empty without patches */
+    linear_layer mask_layer;  /* what a patch shows; empty without masks */
     uint8_t *named;           /* [sentences, F] 1 or 0; NULL before finding_head_read */
 } finding_head;
 
-/* width: D; patches: told from patches too. A region set that knows of no finding is an error. */
-carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches,
+/* width: D; patches: told from patches too; masks: patches are told what they show. A region set that knows of no
+ * finding is an error. */
+carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches, bool masks,
                                   random_state *random, carina_error *error);
 void finding_head_free(finding_head *head); /* accepts NULL */
 
@@ -41,5 +46,7 @@ void finding_head_targets(const finding_head *head, const uint32_t *number, int6
 
 /* boxes [B, N, 4], the true ones; targets [B, N, F]: the loss. */
 tensor *finding_head_record(graph *g, const finding_head *head, const apm_outputs *out, tensor *boxes, tensor *targets);
+/* targets [B, P, F]: the binary cross-entropy of what patches show, averaged over all that is known. */
+tensor *finding_head_record_masks(graph *g, const finding_head *head, const apm_outputs *out, tensor *targets);
 
 #endif

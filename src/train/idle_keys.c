@@ -34,6 +34,8 @@ static const idle_rule rules[] = {
      "without alignment.text_encoder there is no alignment"},
     {"alignment.", "alignment.patch_findings", "alignment.findings_weight", has_no_finding_head,
      &alignment_settings_schema, "alignment.findings_weight is 0"},
+    {"alignment.", "alignment.masks_weight", "alignment.findings_weight", has_no_finding_head,
+     &alignment_settings_schema, "alignment.findings_weight is 0"},
 };
 #define RULE_COUNT (sizeof rules / sizeof *rules)
 

@@ -27,8 +27,9 @@ typedef struct slot {
 typedef struct worker_memory {
     loader *owner;
     pthread_t thread;
-    uint8_t *film; /* [C, C] when nothing is cached */
-    float *square; /* [C, C] */
+    uint8_t *film;       /* [C, C] when nothing is cached */
+    finding_masks masks; /* likewise */
+    float *square;       /* [C, C] */
     void *scratch;
 } worker_memory;
 
@@ -39,11 +40,12 @@ struct loader {
     uint64_t sample_count, batches_per_epoch;
 
     /* Annotations and films by sample, filled at first use; state says which. */
-    atomic_int *state; /* [sample] */
-    uint8_t *films;    /* [sample, C, C] or NULL */
-    float *boxes;      /* [sample, N, 4] */
-    float *present;    /* [sample, N] */
-    float *labels;     /* [sample, ATLAS_LABEL_COUNT] */
+    atomic_int *state;    /* [sample] */
+    uint8_t *films;       /* [sample, C, C] or NULL */
+    float *boxes;         /* [sample, N, 4] */
+    float *present;       /* [sample, N] */
+    float *labels;        /* [sample, ATLAS_LABEL_COUNT] */
+    finding_masks *masks; /* [sample], each filled with the rest; NULL: not asked for, or nothing cached */
 
     pthread_mutex_t mutex;
     pthread_cond_t work, ready;
@@ -72,9 +74,9 @@ static float label_target(const loader *l, float value) {
     return value < 0 ? l->options.uncertain : value;
 }
 
-/* Reads sample `index` and writes its letterboxed film and annotation. */
+/* Reads sample `index` and writes its letterboxed film and annotation; masks may be NULL. */
 static carina_status prepare_record(const loader *l, uint64_t index, worker_memory *memory, uint8_t *film, float *boxes,
-                                    float *present, float *labels, carina_error *error) {
+                                    float *present, float *labels, finding_masks *masks, carina_error *error) {
     sample *s = malloc(sizeof *s);
     if (!s) return error_memory(error, "sample", sizeof *s);
     carina_status status = read_sample(l, index, true, s, error);
@@ -95,10 +97,20 @@ static carina_status prepare_record(const loader *l, uint64_t index, worker_memo
             if (s->present[i]) letterbox_from_file(&t, s->boxes[i], boxes + 4 * i);
         }
         for (int i = 0; i < ATLAS_LABEL_COUNT; i++) labels[i] = label_target(l, s->labels[i]);
+        if (masks) {
+            finding_masks_free(masks);
+            *masks = s->masks;
+            s->masks = (finding_masks){0};
+        }
         sample_free(s);
     }
     free(s);
     return status;
+}
+
+/* Of one sample in loader_batch.masks. */
+static int64_t mask_values(const loader *l) {
+    return (int64_t)l->options.mask_rows * l->options.mask_columns * l->options.mask_findings;
 }
 
 static carina_status prepare_sample(loader *l, worker_memory *memory, uint64_t index, uint64_t epoch, slot *target,
@@ -109,30 +121,36 @@ static carina_status prepare_sample(loader *l, worker_memory *memory, uint64_t i
     float *present = target->batch.present + (int64_t)place * count;
     float *labels = target->batch.labels + (int64_t)place * ATLAS_LABEL_COUNT;
     const uint8_t *film = memory->film;
+    const finding_masks *masks = &memory->masks;
     int expected = RECORD_EMPTY;
     if (!l->films) { /* nothing cached */
-        TRY(prepare_record(l, index, memory, memory->film, boxes, present, labels, error));
+        TRY(prepare_record(l, index, memory, memory->film, boxes, present, labels, &memory->masks, error));
     } else if (atomic_compare_exchange_strong(&l->state[index], &expected, RECORD_BUSY)) {
         uint64_t n = (uint64_t)count;
         uint8_t *kept = l->films + index * pixels;
-        carina_status status = prepare_record(l, index, memory, kept, l->boxes + index * n * 4, l->present + index * n,
-                                              l->labels + index * ATLAS_LABEL_COUNT, error);
+        carina_status status =
+            prepare_record(l, index, memory, kept, l->boxes + index * n * 4, l->present + index * n,
+                           l->labels + index * ATLAS_LABEL_COUNT, l->masks ? &l->masks[index] : NULL, error);
         atomic_store(&l->state[index], status == CARINA_OK ? RECORD_READY : RECORD_EMPTY);
         TRY(status);
         expected = RECORD_READY;
     }
     if (l->films && expected == RECORD_BUSY) { /* another thread is reading it for the next epoch: do not wait */
-        TRY(prepare_record(l, index, memory, memory->film, boxes, present, labels, error));
+        TRY(prepare_record(l, index, memory, memory->film, boxes, present, labels, &memory->masks, error));
     } else if (l->films) {
         uint64_t n = (uint64_t)count;
         film = l->films + index * pixels;
         memcpy(boxes, l->boxes + index * n * 4, n * 4 * sizeof(float));
         memcpy(present, l->present + index * n, n * sizeof(float));
         memcpy(labels, l->labels + index * ATLAS_LABEL_COUNT, ATLAS_LABEL_COUNT * sizeof(float));
+        if (l->masks) masks = &l->masks[index];
     }
     random_state random = random_stream(l->options.seed, epoch * l->sample_count + index);
-    augment_apply(target->batch.films + (int64_t)place * size * size, size, film, l->cache_size, boxes, present, count,
-                  &l->options.augment, &random, memory->scratch);
+    augment_map map = augment_apply(target->batch.films + (int64_t)place * size * size, size, film, l->cache_size,
+                                    boxes, present, count, &l->options.augment, &random, memory->scratch);
+    if (target->batch.masks)
+        finding_masks_targets(masks, &map, l->options.mask_rows, l->options.mask_columns, l->options.mask_findings,
+                              target->batch.masks + (int64_t)place * mask_values(l));
     return CARINA_OK;
 }
 
@@ -142,6 +160,8 @@ static void empty_sample(loader *l, slot *target, int place) {
     memset(target->batch.targets + (size_t)place * n * 4, 0, n * 4 * sizeof(float));
     memset(target->batch.present + (size_t)place * n, 0, n * sizeof(float));
     for (int i = 0; i < ATLAS_LABEL_COUNT; i++) target->batch.labels[place * ATLAS_LABEL_COUNT + i] = NAN;
+    for (int64_t i = 0; target->batch.masks && i < mask_values(l); i++)
+        target->batch.masks[place * mask_values(l) + i] = NAN;
 }
 
 /* ---- the order of samples ---- */
@@ -219,6 +239,7 @@ static carina_status allocate(loader *l, carina_error *error) {
         l->boxes = take(l->sample_count, n * 4 * sizeof(float), &status, error);
         l->present = take(l->sample_count, n * sizeof(float), &status, error);
         l->labels = take(l->sample_count, ATLAS_LABEL_COUNT * sizeof(float), &status, error);
+        if (l->options.mask_findings > 0) l->masks = take(l->sample_count, sizeof *l->masks, &status, error);
     }
     l->slots = take((uint64_t)l->slot_count, sizeof *l->slots, &status, error);
     l->workers = take((uint64_t)l->options.thread_count, sizeof *l->workers, &status, error);
@@ -228,6 +249,8 @@ static carina_status allocate(loader *l, carina_error *error) {
         b->targets = take(batch * n * 4, sizeof(float), &status, error);
         b->present = take(batch * n, sizeof(float), &status, error);
         b->labels = take(batch * ATLAS_LABEL_COUNT, sizeof(float), &status, error);
+        if (l->options.mask_findings > 0)
+            b->masks = take(batch * (uint64_t)mask_values(l), sizeof(float), &status, error);
         b->samples = take(batch, sizeof *b->samples, &status, error);
         l->slots[i].remaining = l->options.batch_size;
     }
@@ -308,6 +331,7 @@ void loader_free(loader *l) {
     for (int i = 0; i < l->started; i++) pthread_join(l->workers[i].thread, NULL);
     for (int i = 0; l->workers && i < l->options.thread_count; i++) {
         free(l->workers[i].film);
+        finding_masks_free(&l->workers[i].masks);
         free(l->workers[i].square);
         free(l->workers[i].scratch);
     }
@@ -317,8 +341,11 @@ void loader_free(loader *l) {
         free(b->targets);
         free(b->present);
         free(b->labels);
+        free(b->masks);
         free(b->samples);
     }
+    for (uint64_t i = 0; l->masks && i < l->sample_count; i++) finding_masks_free(&l->masks[i]);
+    free(l->masks);
     free(l->workers);
     free(l->slots);
     free(l->order);

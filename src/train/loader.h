@@ -24,11 +24,12 @@ typedef struct loader_options {
     int image_size; /* S, pixels */
     bool shuffle;   /* training; otherwise the sets' own order */
     bool cache;
-    int cache_size;      /* 0: image_size */
-    int thread_count;    /* at least 1 */
-    int batches_ahead;   /* prepared but not yet taken; at least 1 */
-    float uncertain;     /* target of a label that is -1 in the set: 0, 1, or NaN for "masked" */
-    float not_mentioned; /* likewise of a label that the set does not mention */
+    int cache_size;                             /* 0: image_size */
+    int thread_count;                           /* at least 1 */
+    int batches_ahead;                          /* prepared but not yet taken; at least 1 */
+    float uncertain;                            /* target of a label that is -1 in the set: 0, 1, or NaN for "masked" */
+    float not_mentioned;                        /* likewise of a label that the set does not mention */
+    int mask_rows, mask_columns, mask_findings; /* of loader_batch.masks; 0: none */
     augment_options augment;
 } loader_options;
 
@@ -41,6 +42,8 @@ typedef struct loader_batch {
     float *targets;    /* [B, N, 4] (cx, cy, w, h) of the square; zeros where absent */
     float *present;    /* [B, N] 1 or 0 */
     float *labels;     /* [B, ATLAS_LABEL_COUNT] 0..1, NaN masked */
+    float *masks;      /* [B, rows x columns, findings]: which findings each patch shows (data/finding_masks.h); NULL
+                          unless asked for */
     uint64_t *samples; /* [B] index into the sets laid end to end */
 } loader_batch;
 

@@ -25,6 +25,8 @@ typedef struct locate_task {
         tensor *box_share, *label_share;
         tensor *slope; /* [B, N, R]: the alignment's gradient with respect to the features; NULL without */
         tensor *findings, *finding_loss; /* [B, N, F] targets of the finding head; NULL without */
+        tensor *masks, *mask_loss;       /* [B, P, F] what patches show; NULL without masks */
+        int mask_rows, mask_columns;
         tensor *features, *total;
         apm_losses losses;
     } train;
@@ -41,7 +43,18 @@ typedef struct locate_task {
     float *buffers;        /* the model's buffers, while a forward pass must not move them */
 } locate_task;
 
-enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT, LOSS_FINDINGS }; /* box: of the last decoder layer */
+enum {
+    LOSS_TOTAL,
+    LOSS_BOX,
+    LOSS_LABEL,
+    LOSS_ALIGNMENT,
+    LOSS_FINDINGS,
+    LOSS_MASKS
+}; /* box: of the last decoder layer */
+
+static bool trains_with_masks(const train_config *c) {
+    return *c->alignment.text_encoder && c->alignment.findings_weight > 0 && c->alignment.masks_weight > 0;
+}
 
 /* ---- the graphs ---- */
 
@@ -81,6 +94,16 @@ static carina_status record_training(locate_task *t, thread_pool *pool, carina_e
             g, 2, (tensor *[]){t->train.total, op_multiply(g, t->train.finding_loss, t->train.box_share)},
             (float[]){1, (float)c->alignment.findings_weight});
     }
+    if (head && head->mask_layer.weight) {
+        t->train.mask_rows = (int)out.patch_rows;
+        t->train.mask_columns = (int)out.patch_columns;
+        t->train.masks =
+            graph_input(g, "masks", 3, (int64_t[]){batch, out.patch_rows * out.patch_columns, head->count});
+        t->train.mask_loss = finding_head_record_masks(g, head, &out, t->train.masks);
+        graph_output(g, t->train.mask_loss);
+        float weight = (float)(c->alignment.masks_weight / c->accumulate);
+        t->train.total = op_sum_scalars(g, 2, (tensor *[]){t->train.total, t->train.mask_loss}, (float[]){1, weight});
+    }
     graph_output(g, t->train.total);
     graph_loss(g, t->train.total);
     return graph_plan(g, error);
@@ -105,10 +128,11 @@ static carina_status record_prediction(locate_task *t, thread_pool *pool, carina
 /* ---- data ---- */
 
 static carina_status open_set(const locate_task *t, dataset **out, const train_config_set *set, const char *key,
-                              bool aligned, carina_error *error) {
+                              bool aligned, bool masks, carina_error *error) {
     dataset_config wanted = train_config_dataset(set);
     if (!wanted.type) return CARINA_OK;
     wanted.sentences = aligned && dataset_has_sentences(wanted.type);
+    wanted.masks = masks && dataset_has_masks(wanted.type);
     carina_status status = dataset_open(out, &wanted, t->task.config->regions, error);
     return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s: %s", t->task.config->path, key);
 }
@@ -119,13 +143,13 @@ static carina_status open_data(train_task *task, uint64_t *print, carina_error *
     uint64_t hash = DATASET_HASH_START;
     for (int i = 0; i < TRAIN_CONFIG_TRAIN_SETS; i++) {
         TRY(open_set(t, &t->train_sets[t->train_count], &c->train_sets[i], train_config_train_keys[i], t->alignment,
-                     error));
+                     trains_with_masks(c), error));
         if (!t->train_sets[t->train_count]) continue;
         uint64_t one = dataset_fingerprint(t->train_sets[t->train_count++]);
         hash = dataset_hash(hash, &one, sizeof one);
     }
-    TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", t->alignment, error));
-    TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", false, error));
+    TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", t->alignment, false, error));
+    TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", false, false, error));
     if (t->alignment) { /* what it makes of the sentences is training data too */
         const char *encoder = alignment_projector(t->alignment)->encoder;
         hash = dataset_hash(hash, encoder, strlen(encoder));
@@ -150,7 +174,10 @@ static carina_status start_data(train_task *task, uint64_t first, carina_error *
                         .batches_ahead = 3,
                         .uncertain = label_target(c->uncertain),
                         .not_mentioned = label_target(c->not_mentioned),
-                        .augment = c->augment};
+                        .augment = c->augment,
+                        .mask_rows = t->train.mask_rows,
+                        .mask_columns = t->train.mask_columns,
+                        .mask_findings = t->train.masks ? (int)tensor_size(t->train.masks, 2) : 0};
     uint64_t films = 0;
     for (int i = 0; i < t->train_count; i++) films += dataset_count(t->train_sets[i]);
     if (films < (uint64_t)c->batch_size)
@@ -163,6 +190,7 @@ static carina_status start_data(train_task *task, uint64_t first, carina_error *
     o.cache_size = 0;
     o.batches_ahead = 1;
     o.augment = augment_none();
+    o.mask_findings = 0;
     if (t->validation)
         TRY(loader_create(&t->validation_batches, (const dataset *const *)&t->validation, 1, &o, 0, error));
     if (t->monitor) TRY(loader_create(&t->monitor_batches, (const dataset *const *)&t->monitor, 1, &o, 0, error));
@@ -232,6 +260,7 @@ static void forward(locate_task *t, int place) {
     if (t->train.findings)
         alignment_finding_targets(t->alignment, kept->batch.samples, kept->batch.present,
                                   tensor_data(t->train.findings));
+    if (t->train.masks) fill(t->train.masks, kept->batch.masks);
     graph_set_step(t->training, t->first + (uint64_t)place);
     graph_forward(t->training);
     t->forwarded = place;
@@ -282,6 +311,7 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
         out->value[LOSS_ALIGNMENT] = t->alignment_loss;
         if (t->train.findings)
             out->value[LOSS_FINDINGS] = c->accumulate * kept->box_share * (double)*tensor_data(t->train.finding_loss);
+        if (t->train.masks) out->value[LOSS_MASKS] = (double)*tensor_data(t->train.mask_loss);
         fill(t->train.slope, alignment_slope(t->alignment, place)); /* backward alone reads it */
     }
     graph_backward(t->training);
@@ -369,7 +399,7 @@ static void free_task(train_task *task) {
 }
 
 static const train_task_class locate_class = {
-    .loss_names = {"loss", "box_loss", "label_loss", "alignment_loss", "finding_loss"},
+    .loss_names = {"loss", "box_loss", "label_loss", "alignment_loss", "finding_loss", "mask_loss"},
     .shown_loss = LOSS_ALIGNMENT,
     .samples = "films",
     .score = "IoU",
@@ -415,8 +445,9 @@ static carina_status create(locate_task *t, thread_pool *pool, carina_error *err
     if (status == CARINA_OK) status = record_training(t, pool, error);
     if (status == CARINA_OK) status = record_prediction(t, pool, error);
     if (status == CARINA_OK)
-        status = step_batches_create(&t->kept, c->accumulate, c->batch_size, c->model.image_height,
-                                     c->model.region_count, error);
+        status =
+            step_batches_create(&t->kept, c->accumulate, c->batch_size, c->model.image_height, c->model.region_count,
+                                t->train.masks ? tensor_count(t->train.masks) / c->batch_size : 0, error);
     if (status == CARINA_OK && t->alignment && c->accumulate > 1) {
         size_t bytes = (size_t)parameters_total(t->model->parameters) * sizeof *t->buffers;
         t->buffers = malloc(bytes);
@@ -432,6 +463,7 @@ carina_status locate_task_create(train_task **out, const train_config *config, t
     t->type = locate_class;
     if (!*config->alignment.text_encoder) t->type.loss_names[LOSS_ALIGNMENT] = NULL;
     if (config->alignment.findings_weight <= 0) t->type.loss_names[LOSS_FINDINGS] = NULL;
+    if (!trains_with_masks(config)) t->type.loss_names[LOSS_MASKS] = NULL;
     t->task = (train_task){.type = &t->type, .config = config};
     carina_status status = create(t, pool, error);
     if (status != CARINA_OK) {

@@ -15,11 +15,11 @@ static void *take(uint64_t count, uint64_t size, bool *failed) {
 
 /* One batch alone is used where the loader has it; several are copied, because the loader holds only one at a time. */
 carina_status step_batches_create(step_batches **out, int count, int batch_size, int image_size, int region_count,
-                                  carina_error *error) {
+                                  int64_t mask_values, carina_error *error) {
     *out = NULL;
     step_batches *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error, "batches", sizeof *s);
-    *s = (step_batches){NULL, count, batch_size, image_size, region_count};
+    *s = (step_batches){NULL, count, batch_size, image_size, region_count, mask_values};
     uint64_t films = (uint64_t)batch_size, pixels = (uint64_t)image_size * (uint64_t)image_size;
     bool failed = false;
     s->items = calloc((size_t)count, sizeof *s->items);
@@ -29,6 +29,7 @@ carina_status step_batches_create(step_batches **out, int count, int batch_size,
         b->targets = take(films * (uint64_t)region_count * 4, sizeof *b->targets, &failed);
         b->present = take(films * (uint64_t)region_count, sizeof *b->present, &failed);
         b->labels = take(films * ATLAS_LABEL_COUNT, sizeof *b->labels, &failed);
+        if (mask_values) b->masks = take(films * (uint64_t)mask_values, sizeof *b->masks, &failed);
         b->samples = take(films, sizeof *b->samples, &failed);
     }
     if (!s->items || failed) {
@@ -48,6 +49,7 @@ void step_batches_free(step_batches *s) {
         free(b->targets);
         free(b->present);
         free(b->labels);
+        free(b->masks);
         free(b->samples);
     }
     free(s->items);
@@ -64,6 +66,7 @@ static void keep(const step_batches *s, loader_batch *to, const loader_batch *fr
     memcpy(to->targets, from->targets, films * regions * 4 * sizeof *to->targets);
     memcpy(to->present, from->present, films * regions * sizeof *to->present);
     memcpy(to->labels, from->labels, films * ATLAS_LABEL_COUNT * sizeof *to->labels);
+    if (to->masks) memcpy(to->masks, from->masks, films * (size_t)s->mask_values * sizeof *to->masks);
     memcpy(to->samples, from->samples, films * sizeof *to->samples);
     to->number = from->number;
     to->epoch = from->epoch;

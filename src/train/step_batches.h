@@ -16,11 +16,12 @@ typedef struct step_batch {
 typedef struct step_batches {
     step_batch *items; /* [count] */
     int count, batch_size, image_size, region_count;
+    int64_t mask_values; /* of one film; 0: none */
 } step_batches;
 
-/* Sizes as in loader_options. */
+/* Sizes as in loader_options; mask_values: mask_rows x mask_columns x mask_findings. */
 carina_status step_batches_create(step_batches **out, int count, int batch_size, int image_size, int region_count,
-                                  carina_error *error);
+                                  int64_t mask_values, carina_error *error);
 void step_batches_free(step_batches *s); /* accepts NULL */
 
 /* The loader's next `count` batches; valid until it is asked again. */

@@ -11,7 +11,7 @@
 #include "train/run_log.h"
 #include "train/train_config.h"
 
-#define TRAIN_TASK_LOSSES 5
+#define TRAIN_TASK_LOSSES 6
 
 typedef struct train_task train_task;
 

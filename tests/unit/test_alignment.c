@@ -32,7 +32,7 @@ static int set_up(void **state) {
     snprintf(folder, sizeof folder, "%s/alignment-XXXXXX", TEST_TMP);
     if (!mkdtemp(folder)) return -1;
     phantom_writer_options films = {
-        .folder = folder, .seed = 5, .count = 18, .width = 64, .height = 64, .split = {0.6, 0.4, 0}};
+        .folder = folder, .seed = 5, .count = 18, .width = 64, .height = 64, .split = {0.6, 0.4, 0}, .masks = true};
     if (phantom_writer_run(&films, &result, &error) != CARINA_OK) return -1;
     snprintf(configuration, sizeof configuration, "%s/config.yaml", folder);
     snprintf(text, sizeof text,
@@ -142,8 +142,9 @@ static void gradients_are_the_losses_slopes(void **state) {
         {"alignment.weight=3", "training.accumulate=4", "training.batch_size=2", "model.dropout=0.2"},
         {"alignment.findings_weight=0.6", "training.accumulate=2", "training.batch_size=4"},
         {"alignment.findings_weight=2", "alignment.patch_findings=true"},
+        {"alignment.findings_weight=1", "alignment.masks_weight=30", "training.accumulate=2", "training.batch_size=4"},
     };
-    for (int c = 0; c < 5; c++) {
+    for (int c = 0; c < 6; c++) {
         check_slope(cases[c], "text_model.project_head.proj.0.weight");
         check_slope(cases[c], "anat_obj_embs.linear.weight");
         check_slope(cases[c], "query_embed.weight");
@@ -153,6 +154,7 @@ static void gradients_are_the_losses_slopes(void **state) {
     check_slope(cases[3], "anat_obj_embs.mha.in_proj_weight");
     check_slope(cases[4], "patch_finding_head.weight");
     check_slope(cases[4], "transformer.cls_token");
+    check_slope(cases[5], "patch_mask_head.weight");
 }
 
 static void losses_add_up(void **state) {
@@ -177,6 +179,15 @@ static void losses_add_up(void **state) {
     assert_true(found[1] == soft[1] && found[2] == soft[2] && found[3] == soft[3] && found[4] > 0);
     assert_true(fabs(found[0] - (soft[0] + 3 * found[4])) < 1e-5 * found[0]);
     assert_string_equal(r[0].task->type->loss_names[4], "finding_loss");
+    assert_null(r[0].task->type->loss_names[5]);
+    end_run(&r[0]);
+    double shown[TRAIN_TASK_LOSSES];
+    START(&r[0], "alignment.weight=0.25", "loss.auxiliary=false", "alignment.findings_weight=3",
+          "alignment.masks_weight=7");
+    step(&r[0], shown);
+    assert_true(shown[1] == soft[1] && shown[4] == found[4] && shown[5] > 0);
+    assert_true(fabs(shown[0] - (found[0] + 7 * shown[5])) < 1e-5 * shown[0]);
+    assert_string_equal(r[0].task->type->loss_names[5], "mask_loss");
     end_run(&r[0]);
     START(&r[0], "alignment.text_encoder=");
     assert_null(r[0].task->type->loss_names[3]);
@@ -197,7 +208,7 @@ static void finding_targets_are_the_scene_graphs(void **state) {
     finding_head *head;
     random_state random = random_seed(1);
     assert_ok(dataset_open(&films, &c, regions, &error));
-    assert_ok(finding_head_create(&head, regions, 32, false, &random, &error));
+    assert_ok(finding_head_create(&head, regions, 32, false, false, &random, &error));
     sentence_vectors v;
     assert_ok(sentence_vectors_read(&v, &films, 1, regions, NULL, false, &error));
     assert_ok(finding_head_read(head, &v, &error));
@@ -245,9 +256,9 @@ static void several_batches_are_one(void **state) {
         run one, two;
         double a[TRAIN_TASK_LOSSES], b[TRAIN_TASK_LOSSES];
         START(&one, norm_word, "augment.crop=0.4", "augment.translation=0.3", "training.batch_size=8",
-              "alignment.findings_weight=1");
+              "alignment.findings_weight=1", "alignment.masks_weight=9");
         START(&two, norm_word, "augment.crop=0.4", "augment.translation=0.3", "training.batch_size=4",
-              "training.accumulate=2", "alignment.findings_weight=1");
+              "training.accumulate=2", "alignment.findings_weight=1", "alignment.masks_weight=9");
         step(&one, a);
         step(&two, b);
         for (int k = 0; k < TRAIN_TASK_LOSSES; k++) assert_true(fabs(a[k] - b[k]) <= 2e-6 * fabs(a[k]));
@@ -621,6 +632,8 @@ static void what_makes_no_alignment_is_refused(void **state) {
         {"alignment.loss=hard", "command line: alignment.loss: "},
         {"alignment.patch_findings=true",
          "command line: alignment.patch_findings: has no effect: alignment.findings_weight is 0"},
+        {"alignment.masks_weight=2",
+         "command line: alignment.masks_weight: has no effect: alignment.findings_weight is 0"},
         {"model.features=encoder", "command line: model.features: "},
         {"data.train.type=nih_boxes", "alignment.text_encoder: no training set says anything of its regions"},
         {"training.accumulate=100", "config.yaml: training.batch_size, training.accumulate: "},

@@ -11,6 +11,7 @@
 
 #include "assert_ok.h"
 #include "data/dataset.h"
+#include "data/phantom/writer.h"
 #include "train/loader.h"
 #include "train_set.h"
 
@@ -164,6 +165,46 @@ static void senseless_sizes_are_refused(void **state) {
     assert_int_equal(loader_create(&l, sets, 0, &o, 0, &error), CARINA_ERROR_ARGUMENT);
 }
 
+/* The same cached or read again, for any number of threads, and moved as the film is. */
+static void masks_move_with_the_film(void **state) {
+    (void)state;
+    enum { ROWS = 6, FINDINGS = 60, VALUES = ROWS * ROWS * FINDINGS };
+    char films[500];
+    snprintf(films, sizeof films, "%s/phantoms", folder);
+    phantom_writer_options wanted = {
+        .folder = films, .seed = 5, .count = 6, .width = 96, .height = 96, .split = {1, 0, 0}, .masks = true};
+    phantom_writer_result result;
+    dataset_config config = {.type = "chest_imagenome", .annotations = films, .own_split_only = true, .masks = true};
+    dataset *phantoms;
+    loader *loaders[2];
+    assert_ok(phantom_writer_run(&wanted, &result, &error));
+    assert_ok(dataset_open(&phantoms, &config, atlas_anatomix36(), &error));
+    for (int k = 0; k < 2; k++) {
+        loader_options o = training();
+        o.cache = k == 0;
+        o.thread_count = 1 + k;
+        o.mask_rows = o.mask_columns = ROWS;
+        o.mask_findings = FINDINGS;
+        const dataset *sets[] = {phantoms};
+        assert_ok(loader_create(&loaders[k], sets, 1, &o, 0, &error));
+    }
+    int shown = 0, bare = 0, unknown = 0;
+    for (int b = 0; b < 4; b++) { /* two epochs: read, then cached */
+        const loader_batch *one, *two;
+        assert_ok(loader_next(loaders[0], &one, &error));
+        assert_ok(loader_next(loaders[1], &two, &error));
+        assert_memory_equal(one->masks, two->masks, 3 * VALUES * sizeof(float));
+        for (int i = 0; i < 3 * VALUES; i++) {
+            shown += one->masks[i] == 1;
+            bare += one->masks[i] == 0;
+            unknown += isnan(one->masks[i]);
+        }
+    }
+    assert_true(shown > 20 && bare > 20 * shown && unknown > 1000);
+    for (int k = 0; k < 2; k++) loader_free(loaders[k]);
+    dataset_free(phantoms);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_film_once_an_epoch),
@@ -171,6 +212,7 @@ int main(void) {
         cmocka_unit_test(measured_films_come_in_order_and_as_they_are),
         cmocka_unit_test(a_film_that_cannot_be_read_is_named),
         cmocka_unit_test(senseless_sizes_are_refused),
+        cmocka_unit_test(masks_move_with_the_film),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -192,6 +192,35 @@ static void test_hooks(void **state) {
     assert_null(b.film.value);
 }
 
+/* Masks of devices do not change the film, lie in their devices' extents, and are where metal is. */
+static void test_device_masks(void **state) {
+    (void)state;
+    int devices = 0;
+    for (uint64_t index = 0; index < 6; index++) {
+        phantom_options plain = {.width = 160, .height = 128}, masked = plain;
+        masked.device_masks = true;
+        phantom_result a = render(77, index, &plain), b = render(77, index, &masked);
+        assert_memory_equal(a.film.value, b.film.value, 160 * 128 * sizeof(float));
+        assert_int_equal(a.scene.device_count, b.scene.device_count);
+        for (int i = 0; i < b.scene.device_count; i++) {
+            const phantom_device *device = &b.scene.devices[i];
+            int seen = 0;
+            assert_null(a.scene.devices[i].mask);
+            for (int p = 0; p < 160 * 128; p++) {
+                if (!device->mask[p]) continue;
+                float x = (float)(p % 160) + 0.5f, y = (float)(p / 160) + 0.5f;
+                assert_true(x > device->extent.x1 - 2 && x < device->extent.x2 + 2);
+                assert_true(y > device->extent.y1 - 2 && y < device->extent.y2 + 2);
+                assert_true(b.scene.field_mask[p]);
+                seen++;
+            }
+            devices += seen > 0;
+        }
+        phantom_result_free(&a), phantom_result_free(&b);
+    }
+    assert_true(devices >= 4);
+}
+
 static void test_size_limits(void **state) {
     (void)state;
     phantom_result f;
@@ -205,7 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_seed_same_film), cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_boxes_follow_masks),  cmocka_unit_test(test_hooks),
-        cmocka_unit_test(test_size_limits),
+        cmocka_unit_test(test_device_masks),        cmocka_unit_test(test_size_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

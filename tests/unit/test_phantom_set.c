@@ -17,6 +17,7 @@
 #include "data/dataset.h"
 #include "data/phantom/film_names.h"
 #include "data/phantom/finding_film.h"
+#include "data/phantom/finding_truth.h"
 #include "data/phantom/writer.h"
 #include "format/csv.h"
 
@@ -120,6 +121,49 @@ static void comes_back_as_it_was(void **state) {
     dataset_free(set);
 }
 
+/* Masks on disk are the phantom's: each finding and device of the region set is one, and cells are set where it is. */
+static void masks_come_back(void **state) {
+    (void)state;
+    carina_error error;
+    const char *names[SENTENCE_FINDING_NAMES];
+    int name_count = sentence_finding_names(names, atlas_anatomix36()), masks = 0;
+    dataset_config config = {.type = "chest_imagenome", .annotations = folder[0], .split = "train", .masks = true};
+    dataset *set;
+    if (dataset_open(&set, &config, atlas_anatomix36(), &error) != CARINA_OK) fail_msg("%s", error.message);
+    for (uint64_t i = 0; i < FILMS; i++) {
+        finding_film film;
+        returning r = {.inner = finding_film_hooks(&film)};
+        phantom_hooks hooks = {.context = &r, .alter = alter, .add = add};
+        phantom_options options = {.width = SIDE, .height = SIDE, .hooks = &hooks, .device_masks = true};
+        phantom_result truth;
+        assert_int_equal(phantom_render(5, i, &options, &truth, &error), CARINA_OK);
+        sample s;
+        if (dataset_read(set, i, true, &s, &error) != CARINA_OK) fail_msg("%s", error.message);
+        int next = 0;
+        for (int k = 0; k < truth.scene.lesion_count + truth.scene.device_count; k++) {
+            bool lesion = k < truth.scene.lesion_count;
+            const phantom_device *device = lesion ? NULL : &truth.scene.devices[k - truth.scene.lesion_count];
+            const char *name = lesion ? finding_table[film.list.items[film.lesion_finding[k]].kind].attribute
+                                      : finding_device_find(device->name)->attribute;
+            const uint8_t *mask = lesion ? truth.scene.lesions[k].mask : device->mask;
+            int number = name ? sentence_finding_find(names, name_count, name, strlen(name)) : -1;
+            if (number < 0 && !lesion) continue;
+            assert_true(next < s.masks.count);
+            const finding_mask *read = &s.masks.items[next++];
+            if (number >= 0) assert_true(read->findings.bits[number / 64] >> (number % 64) & 1);
+            for (int p = 0; p < SIDE * SIDE; p++) assert_int_equal(read->cells[p / 8] >> (p % 8) & 1, mask[p]);
+        }
+        assert_int_equal(next, s.masks.count);
+        masks += next;
+        sample_free(&s);
+        phantom_result_free(&truth);
+    }
+    assert_true(masks > 5);
+    dataset_free(set);
+    config.type = "nih_films";
+    assert_int_equal(dataset_open(&set, &config, atlas_anatomix36(), &error), CARINA_ERROR_UNSUPPORTED);
+}
+
 static void is_the_same_for_any_run(void **state) {
     (void)state;
     char command[1400];
@@ -212,9 +256,9 @@ static void patients_keep_to_one_part(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_back_as_it_was),        cmocka_unit_test(is_the_same_for_any_run),
-        cmocka_unit_test(labels_agree_with_sentences), cmocka_unit_test(refuses_what_makes_no_sense),
-        cmocka_unit_test(patients_keep_to_one_part),
+        cmocka_unit_test(comes_back_as_it_was),        cmocka_unit_test(masks_come_back),
+        cmocka_unit_test(is_the_same_for_any_run),     cmocka_unit_test(labels_agree_with_sentences),
+        cmocka_unit_test(refuses_what_makes_no_sense), cmocka_unit_test(patients_keep_to_one_part),
     };
     return cmocka_run_group_tests(tests, make_sets, remove_sets);
 }

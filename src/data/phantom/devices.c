@@ -5,6 +5,7 @@
  * the great veins: subclavian or jugular to the superior vena cava and on to the atrium.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "data/phantom/thorax.h"
@@ -32,13 +33,31 @@ typedef struct drawing {
     raster metal;
 } drawing;
 
+#define MASK_METAL 0.05f /* mm of steel that are seen */
+
+/* Devices are drawn one after another: what changed since the last one began is its. */
+static bool close_mask(thorax *t) {
+    phantom_scene *s = t->scene;
+    if (!t->metal_before) return true;
+    if (t->masked) {
+        if (!(t->masked->mask = malloc(t->pixels))) return false;
+        for (size_t i = 0; i < t->pixels; i++)
+            t->masked->mask[i] = fabsf(s->metal[i] - t->metal_before[i]) >= MASK_METAL && s->field_mask[i];
+    }
+    t->masked = NULL;
+    memcpy(t->metal_before, s->metal, t->pixels * sizeof *s->metal);
+    return true;
+}
+
 static drawing begin(thorax *t, random_state *r, const char *name, int side) {
     phantom_scene *s = t->scene;
+    t->mask_failed |= !close_mask(t);
     drawing d = {t, r, NULL, {t->width, t->height, s->metal}};
     if (t->probe && t->probe->device == s->device_count) d.metal.value = t->probe->metal;
     if (s->device_count < PHANTOM_MAX_DEVICES) {
         d.device = &s->devices[s->device_count++];
-        *d.device = (phantom_device){name, side, -1, {0, 0}, {1e9f, 1e9f, -1e9f, -1e9f}};
+        *d.device = (phantom_device){name, side, -1, {0, 0}, {1e9f, 1e9f, -1e9f, -1e9f}, NULL};
+        t->masked = d.device;
     }
     return d;
 }
@@ -325,7 +344,7 @@ static void leads_and_pads(thorax *t, random_state *r) {
     }
 }
 
-void devices_build(thorax *t) {
+static void draw_devices(thorax *t) {
     const phantom_parameters *p = t->p;
     random_state random = parameters_stream(p, STREAM_DEVICES), *r = &random;
     if (p->ett) airway_tube(t, r);
@@ -341,7 +360,18 @@ void devices_build(thorax *t) {
     if (p->sternal_wires) sternal_wires(t, r);
     clips_and_valve(t, r);
     leads_and_pads(t, r);
+}
+
+carina_status devices_build(thorax *t, bool masks, carina_error *error) {
     phantom_scene *s = t->scene;
+    uint64_t bytes = (uint64_t)t->pixels * sizeof(float);
+    if (masks && !(t->metal_before = calloc(t->pixels, sizeof(float))))
+        return error_memory(error, "device mask", bytes);
+    draw_devices(t);
+    bool complete = close_mask(t) && !t->mask_failed;
+    free(t->metal_before);
+    t->metal_before = NULL;
+    if (!complete) return error_memory(error, "device mask", (uint64_t)t->pixels);
     for (size_t i = 0; i < t->pixels; i++)
         if (s->metal[i] < 0) s->metal[i] = 0;
     for (int i = 0; i < s->device_count; i++) {
@@ -349,4 +379,5 @@ void devices_build(thorax *t) {
         b->x1 = fminf(fmaxf(b->x1, 0), (float)s->width), b->x2 = fminf(fmaxf(b->x2, 0), (float)s->width);
         b->y1 = fminf(fmaxf(b->y1, 0), (float)s->height), b->y2 = fminf(fmaxf(b->y2, 0), (float)s->height);
     }
+    return CARINA_OK;
 }

@@ -40,27 +40,49 @@ static carina_status alter(void *context, phantom_parameters *parameters, carina
     return CARINA_OK;
 }
 
-/* True when the finding paints something of its own (else it only changed an organ). */
-static bool paint(const finding *f, int fracture, phantom_scene *scene, float *cover, random_state *random) {
-    switch (f->kind) {
+bool finding_film_paints(finding_kind kind) {
+    switch (kind) {
         case FINDING_OPACITY:
         case FINDING_CONSOLIDATION:
-        case FINDING_PNEUMONIA: finding_paint_airspace(f, scene, cover, random); return true;
-        case FINDING_EDEMA: finding_paint_diffuse(f, scene, cover, random); return true;
+        case FINDING_PNEUMONIA:
+        case FINDING_EDEMA:
         case FINDING_ATELECTASIS:
-        case FINDING_SCARRING: finding_paint_lines(f, scene, cover, random); return true;
+        case FINDING_SCARRING:
         case FINDING_NODULE:
         case FINDING_CALCIFIED_NODULE:
         case FINDING_MASS:
-        case FINDING_ENLARGED_HILUM: finding_paint_round(f, scene, cover, random); return true;
-        case FINDING_LOBAR_COLLAPSE: finding_paint_collapse(f, scene, cover, random); return true;
-        case FINDING_EFFUSION: finding_paint_effusion(f, scene, cover, random); return true;
-        case FINDING_PNEUMOTHORAX: finding_paint_pneumothorax(f, scene, cover, random); return true;
-        case FINDING_PLEURAL_THICKENING: finding_paint_thickening(f, scene, cover, random); return true;
-        case FINDING_HERNIA: finding_paint_hernia(f, scene, cover, random); return true;
+        case FINDING_ENLARGED_HILUM:
+        case FINDING_LOBAR_COLLAPSE:
+        case FINDING_EFFUSION:
+        case FINDING_PNEUMOTHORAX:
+        case FINDING_PLEURAL_THICKENING:
+        case FINDING_HERNIA:
         case FINDING_RIB_FRACTURE:
-        case FINDING_CLAVICLE_FRACTURE: finding_paint_fracture(f, fracture, scene, cover, random); return true;
+        case FINDING_CLAVICLE_FRACTURE: return true;
         default: return false;
+    }
+}
+
+static void paint(const finding *f, int fracture, phantom_scene *scene, float *cover, random_state *random) {
+    switch (f->kind) {
+        case FINDING_OPACITY:
+        case FINDING_CONSOLIDATION:
+        case FINDING_PNEUMONIA: finding_paint_airspace(f, scene, cover, random); break;
+        case FINDING_EDEMA: finding_paint_diffuse(f, scene, cover, random); break;
+        case FINDING_ATELECTASIS:
+        case FINDING_SCARRING: finding_paint_lines(f, scene, cover, random); break;
+        case FINDING_NODULE:
+        case FINDING_CALCIFIED_NODULE:
+        case FINDING_MASS:
+        case FINDING_ENLARGED_HILUM: finding_paint_round(f, scene, cover, random); break;
+        case FINDING_LOBAR_COLLAPSE: finding_paint_collapse(f, scene, cover, random); break;
+        case FINDING_EFFUSION: finding_paint_effusion(f, scene, cover, random); break;
+        case FINDING_PNEUMOTHORAX: finding_paint_pneumothorax(f, scene, cover, random); break;
+        case FINDING_PLEURAL_THICKENING: finding_paint_thickening(f, scene, cover, random); break;
+        case FINDING_HERNIA: finding_paint_hernia(f, scene, cover, random); break;
+        case FINDING_RIB_FRACTURE:
+        case FINDING_CLAVICLE_FRACTURE: finding_paint_fracture(f, fracture, scene, cover, random); break;
+        default: break;
     }
 }
 
@@ -119,9 +141,9 @@ static carina_status add(void *context, phantom_scene *scene, carina_error *erro
         memset(film->cover, 0, count * sizeof *film->cover);
         bool left_out = i + 1 == film->left_out;
         if (left_out) swap_maps(scene, spare, count);
-        bool painted = paint(f, fractures_before(&film->list, i), scene, film->cover, &random);
+        paint(f, fractures_before(&film->list, i), scene, film->cover, &random);
         if (left_out) swap_maps(scene, spare, 0);
-        if (painted) status = hand_over(film, i, scene, error);
+        if (finding_film_paints(f->kind)) status = hand_over(film, i, scene, error);
     }
     for (int k = 0; k < PAINTED_MAPS; k++) free(spare[k]);
     free(film->cover);

@@ -24,6 +24,9 @@ typedef struct finding_film {
     float *cover;
 } finding_film;
 
+/* Do findings of this kind paint something, so that they have a mask where they are seen? Others change an organ. */
+bool finding_film_paints(finding_kind kind);
+
 /* `film` is borrowed and must outlive the hooks. */
 phantom_hooks finding_film_hooks(finding_film *film);
 

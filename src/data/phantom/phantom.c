@@ -40,6 +40,7 @@ void phantom_result_free(phantom_result *result) {
     int count = mask_list(&result->scene, mask);
     for (int i = 0; i < count; i++) free(*mask[i]);
     for (int i = 0; i < result->scene.lesion_count; i++) free(result->scene.lesions[i].mask);
+    for (int i = 0; i < result->scene.device_count; i++) free(result->scene.devices[i].mask);
     *result = (phantom_result){0};
 }
 
@@ -76,7 +77,7 @@ static carina_status build(phantom_result *out, thorax *t, float *work[3], const
     skeleton_build(t);
     mediastinum_build(t);
     vessels_build(t);
-    devices_build(t);
+    TRY(devices_build(t, options && options->device_masks, error));
     for (size_t i = 0; i < t->pixels; i++) /* masks tell what the film shows */
         if (!s->field_mask[i]) s->lung_mask[0][i] = s->lung_mask[1][i] = s->heart_mask[i] = 0;
     truth_boxes_build(t);

@@ -130,6 +130,7 @@ typedef struct phantom_device {
     int end_region;    /* index of the region its tip lies in, or -1 (not a line or tube) */
     phantom_point tip; /* film pixels */
     box extent;        /* film pixels, clipped */
+    uint8_t *mask;     /* [height, width] 0 or 1 where its metal is, owned; NULL unless asked for */
 } phantom_device;
 
 /* A finding as drawn: filled by hooks.add. */
@@ -220,6 +221,7 @@ typedef struct phantom_options {
     bool no_devices;            /* parameters drawn without devices */
     bool no_text;               /* no markers or text burnt in */
     bool no_collimation;        /* no borders */
+    bool device_masks;          /* each device has a mask */
     const phantom_hooks *hooks; /* NULL: healthy anatomy in all its variation */
     const phantom_probe *probe; /* NULL: every device is on the film */
 } phantom_options;

@@ -58,6 +58,11 @@ typedef struct thorax {
     /* film pixels, for the truth boxes */
     box trachea_box, arch_box, carina_box;
     box clavicle_box[2];
+
+    /* devices.c, while it draws with masks */
+    float *metal_before;    /* [height, width] before the device that is being drawn; NULL: without masks */
+    phantom_device *masked; /* that device, or NULL */
+    bool mask_failed;       /* no memory for one of them */
 } thorax;
 
 phantom_point thorax_project(const thorax *t, double u, double v, double w);
@@ -77,7 +82,7 @@ void skeleton_build(thorax *t);
 void mediastinum_place(thorax *t); /* decides where trachea and arch lie; before body_build */
 void mediastinum_build(thorax *t);
 void vessels_build(thorax *t);
-void devices_build(thorax *t);
+carina_status devices_build(thorax *t, bool masks, carina_error *error);
 void truth_boxes_build(thorax *t);
 
 /* Fills a mask with a refined closed outline at depth w. */

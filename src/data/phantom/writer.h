@@ -8,7 +8,7 @@
  *     FOLDER/silver_dataset/scene_graph/<id>_SceneGraph.json
  *     FOLDER/silver_dataset/splits/{train,valid,test,images_to_avoid}.csv
  *     FOLDER/mimic-cxr-2.0.0-{split,metadata,chexpert}.csv
- *     FOLDER/masks/<id>/NAME.png and masks.json         right_lung, left_lung, heart, and one per lesion; 0 or 255
+ *     FOLDER/masks/<id>/NAME.png and masks.json         right_lung, left_lung, heart, one per lesion and device
  *
  * A scene graph carries one more object, "synthetic": seed and index, the exact age, whether equipment is on the film,
  * the whole truth of findings and labels (the report leaves some out, as reports do) and what the tables need.
