@@ -9,8 +9,10 @@
 #     bench/torch_peer.py MODE --repeat N --json   PyTorch (Debian: python3-torch python3-numpy libopenblas0-openmp)
 #     bench/onnx_peer.mjs FILE MODULES --repeat N  ONNX Runtime (npm), the same network exported from PyTorch
 #     build/bench_index MODE, bench/faiss_peer.py MODE   searches in the sentence database; FAISS (Debian: python3-faiss)
-# The language model has no peer here: its figures stand beside this machine's own limits, measured in the same run
+# The language model's figures stand beside this machine's own limits, measured in the same run
 #     build/carina lm bench                        the shape of Gemma 3 4B, random weights (where the memory suffices)
+#     bench/llama_peer.mjs FILE MODULES            llama.cpp (npm), with --llama: its model of that shape, made by make_gemma3 and
+#                                                  quantised by us, takes some minutes and 10 GB in the build folder
 #     build/bench_quantized, build/bench_decoding  single products; drawing a token under a grammar
 # with MODE forward-f32, forward-bf16 (one film), train-f32, train-bf16 (one step on two films): APM, 1024x1024, 2 threads;
 # bert-f32, bert-bf16: BERT-base on 36 sentences of 32 tokens.
@@ -23,12 +25,14 @@ python=${PYTHON:-/usr/bin/python3}
 rounds=3
 repeat=3
 only='.*'
+llama=
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds) rounds=$2; shift 2 ;;
     --repeat) repeat=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
-    -*) echo "bench/run.sh: unknown option $1; known: --rounds N --repeat N --only PATTERN" >&2; exit 2 ;;
+    --llama) llama=wanted; shift ;;
+    -*) echo "bench/run.sh: unknown option $1; known: --rounds N --repeat N --only PATTERN --llama" >&2; exit 2 ;;
     *) build=$1; shift ;;
   esac
 done
@@ -185,17 +189,37 @@ if [[ index =~ $only ]] && [ -x "$build/bench_index" ]; then
   limit "sentences: opening a file of 1000000 (s)" "$(results carina index-load seconds_min | least)" "<=" 1
 fi
 
+# llama.cpp wants a file: random weights of the same shape, packed as Q4_0. Its tokenizer is never asked.
+llama_model=$work/gemma3-4b-q4.gguf
+prepare_llama() {
+  local folder=$work/gemma3-4b
+  command -v npm >/dev/null && command -v node >/dev/null || { note "llama.cpp skipped: no npm"; return 1; }
+  [ -d "$work/node_modules/node-llama-cpp" ] ||
+    npm install --prefix "$work" --ignore-scripts --no-audit --no-fund node-llama-cpp@3.22 >"$work/npm-llama.log" 2>&1 ||
+    { note "llama.cpp skipped: see $work/npm-llama.log"; return 1; }
+  [ -s "$llama_model" ] && return
+  "$build/make_gemma3" 4b "$folder" && "$build/carina" tokenizer train README.md -n 600 --out "$folder/tokenizer.json" &&
+    "$build/carina" model quantize "$folder" --weights q4 --out "$llama_model" >"$work/quantize.log" || { note "llama.cpp skipped: no model"; return 1; }
+  rm -rf "$folder"
+}
+if [ -n "$llama" ] && [[ lm =~ $only ]]; then prepare_llama || llama=; fi
+
 # The language model. Speeds: the most of all rounds; what decoding reads, as a part of what memory gives in the same run.
 if [[ lm =~ $only ]] && [ -x "$build/carina" ]; then
   for weights in q4 q8 bf16; do
-    rm -f "$work/carina.lm-$weights.json"
+    rm -f "$work/carina.lm-$weights.json" "$work/llama.lm-$weights.json"
     for ((round = 0; round < rounds; round++)); do
+      [ -n "$llama" ] && [ $weights = q4 ] && node bench/llama_peer.mjs "$llama_model" "$work" --prompt 512 --decode 32 2>"$work/llama.log" >>"$work/llama.lm-q4.json"
       line=$("$build/carina" lm bench --shape gemma3-4b --weights $weights --prompt 512 --decode 32 --threads 2 --json 2>"$work/lm.log") ||
         { note "lm $weights skipped: $(tail -1 "$work/lm.log")"; break; }
       tr -d '\n' <<<"$line" >>"$work/carina.lm-$weights.json"
       echo >>"$work/carina.lm-$weights.json"
     done
     [ -s "$work/carina.lm-$weights.json" ] || continue
+    if [ -s "$work/llama.lm-$weights.json" ]; then
+      row "lm $weights: llama.cpp's prompt of 512 against ours (tokens/s)" "$(results llama lm-$weights prompt_tokens_per_s | most)" "$(results carina lm-$weights prompt_tokens_per_s | most)" 1
+      row "lm $weights: llama.cpp's decode against ours (tokens/s)" "$(results llama lm-$weights decode_tokens_per_s | most)" "$(results carina lm-$weights decode_tokens_per_s | most)" 1
+    fi
     required=200; [ $weights = bf16 ] && required=150
     limit "lm $weights: prompt of 512 (tokens/s)" "$(results carina lm-$weights prompt_tokens_per_s | most)" ">=" $required
     limit "lm $weights: first token when all but 8 of 512 are known (s)" "$(results carina lm-$weights reused_first_token_s | least)" "<=" 1
