@@ -7,8 +7,17 @@
 #include "format/yaml.h"
 
 /* A key's whole name, or the beginning of several when it ends in a dot. */
-static const char *const fixed[] = {
-    "task", "atlas", "model.", "vocabulary.", "data.context", "data.packed", "training.batch_size", "optimizer.type"};
+static const char *const fixed[] = {"task",
+                                    "atlas",
+                                    "model.",
+                                    "vocabulary.",
+                                    "data.context",
+                                    "data.packed",
+                                    "training.batch_size",
+                                    "optimizer.type",
+                                    "alignment.patch_findings"};
+/* May be another number, but not begin or cease to be 0: layers are there or not. */
+static const char *const switched[] = {"alignment.findings_weight", "alignment.masks_weight"};
 /* Begins a run, and has no meaning afterwards. */
 static const char *const passed[] = {"start", "model.encoder_weights"};
 
@@ -78,7 +87,8 @@ static carina_status add_line(comparison *c, const char *key, const char *now, c
 
 static carina_status compare_texts(comparison *c, const char *key, const char *now, const char *was) {
     if (strcmp(now, was) == 0) return CARINA_OK;
-    if (IS_AMONG(key, fixed))
+    bool switches = IS_AMONG(key, switched) && (strcmp(now, "0") == 0) != (strcmp(was, "0") == 0);
+    if (switches || IS_AMONG(key, fixed))
         return error_set(c->error, CARINA_ERROR_MISMATCH,
                          "%s: made with %s: %s, which is %s now; restore it, or begin anew with --overwrite", c->path,
                          key, shown(was), shown(now));

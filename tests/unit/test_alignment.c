@@ -16,6 +16,7 @@
 #include "format/safetensors.h"
 #include "model/model_file.h"
 #include "train/alignment.h"
+#include "train/resume_check.h"
 #include "train/text_embedder.h"
 #include "train/train_task.h"
 #include "train/trainer.h"
@@ -372,6 +373,44 @@ static void another_encoder_does_not_resume(void **state) {
     train_config_free(&config);
 }
 
+/* Layers that are there in training only are told by name when they come or go; their weights may change. */
+static void layers_of_training_do_not_come_and_go(void **state) {
+    (void)state;
+    static const struct {
+        const char *before[3], *after[3], *refused;
+    } cases[] = {
+        {{"alignment.findings_weight=2"}, {"alignment.findings_weight=3"}, NULL},
+        {{NULL}, {"alignment.findings_weight=2"}, "made with alignment.findings_weight: 0, which is 2 now"},
+        {{"alignment.findings_weight=2"}, {NULL}, "made with alignment.findings_weight: 2, which is 0 now"},
+        {{"alignment.findings_weight=2"},
+         {"alignment.findings_weight=2", "alignment.patch_findings=true"},
+         "made with alignment.patch_findings: false, which is true now"},
+        {{"alignment.findings_weight=2", "alignment.masks_weight=9"},
+         {"alignment.findings_weight=2"},
+         "made with alignment.masks_weight: 9, which is 0 now"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        train_config before, after;
+        resume_changes changes;
+        int counts[2] = {0};
+        while (cases[i].before[counts[0]]) counts[0]++;
+        while (cases[i].after[counts[1]]) counts[1]++;
+        assert_ok(train_config_read(&before, configuration, cases[i].before, counts[0], &error));
+        assert_ok(train_config_read(&after, configuration, cases[i].after, counts[1], &error));
+        carina_status status = resume_check(&changes, before.text, &after, "x", &error);
+        if (!cases[i].refused) {
+            assert_ok(status);
+            assert_int_equal(changes.count, 1);
+            resume_changes_free(&changes);
+        } else {
+            assert_int_equal(status, CARINA_ERROR_MISMATCH);
+            if (!strstr(error.message, cases[i].refused)) fail_msg("%s", error.message);
+        }
+        train_config_free(&before);
+        train_config_free(&after);
+    }
+}
+
 static bool file_says(const char *path, const char *text) {
     uint8_t *bytes;
     uint64_t size;
@@ -659,6 +698,7 @@ int main(void) {
         cmocka_unit_test(statistics_move_once),
         cmocka_unit_test(threads_and_interruptions_change_nothing),
         cmocka_unit_test(another_encoder_does_not_resume),
+        cmocka_unit_test(layers_of_training_do_not_come_and_go),
         cmocka_unit_test(runs_tell_of_alignment),
         cmocka_unit_test(models_keep_their_projector),
         cmocka_unit_test(spoiled_projectors_are_named),
