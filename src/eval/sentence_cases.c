@@ -56,7 +56,7 @@ bool sentence_case_names(const sentence_case *item, int finding) {
 /* Whole numbers, so that the order in which threads add to them does not matter. */
 typedef struct tally {
     uint64_t all[2], right[2]; /* without and with a finding */
-    uint64_t truths[SENTENCE_FINDING_NAMES], said[SENTENCE_FINDING_NAMES], hits[SENTENCE_FINDING_NAMES];
+    sentence_counts findings;
     carina_status status;
     carina_error error;
 } tally;
@@ -73,12 +73,12 @@ static void count_findings(tally *t, const sentence_cases *c, const sentence_cas
     sentence_finding found[SENTENCE_FINDINGS];
     const char *display = c->regions->regions[item->region].display_name;
     int count = said ? sentence_findings_parse(found, said->text, display, c->regions) : 0;
-    for (int f = 0; f < c->name_count; f++) t->truths[f] += sentence_case_names(item, f);
+    for (int f = 0; f < c->name_count; f++) t->findings.truths[f] += sentence_case_names(item, f);
     for (int i = 0; i < count; i++) {
         int name = sentence_finding_find(c->names, c->name_count, found[i].name, found[i].length);
         if (name < 0) continue;
-        t->said[name]++;
-        t->hits[name] += sentence_case_names(item, name);
+        t->findings.said[name]++;
+        t->findings.hits[name] += sentence_case_names(item, name);
     }
 }
 
@@ -106,19 +106,20 @@ static void score_shard(void *context, int shard, int worker) {
 static double share(uint64_t part, uint64_t all) { return all ? (double)part / (double)all : NAN; }
 
 static sentence_scores scores_of(const tally *t, int names) {
+    const sentence_counts *n = &t->findings;
     double sum = 0;
     int count = 0;
     for (int f = 0; f < names; f++) {
-        if (t->truths[f] + t->said[f] == 0) continue;
-        sum += 2 * (double)t->hits[f] / (double)(t->truths[f] + t->said[f]);
+        if (n->truths[f] + n->said[f] == 0) continue;
+        sum += 2 * (double)n->hits[f] / (double)(n->truths[f] + n->said[f]);
         count++;
     }
     return (sentence_scores){share(t->right[0] + t->right[1], t->all[0] + t->all[1]), share(t->right[1], t->all[1]),
                              count ? sum / count : NAN};
 }
 
-carina_status sentence_cases_score(sentence_scores *out, const sentence_cases *c, const sentence_ranking *ranking,
-                                   thread_pool *pool, carina_error *error) {
+carina_status sentence_cases_score(sentence_scores *out, sentence_counts *counts, const sentence_cases *c,
+                                   const sentence_ranking *ranking, thread_pool *pool, carina_error *error) {
     score_work w = {.cases = c, .ranking = ranking, .most_rows = sentence_index_most(c->index)};
     int threads = thread_pool_count(pool);
     w.scratch = malloc((size_t)threads * 3 * (size_t)w.most_rows * sizeof *w.scratch);
@@ -132,12 +133,13 @@ carina_status sentence_cases_score(sentence_scores *out, const sentence_cases *c
             if (k == 0) continue;
             for (int i = 0; i < 2; i++) w.tallies[0].all[i] += t->all[i], w.tallies[0].right[i] += t->right[i];
             for (int f = 0; f < c->name_count; f++) {
-                w.tallies[0].truths[f] += t->truths[f];
-                w.tallies[0].said[f] += t->said[f];
-                w.tallies[0].hits[f] += t->hits[f];
+                w.tallies[0].findings.truths[f] += t->findings.truths[f];
+                w.tallies[0].findings.said[f] += t->findings.said[f];
+                w.tallies[0].findings.hits[f] += t->findings.hits[f];
             }
         }
         *out = scores_of(&w.tallies[0], c->name_count);
+        if (counts) *counts = w.tallies[0].findings;
     }
     free(w.scratch);
     free(w.tallies);

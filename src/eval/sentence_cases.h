@@ -39,7 +39,13 @@ typedef struct sentence_scores {
     double f1;           /* mean over the findings that are true or said somewhere; NaN without any */
 } sentence_scores;
 
-carina_status sentence_cases_score(sentence_scores *out, const sentence_cases *cases, const sentence_ranking *ranking,
-                                   thread_pool *pool, carina_error *error);
+/* Of each finding, in how many regions it is true, said, and both. */
+typedef struct sentence_counts {
+    uint64_t truths[SENTENCE_FINDING_NAMES], said[SENTENCE_FINDING_NAMES], hits[SENTENCE_FINDING_NAMES];
+} sentence_counts;
+
+/* counts may be NULL. */
+carina_status sentence_cases_score(sentence_scores *out, sentence_counts *counts, const sentence_cases *cases,
+                                   const sentence_ranking *ranking, thread_pool *pool, carina_error *error);
 
 #endif

@@ -192,7 +192,7 @@ static carina_status score(sentence_scores *out, const fit_work *w, const senten
                            carina_error *error) {
     sentence_ranking ranking;
     TRY(sentence_ranking_open(&ranking, c, w->cases->index, w->cases->regions, cosine, error));
-    carina_status status = sentence_cases_score(out, w->cases, &ranking, w->pool, error);
+    carina_status status = sentence_cases_score(out, NULL, w->cases, &ranking, w->pool, error);
     sentence_ranking_close(&ranking);
     return status;
 }

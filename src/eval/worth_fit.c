@@ -104,29 +104,92 @@ static carina_status fit_findings(sentence_calibration *fitted, const sentence_c
 /* ---- discount and worth ---- */
 
 /* Where no finding of the region set occurs there is no F1. */
-static double sum_of(const sentence_scores *s) { return s->finding + (isnan(s->f1) ? 0 : s->f1); }
+double worth_fit_gain(const sentence_scores *s) { return s->finding + WORTH_FIT_F1 * (isnan(s->f1) ? 0 : s->f1); }
 
-static carina_status fit_order(sentence_calibration *fitted, sentence_scores *out, const sentence_cases *c,
-                               sentence_ranking *ranking, const sentence_scores *likeliest, double healthy,
-                               thread_pool *pool, carina_error *error) {
+#define STEP 0.35f /* towards what was reached: with whole steps cuts swing to and fro */
+
+typedef struct order_fit {
+    sentence_calibration *fitted;
+    sentence_scores *out;
+    const sentence_cases *cases;
+    sentence_ranking *ranking; /* its cuts and weights move */
+    double least, most;        /* share right that is kept; the best gain so far */
+    thread_pool *pool;
+    carina_error *error;
+} order_fit;
+
+static carina_status try_order(order_fit *o, sentence_counts *counts) {
+    sentence_scores s;
+    TRY(sentence_cases_score(&s, counts, o->cases, o->ranking, o->pool, o->error));
+    if (!(s.all >= o->least && worth_fit_gain(&s) > o->most)) return CARINA_OK;
+    o->most = worth_fit_gain(&s);
+    *o->out = s;
+    o->fitted->healthy_discount = o->ranking->order.healthy_discount;
+    o->fitted->finding_worth = o->ranking->order.finding_worth;
+    for (int f = 0; f < o->cases->name_count; f++) {
+        o->fitted->findings[f].cut = o->ranking->cuts[f];
+        o->fitted->findings[f].weight = o->ranking->weights[f];
+    }
+    return CARINA_OK;
+}
+
+static void move_slopes(sentence_ranking *ranking, const sentence_counts *counts, int names) {
+    double total = 0;
+    int occurring = 0;
+    for (int f = 0; f < names; f++) total += (double)counts->truths[f], occurring += counts->truths[f] > 0;
+    for (int f = 0; f < names; f++) {
+        if (counts->truths[f] == 0) continue;
+        double named = (double)(counts->truths[f] + counts->said[f]);
+        float reached = (float)((double)counts->hits[f] / named);
+        float weight = (float)(2 * total / (occurring * fmax(named, 2 * WORTH_FIT_LEAST)));
+        ranking->cuts[f] += STEP * (reached - ranking->cuts[f]);
+        ranking->weights[f] *= powf(weight / ranking->weights[f], STEP);
+    }
+}
+
+/* begun: cuts and weights to begin with. */
+static carina_status fit_order(order_fit *o, const finding_calibration *begun) {
     static const float discounts[] = {0, 0.4f, 0.8f, 1.2f, 1.6f, 2, 2.4f};
-    static const float worths[] = {0, 0.25f, 0.5f, 1, 2, 4};
-    double least = healthy + WORTH_FIT_KEPT * (likeliest->all - healthy), most = sum_of(likeliest);
-    *out = *likeliest;
-    if (!(likeliest->all > healthy)) return CARINA_OK;
+    static const float worths[] = {0, 0.5f, 1, 2, 4, 8};
     for (size_t d = 0; d < sizeof discounts / sizeof *discounts; d++)
         for (size_t v = 0; v < sizeof worths / sizeof *worths; v++) {
-            sentence_scores s;
-            ranking->order.healthy_discount = discounts[d];
-            ranking->order.finding_worth = worths[v];
-            TRY(sentence_cases_score(&s, c, ranking, pool, error));
-            if (!(s.all >= least && sum_of(&s) > most)) continue;
-            most = sum_of(&s);
-            *out = s;
-            fitted->healthy_discount = discounts[d];
-            fitted->finding_worth = worths[v];
+            o->ranking->order.healthy_discount = discounts[d];
+            o->ranking->order.finding_worth = worths[v];
+            for (int f = 0; f < o->cases->name_count; f++) {
+                o->ranking->cuts[f] = begun[f].cut;
+                o->ranking->weights[f] = begun[f].weight;
+            }
+            for (int round = 0; round < (v ? WORTH_FIT_ROUNDS : 1); round++) {
+                sentence_counts counts;
+                TRY(try_order(o, &counts));
+                move_slopes(o->ranking, &counts, o->cases->name_count);
+            }
         }
     return CARINA_OK;
+}
+
+static carina_status fit_all(sentence_calibration *fitted, sentence_scores *out, const sentence_cases *c,
+                             sentence_ranking *ranking, float *findings, const sentence_scores *likeliest,
+                             double healthy, thread_pool *pool, carina_error *error) {
+    TRY(find_all(findings, c, ranking, pool, error));
+    TRY(fit_findings(fitted, c, findings, error));
+    fitted->finding_worth = 0;
+    *out = *likeliest;
+    if (!(likeliest->all > healthy)) return CARINA_OK;
+    finding_calibration *begun = malloc((size_t)(c->name_count + 1) * sizeof *begun);
+    if (!begun) return error_memory(error, "a calibration", (uint64_t)c->name_count * sizeof *begun);
+    memcpy(begun, fitted->findings, (size_t)c->name_count * sizeof *begun);
+    order_fit o = {.fitted = fitted,
+                   .out = out,
+                   .cases = c,
+                   .ranking = ranking,
+                   .least = healthy + WORTH_FIT_KEPT * (likeliest->all - healthy),
+                   .most = worth_fit_gain(likeliest),
+                   .pool = pool,
+                   .error = error};
+    carina_status status = fit_order(&o, begun);
+    free(begun);
+    return status;
 }
 
 carina_status worth_fit_make(sentence_calibration *fitted, sentence_scores *out, const sentence_cases *c,
@@ -141,14 +204,7 @@ carina_status worth_fit_make(sentence_calibration *fitted, sentence_scores *out,
     float *findings = malloc((size_t)bytes);
     if (!findings) return error_memory(error, "a calibration", bytes);
     carina_status status = sentence_ranking_open(&ranking, fitted, c->index, c->regions, false, error);
-    if (status == CARINA_OK) status = find_all(findings, c, &ranking, pool, error);
-    if (status == CARINA_OK) status = fit_findings(fitted, c, findings, error);
-    for (int f = 0; status == CARINA_OK && f < c->name_count; f++) {
-        ranking.cuts[f] = fitted->findings[f].cut;
-        ranking.weights[f] = fitted->findings[f].weight;
-    }
-    fitted->finding_worth = 0;
-    if (status == CARINA_OK) status = fit_order(fitted, out, c, &ranking, likeliest, healthy, pool, error);
+    if (status == CARINA_OK) status = fit_all(fitted, out, c, &ranking, findings, likeliest, healthy, pool, error);
     if (!(fitted->finding_worth > 0)) fitted->finding_count = 0;
     sentence_ranking_close(&ranking);
     free(findings);

@@ -99,12 +99,12 @@ static void finds_what_truths_were_drawn_with(void **state) {
         assert_true(fit.likeliest.all > fit.cosine.all && fit.likeliest.all >= fit.healthy.all - 0.01);
         /* What sentences are worth spends at most two thirds of what is won, on findings. */
         double won = fit.likeliest.all - fit.healthy.all;
-        assert_true(fit.calibrated.finding + fit.calibrated.f1 >= fit.likeliest.finding + fit.likeliest.f1);
+        assert_true(worth_fit_gain(&fit.calibrated) >= worth_fit_gain(&fit.likeliest));
         assert_true(fit.calibrated.all >= fit.healthy.all + WORTH_FIT_KEPT * won - 1e-12 || won <= 0);
         if (won <= 0)
             assert_true(fit.fitted.healthy_discount == 0 && fit.fitted.finding_worth == 0 &&
                         fit.calibrated.all == fit.likeliest.all);
-        spent += fit.calibrated.finding + fit.calibrated.f1 > fit.likeliest.finding + fit.likeliest.f1;
+        spent += worth_fit_gain(&fit.calibrated) > worth_fit_gain(&fit.likeliest);
         assert_near(fit.healthy.all, 1 - (double)fit.with_finding / 6000, 1e-12);
         assert_true(again.fitted.temperature == fit.fitted.temperature && again.nll == fit.nll &&
                     again.fitted.prior_exponent == fit.fitted.prior_exponent &&
