@@ -3,10 +3,12 @@
  * Such keys hold less than a tokenizer.json: no merges, one form of normalizer and decoder. So they are read back at
  * once, and held against the tokenizer: what would not give the same ids is refused.
  *
- * Scores are merges' ranks. Reading makes every pair of tokens that gives a token a merge, which may be more than there
- * were. These never join anything, if each token has one merge and its own text becomes it: let such a pair be the
- * next one to join. Nothing has joined across its ends, so what happened between them is what happens to that text
- * alone, and there the two parts in the end are those of the token's own merge.
+ * Scores are merges' ranks, of a token's first merge; tokens whose merges stand among each other's (runs of blanks,
+ * tabs and line ends in Gemma's file, ordered by length alone) share one. Reading makes every pair of tokens that gives
+ * a token a merge, which may be more than there were. These never join anything, if each token has one merge and its
+ * own text becomes it: let such a pair be the next one to join. Nothing has joined across its ends, so what happened
+ * between them is what happens to that text alone, and there the two parts in the end are those of the token's own
+ * merge.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +33,29 @@ static uint32_t type_of(const bpe *b, int32_t id) {
     return sscanf(text, "<0x%2X>", &byte) == 1 && b->bytes[byte] == id ? BYTE : NORMAL;
 }
 
+/* last [tokens]: rank of each token's last merge. */
+static void fill_scores(float *scores, uint32_t *last, const bpe *b) {
+    uint32_t first = 0, end = 0; /* of the merges that share a score */
+    for (uint32_t i = 0; i < b->merge_count; i++) last[b->merges[i].result] = i;
+    for (uint32_t i = 0; i < b->merge_count; i++) {
+        uint32_t reach = last[b->merges[i].result];
+        if (i > end) first = i;
+        if (reach > end || i > end) end = reach;
+        scores[b->merges[i].result] = -(float)first;
+    }
+}
+
 static carina_status put_scores(gguf_keys *out, const bpe *b, uint64_t count, carina_error *error) {
     float *scores = malloc((size_t)count * sizeof *scores);
-    if (!scores) return error_memory(error, b->name, count * sizeof *scores);
+    uint32_t *last = malloc((size_t)count * sizeof *last);
+    if (!scores || !last) {
+        free(scores);
+        free(last);
+        return error_memory(error, b->name, count * sizeof *scores);
+    }
     for (uint64_t i = 0; i < count; i++) scores[i] = -1e7f; /* less than any rank */
-    for (uint32_t i = b->merge_count; i-- > 0;) scores[b->merges[i].result] = -(float)i;
+    fill_scores(scores, last, b);
+    free(last);
     gguf_keys_array(out, PREFIX "scores", GGUF_KIND_F32, count);
     for (uint64_t i = 0; i < count; i++) gguf_keys_f32_item(out, scores[i]);
     free(scores);

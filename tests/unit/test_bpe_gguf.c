@@ -297,6 +297,27 @@ static void written_keys_give_the_same_ids(void **state) {
     by_keys = false;
 }
 
+/* Gemma's runs of blanks, tabs and line ends have one score: their merges go by length, from all of them in turn. */
+static void runs_share_a_score(void **state) {
+    (void)state;
+    static const made_token tokens[] = {{"<unk>", 0, 2}, {"x", -9, 1},  {"y", -9, 1},
+                                        {"xx", -1, 1},   {"yy", -1, 1}, {"xxx", -1, 1},
+                                        {"yyy", -1, 1},  {"xy", -2, 1}, {"\xe2\x96\x81", -9, 1}};
+    static const char order[][3][4] = {{"xx", "x"}, {"yy", "y"}, {"x", "xx"}, {"y", "yy"},
+                                       {"x", "x"},  {"y", "y"},  {"x", "y"}};
+    bpe *b;
+    gguf_keys keys;
+    assert_ok(make(&b, tokens, sizeof tokens / sizeof *tokens, "llama"));
+    assert_int_equal(b->merge_count, 7);
+    for (uint32_t i = 0; i < b->merge_count; i++) {
+        assert_int_equal(b->merges[i].left, bpe_find(b, order[i][0], strlen(order[i][0])));
+        assert_int_equal(b->merges[i].right, bpe_find(b, order[i][1], strlen(order[i][1])));
+    }
+    assert_ok(bpe_gguf_keys(&keys, b, 0, NULL, 0, &error));
+    gguf_keys_free(&keys);
+    bpe_free(b);
+}
+
 /* Each of these changes ids, or texts, for some input. */
 static void what_keys_cannot_say_is_refused(void **state) {
     (void)state;
@@ -381,6 +402,7 @@ int main(void) {
         cmocka_unit_test(written_keys_give_the_same_ids),
         cmocka_unit_test(what_keys_cannot_say_is_refused),
         cmocka_unit_test(a_case_by_hand),
+        cmocka_unit_test(runs_share_a_score),
         cmocka_unit_test(bad_metadata_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
