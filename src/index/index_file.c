@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/fingerprint.h"
+#include "base/number.h"
 
 #define CHUNK_BYTES  (1u << 20) /* of embeddings in one row */
 #define WAIT_SECONDS 1          /* for another program's lock */
@@ -363,6 +364,10 @@ static carina_status read_properties(reader *r, carina_error *error) {
         snprintf(why, sizeof why, "property %s is missing", info_names[i]);
         if (!r->info[i]) return damaged(error, r->path, why);
     }
+    int64_t films;
+    for (size_t i = 0; i < SENTENCE_INDEX_INFO_FIELDS; i++)
+        if (strcmp(info_names[i], "films") == 0 && (!number_parse_integer(r->info[i], &films) || films < 0))
+            return damaged(error, r->path, "property films is no number of films");
     if (r->width < 1 || r->width > SENTENCE_INDEX_MAX_WIDTH) return damaged(error, r->path, "embedding_width");
     return CARINA_OK;
 }

@@ -17,12 +17,6 @@ typedef enum activation_function {
     FUNCTION_SIGMOID,
 } activation_function;
 
-typedef struct adamw_step {
-    float learning_rate, beta1, beta2, epsilon, weight_decay; /* decay already 0 where it does not apply */
-    float correction1, correction2;                           /* 1 - beta^t */
-    float gradient_scale;                                     /* clipping and averaging */
-} adamw_step;
-
 typedef struct kernels {
     const char *name; /* "generic", "avx2", "avx512" */
 
@@ -104,7 +98,6 @@ typedef struct kernels {
     /* dx[c] += index[c] == tap ? g[c] : 0 */
     void (*scatter_maximum)(float *dx, const uint8_t *index, const float *g, uint8_t tap, int64_t n);
 
-    void (*adamw)(float *value, float *first, float *second, const float *gradient, int64_t n, const adamw_step *step);
     void (*lerp)(float *average, const float *x, float weight, int64_t n); /* average += weight (x - average) */
 } kernels;
 

@@ -474,24 +474,6 @@ static void scatter_maximum(float *restrict dx, const uint8_t *restrict index, c
     for (int64_t i = 0; i < n; i++) dx[i] += index[i] == tap ? g[i] : 0.0f;
 }
 
-/* ---- optimizer: Loshchilov and Hutter 2019, as PyTorch's AdamW ---- */
-
-static void adamw(float *restrict value, float *restrict first, float *restrict second, const float *restrict gradient,
-                  int64_t n, const adamw_step *step) {
-    float keep = 1.0f - step->learning_rate * step->weight_decay;
-    float rate = step->learning_rate / step->correction1;
-    float root = 1.0f / sqrtf(step->correction2);
-    float b1 = step->beta1, b2 = step->beta2, epsilon = step->epsilon, factor = step->gradient_scale;
-    for (int64_t i = 0; i < n; i++) {
-        float g = gradient[i] * factor;
-        float m = b1 * first[i] + (1.0f - b1) * g;
-        float v = b2 * second[i] + (1.0f - b2) * g * g;
-        first[i] = m;
-        second[i] = v;
-        value[i] = value[i] * keep - rate * m / (sqrtf(v) * root + epsilon);
-    }
-}
-
 static void lerp(float *restrict average, const float *restrict x, float weight, int64_t n) {
     for (int64_t i = 0; i < n; i++) average[i] += weight * (x[i] - average[i]);
 }
@@ -537,6 +519,5 @@ const kernels KERNELS_TABLE = {
     .maximum = maximum,
     .maximum_of_rows = maximum_of_rows,
     .scatter_maximum = scatter_maximum,
-    .adamw = adamw,
     .lerp = lerp,
 };

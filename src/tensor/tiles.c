@@ -36,6 +36,7 @@ static void open_tiles(void) {
         uint8_t rows[16];
     } config = {.palette = 1};
     for (int i = 0; i < 8; i++) config.row_bytes[i] = 64, config.rows[i] = 16;
+    __asm__ volatile("" : : : "memory"); /* the intrinsic does not say that it reads config */
     _tile_loadconfig(&config);
 }
 

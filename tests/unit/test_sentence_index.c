@@ -443,6 +443,8 @@ static void refuses_other_versions_and_damage(void **state) {
     expect_refused_change("CREATE VIEW x AS SELECT 1", CARINA_ERROR_FORMAT, "not those of a sentence database");
     expect_refused_change("DROP TABLE sentence", CARINA_ERROR_FORMAT, "a table is missing");
     expect_refused_change("DELETE FROM property WHERE name = 'split'", CARINA_ERROR_FORMAT, "property split");
+    expect_refused_change("UPDATE property SET value = '-1' WHERE name = 'films'", CARINA_ERROR_FORMAT,
+                          "property films is no number of films");
     expect_refused_change("UPDATE property SET value = '0' WHERE name = 'embedding_width'", CARINA_ERROR_FORMAT,
                           "embedding_width");
     expect_refused_change("UPDATE property SET value = x'6100' WHERE name = 'split'", CARINA_ERROR_FORMAT, "not text");
