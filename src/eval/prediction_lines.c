@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "data/string_index.h"
 
 static carina_status take_origin(const prediction_lines *r, const json_document *line, carina_error *error) {
     const json_value *root = json_root(line);
@@ -19,8 +20,23 @@ static carina_status take_origin(const prediction_lines *r, const json_document 
     return r->take_origin(r->context, line, error);
 }
 
-carina_status prediction_lines_parse(const prediction_lines *r, const char *name, const char *text, uint64_t size,
-                                     carina_error *error) {
+/* An item is of one film, and of one region where it names one. */
+static carina_status check_new(string_index *seen, const json_document *line, carina_error *error) {
+    const json_value *root = json_root(line);
+    const char *film, *region = json_text(json_find(root, "region"));
+    char *key;
+    bool added = false;
+    TRY(json_get_text(line, root, "film", &film, error));
+    if (asprintf(&key, "%s\n%s", film, region ? region : "") < 0) return error_memory(error, json_name(line), 0);
+    carina_status status = string_index_add(seen, key, 0, NULL, &added, error);
+    free(key);
+    if (status != CARINA_OK || added) return status;
+    return json_fail(line, root, "film", CARINA_ERROR_FORMAT, error, "%.80s%s%.80s is there twice", film,
+                     region ? ", " : "", region ? region : "");
+}
+
+static carina_status take_lines(const prediction_lines *r, string_index *seen, const char *name, const char *text,
+                                uint64_t size, carina_error *error) {
     uint64_t number = 0;
     for (const char *at = text, *end = text + size; at < end; number++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
@@ -30,12 +46,22 @@ carina_status prediction_lines_parse(const prediction_lines *r, const char *name
         snprintf(place, sizeof place, "%.480s:%" PRIu64, name, number + 1);
         TRY(json_parse(&line, place, at, (uint64_t)(stop - at), NULL, error));
         carina_status status = number ? r->take_item(r->context, number - 1, line, error) : take_origin(r, line, error);
+        if (status == CARINA_OK && number) status = check_new(seen, line, error);
         json_free(line);
         TRY(status);
         at = stop + 1;
     }
     if (number > 1) return CARINA_OK;
     return error_set(error, CARINA_ERROR_FORMAT, "%s: no predictions in it", name);
+}
+
+carina_status prediction_lines_parse(const prediction_lines *r, const char *name, const char *text, uint64_t size,
+                                     carina_error *error) {
+    string_index *seen;
+    TRY(string_index_create(&seen, error));
+    carina_status status = take_lines(r, seen, name, text, size, error);
+    string_index_free(seen);
+    return status;
 }
 
 carina_status prediction_lines_read(const prediction_lines *r, const char *path, carina_error *error) {

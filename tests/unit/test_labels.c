@@ -244,7 +244,8 @@ static void predictions(void **state) {
             logits[f][k] = (float)(k - 7) / 3 + (float)f;
             truths[f][k] = k % 3 == 0 ? NAN : (float)(k % 3 - 1);
         }
-        label_put_film(out, "film", f == 1 ? "b" : "a", logits[f], truths[f], ATLAS_LABEL_COUNT);
+        label_put_film(out, (const char *[]){"one", "two", "three"}[f], f == 1 ? "b" : "a", logits[f], truths[f],
+                       ATLAS_LABEL_COUNT);
     }
     fclose(out);
     assert_int_equal(label_predictions_parse(p, "kept", text, size - 1, &error), CARINA_OK); /* no last line break */
@@ -266,6 +267,14 @@ static void predictions(void **state) {
     assert_non_null(strstr(error.message, "kept:"));
     label_predictions_free(p);
     assert_int_equal(label_predictions_parse(p, "kept", text, 0, &error), CARINA_ERROR_FORMAT);
+    label_predictions_free(p);
+    free(text);
+    out = open_memstream(&text, &size);
+    assert_int_equal(label_put_origin(out, &(label_origin){"m", "0123456789abcdef", "s"}, c, &error), CARINA_OK);
+    for (int f = 0; f < 3; f++) label_put_film(out, f ? "two" : "one", "a", logits[f], truths[f], ATLAS_LABEL_COUNT);
+    fclose(out);
+    assert_int_equal(label_predictions_parse(p, "kept", text, size, &error), CARINA_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "kept:4: film: two is there twice"));
     label_predictions_free(p);
     free(text);
     free(p);

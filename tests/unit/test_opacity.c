@@ -200,7 +200,11 @@ static void predictions(void **state) {
     const opacity_origin origin = {"m", "0123456789abcdef", "m.db", "fedcba9876543210", "a \"set\"", {0.009f, 0.5f, 2}};
     FILE *out = open_memstream(&text, &size);
     opacity_put_origin(out, &origin, &t);
-    for (int i = 0; i < 6; i++) opacity_put_film(out, &t, "film", hand_films[i].patient, hand_films[i].seen, given[i]);
+    for (int i = 0; i < 6; i++) {
+        char film[8];
+        snprintf(film, sizeof film, "film %d", i);
+        opacity_put_film(out, &t, film, hand_films[i].patient, hand_films[i].seen, given[i]);
+    }
     fclose(out);
     assert_int_equal(opacity_predictions_parse(&p, "kept", text, size - 1, &error), CARINA_OK); /* no last line break */
     assert_string_equal(p.origin.model_fingerprint, origin.model_fingerprint);
