@@ -225,7 +225,9 @@ static carina_status read_vectors(float **out, int64_t *count, const char *path,
     const named_tensor *t = &file.tensors[0];
     uint64_t elements = named_tensor_elements(t);
     carina_status status = CARINA_OK;
-    if ((t->rank != 1 && t->rank != 2) || elements == 0 || t->shape[t->rank - 1] != (uint64_t)width) {
+    if (elements == 0) {
+        status = error_set(error, CARINA_ERROR_ARGUMENT, "%s: there is no vector in it", path);
+    } else if ((t->rank != 1 && t->rank != 2) || t->shape[t->rank - 1] != (uint64_t)width) {
         char shape[96];
         status = error_set(error, CARINA_ERROR_MISMATCH, "%s: shape %s, but the database's embeddings have %d numbers",
                            path, tensor_shape_text(shape, sizeof shape, t->shape, t->rank), width);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory_speed.h"
+#include "base/progress.h"
 
 #define SHARD_ROWS 64
 
@@ -33,6 +34,7 @@ static void fill_shard(void *context, int shard, int worker) {
 
 carina_status gemma3_fill_slot(const gemma3_slot *slot, quantized_kind kind, gemma3_set_row *set_row, void *context,
                                thread_pool *pool, carina_error *error) {
+    if (progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
     int shards = (int)((slot->outputs + SHARD_ROWS - 1) / SHARD_ROWS);
     carina_status status = quantized_matrix_create(&slot->matrix->packed, kind, slot->outputs, slot->inputs, error);
     if (status != CARINA_OK) return error_prefix(error, "%s", slot->name);
