@@ -191,12 +191,16 @@ carina_status model_file_copy_weights(apm *model, const tensor_file *weights, co
     return copy_weights(weights, path, model->parameters, CHECK, error);
 }
 
-carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {
+carina_status model_file_load_parameters(parameters *set, const char *path, carina_error *error) {
     tensor_file file = {0};
     TRY(tensor_read(&file, path, error));
-    carina_status status = copy_weights(&file, path, model->parameters, STARTING, error);
+    carina_status status = copy_weights(&file, path, set, STARTING, error);
     tensor_file_free(&file);
     return status;
+}
+
+carina_status model_file_load_weights(apm *model, const char *path, carina_error *error) {
+    return model_file_load_parameters(model->parameters, path, error);
 }
 
 /* ---- the projector ---- */

@@ -53,6 +53,8 @@ carina_status model_file_copy_weights(apm *model, const tensor_file *weights, co
 /* The same from a path, for a run that begins with these weights: optional parameters may be missing there, and stay.
  */
 carina_status model_file_load_weights(apm *model, const char *path, carina_error *error);
+/* The same for other parameters that a run trains beside a model. */
+carina_status model_file_load_parameters(parameters *set, const char *path, carina_error *error);
 /* The projector among these weights (AnatomiX's, or a model's of Carina); *out NULL: there is none. Its vectors have
  * the model's `features` numbers, or it is CARINA_ERROR_MISMATCH. */
 carina_status model_file_read_projector(text_projector **out, const tensor_file *weights, const char *path,

@@ -7,6 +7,7 @@
 
 #include "atlas/sentence_findings.h"
 #include "base/cursor.h"
+#include "model/model_file.h"
 
 /* A finding of one region in a hundred, about what is usual: from even odds the first steps would be all about this. */
 #define USUAL_LOGIT (-4.6f)
@@ -19,6 +20,7 @@ static linear_layer create_layer(model_builder *b, const char *name, int width, 
     if (b->failed) return layer;
     parameter_fill(layer.weight, 0);
     parameter_fill(layer.bias, usual);
+    layer.weight->optional = layer.bias->optional = true; /* in the file that a run starts from */
     return layer;
 }
 
@@ -57,6 +59,22 @@ void finding_head_free(finding_head *h) {
     parameters_free(h->parameters);
     free(h->named);
     free(h);
+}
+
+static bool is_zero(const parameter *p) {
+    for (int64_t i = 0; i < p->count; i++)
+        if (p->value[i] != 0) return false;
+    return true;
+}
+
+carina_status finding_head_load(finding_head *h, const char *path, carina_error *error) {
+    TRY(model_file_load_parameters(h->parameters, path, error));
+    linear_layer *shown = &h->mask_layer, *told = &h->patch_layer;
+    if (!shown->weight || !told->weight || !is_zero(shown->weight) || is_zero(told->weight)) return CARINA_OK;
+    memcpy(shown->weight->value, told->weight->value, (size_t)told->weight->count * sizeof(float));
+    memcpy(shown->bias->value, told->bias->value, (size_t)told->bias->count * sizeof(float));
+    parameters_changed(h->parameters);
+    return CARINA_OK;
 }
 
 carina_status finding_head_read(finding_head *h, const sentence_vectors *v, carina_error *error) {

@@ -36,6 +36,9 @@ typedef struct finding_head {
 carina_status finding_head_create(finding_head **out, const atlas *regions, int width, bool patches, bool masks,
                                   random_state *random, carina_error *error);
 void finding_head_free(finding_head *head); /* accepts NULL */
+/* Its layers as another run's checkpoint has them; what the file lacks (a model has none) stays as it is. What a patch
+ * shows begins as what its evidence tells, where a run told that but had no masks. */
+carina_status finding_head_load(finding_head *head, const char *path, carina_error *error);
 
 /* What each sentence names; findings that the region set does not have are left out. The texts must still be there.
  * Once. */

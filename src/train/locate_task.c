@@ -371,7 +371,9 @@ static carina_status load_weights(train_task *task, const char *path, carina_err
     locate_task *t = (locate_task *)task;
     TRY(model_file_load_weights(t->model, path, error));
     if (!t->alignment) return CARINA_OK;
-    return model_file_load_projector(alignment_projector(t->alignment), path, error);
+    TRY(model_file_load_projector(alignment_projector(t->alignment), path, error));
+    finding_head *head = alignment_finding_head(t->alignment);
+    return head ? finding_head_load(head, path, error) : CARINA_OK;
 }
 static uint64_t sample_count(const train_task *task) {
     return loader_sample_count(((const locate_task *)task)->batches);

@@ -373,6 +373,46 @@ static void another_encoder_does_not_resume(void **state) {
     train_config_free(&config);
 }
 
+/* A checkpoint's classifiers of findings are taken along, averaged; what a patch shows begins as what it tells. */
+static void classifiers_go_on(void **state) {
+    (void)state;
+    char path[600];
+    train_config config;
+    trainer_result result;
+    trainer_options o = {.threads = 1, .stop_after = 2};
+    const char *words[] = {"name=told", "alignment.findings_weight=2", "alignment.patch_findings=true"};
+    assert_ok(train_config_read(&config, configuration, words, 3, &error));
+    assert_ok(trainer_run(&config, &o, &result, &error));
+    finding_head *head;
+    random_state random = random_seed(1);
+    assert_ok(finding_head_create(&head, config.regions, 32, true, true, &random, &error));
+    int64_t count = head->layer.weight->count;
+    run_path(path, "full", "last.safetensors");
+    assert_ok(finding_head_load(head, path, &error)); /* a model has none */
+    for (int64_t i = 0; i < count; i++) assert_true(head->layer.weight->value[i] == 0);
+    run_path(path, "told", "checkpoint.safetensors");
+    assert_ok(finding_head_load(head, path, &error));
+    tensor_file file;
+    assert_ok(safetensors_read(&file, path, &error));
+    const struct {
+        const linear_layer *layer;
+        const char *name;
+    } cases[] = {{&head->layer, "average.finding_head.weight"},
+                 {&head->patch_layer, "average.patch_finding_head.weight"},
+                 {&head->mask_layer, "average.patch_finding_head.weight"}};
+    for (int i = 0; i < 3; i++) {
+        const named_tensor *kept = tensor_file_find(&file, cases[i].name);
+        assert_non_null(kept);
+        assert_memory_equal(cases[i].layer->weight->value, kept->data, (size_t)count * sizeof(float));
+        double sum = 0;
+        for (int64_t k = 0; k < count; k++) sum += fabs((double)cases[i].layer->weight->value[k]);
+        assert_true(sum > 0);
+    }
+    tensor_file_free(&file);
+    finding_head_free(head);
+    train_config_free(&config);
+}
+
 /* Layers that are there in training only are told by name when they come or go; their weights may change. */
 static void layers_of_training_do_not_come_and_go(void **state) {
     (void)state;
@@ -699,6 +739,7 @@ int main(void) {
         cmocka_unit_test(threads_and_interruptions_change_nothing),
         cmocka_unit_test(another_encoder_does_not_resume),
         cmocka_unit_test(layers_of_training_do_not_come_and_go),
+        cmocka_unit_test(classifiers_go_on),
         cmocka_unit_test(runs_tell_of_alignment),
         cmocka_unit_test(models_keep_their_projector),
         cmocka_unit_test(spoiled_projectors_are_named),
