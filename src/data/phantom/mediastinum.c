@@ -26,8 +26,8 @@ void mediastinum_place(thorax *t) {
     double edge =
         0.112 + 0.038 * tortuous + parameters_normal(r, 0, 0.013, 2) + 0.5 * p->mediastinum_widen_mm / t->unit;
     t->arch_u = thorax_spine(t, t->carina.v) + edge - t->arch_radius + 0.7 * t->shift;
-    t->arch_v =
-        t->carina.v - 0.004 - t->arch_radius * (1.08 + 0.12 * random_uniform(r)) - 0.03 * tortuous * random_uniform(r);
+    double above = t->arch_radius * (1.08 + 0.12 * random_uniform(r));
+    t->arch_v = t->carina.v - 0.004 - above - 0.03 * tortuous * random_uniform(r);
 
     /* The sampled left contour carries somebody else's knob at a place of its own: level it, so that this patient's
      * stands alone. */

@@ -40,8 +40,8 @@ static void draw_patient(phantom_parameters *p) {
     p->aorta_calcification = random_chance(r, 0.35 * old) ? random_uniform(r) : 0;
     p->degeneration = clamp(old * 0.7 + parameters_normal(r, 0, 0.15, 2), 0, 1);
     p->interstitial = clamp(parameters_normal(r, 0.14 + 0.1 * old, 0.08, 2.5), 0.02, 0.6);
-    p->scoliosis_degrees =
-        parameters_normal(r, 0, 3, 2) + (random_chance(r, 0.08) ? parameters_normal(r, 0, 14, 2) : 0);
+    p->scoliosis_degrees = parameters_normal(r, 0, 3, 2);
+    p->scoliosis_degrees += random_chance(r, 0.08) ? parameters_normal(r, 0, 14, 2) : 0;
     p->scoliosis_level = random_range(r, 0.2, 0.9);
     p->stomach_gas = random_chance(r, 0.62) ? random_uniform(r) : 0;
     p->bowel_gas = random_chance(r, 0.35) ? random_uniform(r) : 0;
@@ -55,8 +55,8 @@ static void draw_pose(phantom_parameters *p) {
     double loose = p->ap ? 1 : 0.45;
     p->yaw_degrees = parameters_normal(r, 0, 6.5 * loose, 2.4);
     p->pitch_degrees = parameters_normal(r, p->ap ? 7 : 1, p->ap ? 7 : 4, 2.3);
-    p->roll_degrees =
-        parameters_normal(r, 0, 3.6 * loose, 2.2) + (random_chance(r, 0.03) ? random_range(r, -14, 14) : 0);
+    p->roll_degrees = parameters_normal(r, 0, 3.6 * loose, 2.2);
+    p->roll_degrees += random_chance(r, 0.03) ? random_range(r, -14, 14) : 0;
     p->source_mm = p->ap ? random_range(r, 950, 1350) : random_range(r, 1700, 2000);
     p->film_scale = random_chance(r, 0.12) ? random_range(r, 0.45, 1.05)
                     : p->ap                ? parameters_normal(r, 0.78, 0.1, 2.3)
@@ -101,10 +101,13 @@ static void draw_devices(phantom_parameters *p) {
     p->enteric_tube = random_chance(r, intensive ? 0.6 : ward ? 0.15 : 0.01);
     int side = random_chance(r, 0.7) ? PHANTOM_RIGHT : PHANTOM_LEFT;
     p->central_line[side] = random_chance(r, intensive ? 0.5 : ward ? 0.25 : 0.03);
-    p->picc[random_below(r, 2)] = random_chance(r, ward ? 0.22 : 0.03);
+    int arm = (int)random_below(r, 2);
+    p->picc[arm] = random_chance(r, ward ? 0.22 : 0.03);
     p->swan_ganz = random_chance(r, intensive ? 0.1 : 0);
-    p->port[random_chance(r, 0.75) ? 0 : 1] = random_chance(r, p->age > 30 ? 0.06 : 0.02);
-    p->chest_tube[random_below(r, 2)] = random_chance(r, intensive ? 0.18 : ward ? 0.08 : 0.01);
+    int port_side = random_chance(r, 0.75) ? PHANTOM_RIGHT : PHANTOM_LEFT;
+    p->port[port_side] = random_chance(r, p->age > 30 ? 0.06 : 0.02);
+    int tube_side = (int)random_below(r, 2);
+    p->chest_tube[tube_side] = random_chance(r, intensive ? 0.18 : ward ? 0.08 : 0.01);
     p->pacemaker = random_chance(r, p->age > 60 ? 0.07 : 0.005);
     p->sternal_wires = random_chance(r, p->age > 50 ? 0.1 : 0.01);
     p->surgical_clips = random_chance(r, 0.07);
