@@ -121,6 +121,40 @@ static void comes_back_as_it_was(void **state) {
     dataset_free(set);
 }
 
+static int count_files(const char *root, const char *pattern) {
+    char command[1400], answer[32];
+    snprintf(command, sizeof command, "find '%s' -name '%s' | wc -l", root, pattern);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(answer, sizeof answer, f));
+    assert_int_equal(pclose(f), 0);
+    return atoi(answer);
+}
+
+/* A run that is killed leaves half a film; the next one makes the film and clears what was left of it. */
+static void clears_up_after_a_killed_run(void **state) {
+    (void)state;
+    char root[600], command[2600];
+    snprintf(root, sizeof root, "%s-killed", folder[0]);
+    phantom_writer_options options = options_for(root);
+    options.count = 2;
+    write_set(&options);
+    int whole = count_files(root, "*");
+    snprintf(command, sizeof command,
+             "cd '%s' && graph=$(find silver_dataset/scene_graph -name '*.json' | head -n 1) && rm \"$graph\" && "
+             "id=$(basename \"$graph\" _SceneGraph.json) && film=$(find files -name \"$id.jpg\") && "
+             "study=$(dirname \"$film\") && touch \"$graph.tmp-999999999\" \"$film.tmp-999999999\" "
+             "\"$study.txt.tmp-999999999\" \"masks/$id/heart.png.tmp-999999999\"",
+             root);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(count_files(root, "*.tmp-*"), 4);
+    write_set(&options);
+    assert_int_equal(count_files(root, "*.tmp-*"), 0);
+    assert_int_equal(count_files(root, "*"), whole);
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
 /* Masks on disk are the phantom's: each finding and device of the region set is one, and cells are set where it is. */
 static void masks_come_back(void **state) {
     (void)state;
@@ -256,9 +290,10 @@ static void patients_keep_to_one_part(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_back_as_it_was),        cmocka_unit_test(masks_come_back),
-        cmocka_unit_test(is_the_same_for_any_run),     cmocka_unit_test(labels_agree_with_sentences),
-        cmocka_unit_test(refuses_what_makes_no_sense), cmocka_unit_test(patients_keep_to_one_part),
+        cmocka_unit_test(comes_back_as_it_was),         cmocka_unit_test(masks_come_back),
+        cmocka_unit_test(clears_up_after_a_killed_run), cmocka_unit_test(is_the_same_for_any_run),
+        cmocka_unit_test(labels_agree_with_sentences),  cmocka_unit_test(refuses_what_makes_no_sense),
+        cmocka_unit_test(patients_keep_to_one_part),
     };
     return cmocka_run_group_tests(tests, make_sets, remove_sets);
 }

@@ -239,6 +239,7 @@ static carina_status write_masks(const film_job *job, uint8_t *scratch, carina_e
     const phantom_scene *scene = &job->result.scene;
     TRY(format_path(folder, error, "%s/masks/%s", job->options->folder, job->names.id));
     TRY(file_make_folders(folder, error));
+    file_remove_unfinished(folder);
     TRY(write_mask(job, folder, "right_lung", scene->lung_mask[0], scratch, error));
     TRY(write_mask(job, folder, "left_lung", scene->lung_mask[1], scratch, error));
     TRY(write_mask(job, folder, "heart", scene->heart_mask, scratch, error));
@@ -257,8 +258,11 @@ static carina_status write_film_files(film_job *job, carina_error *error) {
     const char *root = job->options->folder;
     const film_names *n = &job->names;
     char folder[MAX_PATH_TEXT], path[MAX_PATH_TEXT], text[REPORT_BYTES];
+    TRY(format_path(folder, error, "%s/files/p%.2s/p%s", root, n->patient, n->patient));
+    file_remove_unfinished(folder); /* a killed run's; it is this film's, which it did not finish */
     TRY(format_path(folder, error, "%s/files/p%.2s/p%s/s%s", root, n->patient, n->patient, n->study));
     TRY(file_make_folders(folder, error));
+    file_remove_unfinished(folder);
     if (job->options->masks) {
         uint8_t *scratch = malloc((size_t)job->options->width * (size_t)job->options->height);
         if (!scratch) return error_memory(error, "mask", (unsigned long long)job->options->width);

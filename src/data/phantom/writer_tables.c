@@ -41,6 +41,7 @@ static carina_status make_folder(const phantom_writer_options *options, const ch
     char *path = file_in(options, name);
     if (!path) return error_memory(error, "path", strlen(name));
     carina_status status = file_make_folders(path, error);
+    if (status == CARINA_OK) file_remove_unfinished(path); /* what a killed run left */
     free(path);
     return status;
 }
