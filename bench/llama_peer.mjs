@@ -42,6 +42,10 @@ for await (const _ of sequence.evaluate([2000], { temperature: 0, yieldEogToken:
   if (made >= decode) break;
 }
 const decodeSeconds = seconds(begin);
+if (made < decode) {
+  console.error(`llama_peer: generation ended after ${made + 1} tokens`);
+  process.exit(1);
+}
 console.log(JSON.stringify({
   name: 'llama.cpp (node-llama-cpp)', prompt_tokens: prompt, prompt_tokens_per_s: prompt / promptSeconds,
   decode_tokens_per_s: made / decodeSeconds, peak_rss_bytes: process.resourceUsage().maxRSS * 1024,

@@ -42,8 +42,14 @@ static uint16_t *make_noise(uint64_t count) {
     return noise;
 }
 
-static void write_text(const char *folder, const char *name, const char *text) {
+static char *path_of(const char *folder, const char *name) {
     char *path = path_join(folder, name);
+    if (!path) need(error_memory(&error, folder, strlen(name)));
+    return path;
+}
+
+static void write_text(const char *folder, const char *name, const char *text) {
+    char *path = path_of(folder, name);
     need(file_write(path, text, strlen(text), &error));
     free(path);
 }
@@ -66,13 +72,13 @@ static const char *shard_name(int shard) {
 }
 
 static void write_shard(const char *folder, int shard, named_tensor *tensors, int count) {
-    char *path = path_join(folder, shard_name(shard));
+    char *path = path_of(folder, shard_name(shard));
     need(safetensors_write(path, tensors, (uint64_t)count, NULL, 0, &error));
     free(path);
 }
 
 static void write_index(const char *folder, const named_tensor *tensors, int first, int count) {
-    char *path = path_join(folder, "model.safetensors.index.json");
+    char *path = path_of(folder, "model.safetensors.index.json");
     file_writer *writer;
     need(file_writer_open(&writer, path, &error));
     FILE *f = file_writer_stream(writer);
@@ -107,10 +113,10 @@ int main(int argc, char **argv) {
         tensors[count++] = (named_tensor){p->name, DTYPE_BF16, 1, {length}, noise, length * sizeof *noise};
     }
     need(file_make_folders(argv[2], &error));
-    int half = count / 3;
-    write_shard(argv[2], 0, tensors, half);
-    write_shard(argv[2], 1, tensors + half, count - half);
-    write_index(argv[2], tensors, half, count);
+    int first = count / 3; /* of the first shard: the table is among them */
+    write_shard(argv[2], 0, tensors, first);
+    write_shard(argv[2], 1, tensors + first, count - first);
+    write_index(argv[2], tensors, first, count);
     write_config(argv[2], &config); /* last: whoever finds it finds the rest */
     free(noise);
     gemma3_free(model);

@@ -16,7 +16,7 @@
 typedef struct imagenome_set {
     dataset base; /* first: an imagenome_set * is a dataset * */
     film_table table;
-    bool sentences, masks;
+    bool sentences;
     uint64_t fingerprint;
 } imagenome_set;
 
@@ -127,7 +127,7 @@ static carina_status fill_sample(const imagenome_set *set, const film_row *row, 
         TRY(scale_boxes(row->id, set->base.regions->region_count, rows, columns, out, error));
         out->width = out->film.width;
         out->height = out->film.height;
-        if (set->masks) {
+        if (set->base.has_masks) {
             char folder[MAX_PATH_TEXT];
             TRY(masks_folder(folder, set, row->id, error));
             TRY(finding_masks_read(&out->masks, folder, out->width, out->height, set->base.regions, error));
@@ -168,8 +168,26 @@ static void set_free(dataset *d) {
 
 static const dataset_class imagenome_class = {"chest_imagenome", set_count, set_read, set_fingerprint, set_free};
 
-/* Every id and label, and the boxes of up to 64 films spread over the set: reading all graphs of a real set would take
- * minutes. */
+#define MASKS_INDEX_BYTES (1u << 20)
+
+static carina_status hash_masks(uint64_t *hash, const imagenome_set *set, const char *id, carina_error *error) {
+    char folder[MAX_PATH_TEXT];
+    uint8_t *bytes;
+    uint64_t size;
+    TRY(masks_folder(folder, set, id, error));
+    char *path = path_join(folder, "masks.json");
+    if (!path) return error_memory(error, folder, sizeof folder);
+    carina_status status = CARINA_OK;
+    if (file_exists(path) && (status = file_read(path, MASKS_INDEX_BYTES, &bytes, &size, error)) == CARINA_OK) {
+        *hash = dataset_hash(*hash, bytes, size);
+        free(bytes);
+    }
+    free(path);
+    return status;
+}
+
+/* Every id and label, and the boxes (and, where they were asked for, the lists of masks) of up to 64 films spread over
+ * the set: reading all graphs of a real set would take minutes. */
 static carina_status compute_fingerprint(imagenome_set *set, carina_error *error) {
     uint64_t hash = DATASET_HASH_START;
     const film_table *table = &set->table;
@@ -187,17 +205,18 @@ static carina_status compute_fingerprint(imagenome_set *set, carina_error *error
             hash = dataset_hash(hash, &graph.objects[k].frame, sizeof(box));
         }
         scene_graph_free(&graph);
+        if (set->base.has_masks) TRY(hash_masks(&hash, set, table->rows[i].id, error));
     }
     set->fingerprint = hash;
     return CARINA_OK;
 }
 
-/* Single films may lack them; a set without any was not meant. */
-static carina_status check_masks(const imagenome_set *set, carina_error *error) {
+/* Single films may lack them. */
+static carina_status find_masks(imagenome_set *set, carina_error *error) {
     char path[MAX_PATH_TEXT];
     TRY(masks_folder(path, set, "", error));
-    if (file_is_folder(path)) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_IO, "%s: no such folder: the set has no masks of findings", path);
+    set->base.has_masks = file_is_folder(path);
+    return CARINA_OK;
 }
 
 carina_status chest_imagenome_open(dataset **out, const dataset_config *config, const atlas *regions,
@@ -208,9 +227,8 @@ carina_status chest_imagenome_open(dataset **out, const dataset_config *config, 
     set->base.type = &imagenome_class;
     set->base.regions = regions;
     set->sentences = config->sentences;
-    set->masks = config->masks;
     carina_status status = film_table_open(&set->table, config, error);
-    if (status == CARINA_OK && set->masks) status = check_masks(set, error);
+    if (status == CARINA_OK && config->masks) status = find_masks(set, error);
     if (status == CARINA_OK) status = compute_fingerprint(set, error);
     if (status != CARINA_OK) {
         set_free(&set->base);

@@ -4,7 +4,8 @@
  * config->annotations: folder with silver_dataset/ (or that folder itself): splits/{train,valid,test}.csv,
  * splits/images_to_avoid.csv, scene_graph/<dicom_id>_SceneGraph.json (also scene_graph/scene_graph/).
  * config->images: folder with files/pXX/p<subject>/s<study>/<dicom_id>.jpg (.png is accepted) and, each optional and
- * each also as .csv.gz, mimic-cxr-2.0.0-{split,metadata,chexpert}.csv.
+ * each also as .csv.gz, mimic-cxr-2.0.0-{split,metadata,chexpert}.csv; of phantoms, masks/<dicom_id>/
+ * (finding_masks.h).
  *
  * Boxes: original coordinates where the graph has them, else mapped from the 224 frame; clipped to the film, dropped
  * when nothing is left; a region given twice is the union; a region without a box is not present. A film stored smaller

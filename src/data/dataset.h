@@ -19,7 +19,8 @@ typedef struct dataset_config {
     uint64_t limit;          /* keep only the first so many films; 0: all */
     bool keep_avoided;       /* chest_imagenome: keep the films of images_to_avoid.csv (the gold set's patients) */
     bool own_split_only;     /* chest_imagenome: do not ask that MIMIC-CXR's split file agrees with the split wanted */
-    bool masks;              /* samples read with film carry the masks of their findings; refused by sets without */
+    bool masks;              /* samples read with film carry the masks of their findings, where the set has some
+                                (dataset.has_masks); refused by types that never have */
     bool sentences;          /* samples carry the sentence of each present region; refused by sets that have none */
 } dataset_config;
 

@@ -1,4 +1,4 @@
-/* Masks of findings, from disk to cells to what patches show; see finding_masks.h. */
+/* Masks of findings from disk to cells; see finding_masks.h. */
 #include "data/finding_masks.h"
 
 #include <math.h>
@@ -12,13 +12,6 @@
 #include "image/letterbox.h"
 
 #define MAX_PATH_TEXT 4096
-
-static bool set_has(const finding_set *set, int finding) { return set->bits[finding / 64] >> (finding % 64) & 1; }
-
-static bool mask_has(const finding_mask *mask, int x, int y) {
-    int cell = y * FINDING_MASKS_SIDE + x;
-    return mask->cells[cell / 8] >> (cell % 8) & 1;
-}
 
 /* ---- reading ---- */
 
@@ -118,6 +111,8 @@ static carina_status read_all(finding_masks *out, reading *r, carina_error *erro
     out->items = malloc((size_t)(count + 1) * sizeof *out->items);
     if (!out->items) return error_memory(error, "masks", count * sizeof *out->items);
     for (uint64_t i = 0; i < count; i++) TRY(read_mask(out, r, json_item(list, i), error));
+    finding_mask *smaller = realloc(out->items, (size_t)(out->count + 1) * sizeof *smaller); /* organs took none */
+    if (smaller) out->items = smaller;
     return CARINA_OK;
 }
 
@@ -155,45 +150,4 @@ carina_status finding_masks_parse(finding_masks *out, const char *text, uint64_t
 void finding_masks_free(finding_masks *masks) {
     free(masks->items);
     *masks = (finding_masks){0};
-}
-
-/* ---- what patches show ---- */
-
-/* In how many of a patch's samples each mask is seen; seen [masks->count] starts at 0. */
-static void look(int *seen, const finding_masks *masks, const augment_map *map, double left, double top, double width,
-                 double height, int across, int down) {
-    for (int i = 0; i < across * down; i++) {
-        double x = left + (i % across + 0.5) / across * width, y = top + (i / across + 0.5) / down * height, u, v;
-        if (!augment_map_back(map, x, y, &u, &v)) continue;
-        for (int k = 0; k < masks->count; k++)
-            seen[k] += mask_has(&masks->items[k], (int)(u * FINDING_MASKS_SIDE), (int)(v * FINDING_MASKS_SIDE));
-    }
-}
-
-static void mark_patch(float *out, const finding_set *shown, int seen, int findings) {
-    for (int f = 0; f < findings && seen > 0; f++) {
-        if (!set_has(shown, f)) continue;
-        if (seen >= FINDING_MASKS_SURE)
-            out[f] = 1;
-        else if (out[f] < 1)
-            out[f] = NAN;
-    }
-}
-
-/* A cell each, where nothing was moved. */
-static int samples_along(int patches) { return (FINDING_MASKS_SIDE + patches - 1) / patches; }
-
-void finding_masks_targets(const finding_masks *masks, const augment_map *map, int rows, int columns, int findings,
-                           float *out) {
-    finding_masks none = {0};
-    if (!masks) masks = &none;
-    double width = 1.0 / columns, height = 1.0 / rows;
-    for (int patch = 0; patch < rows * columns; patch++, out += findings) {
-        int seen[FINDING_MASKS_MOST] = {0};
-        for (int f = 0; f < findings; f++) out[f] = set_has(&masks->described, f) ? 0 : NAN;
-        if (masks->count == 0) continue;
-        look(seen, masks, map, patch % columns * width, (double)(patch / columns) * height, width, height,
-             samples_along(columns), samples_along(rows));
-        for (int i = 0; i < masks->count; i++) mark_patch(out, &masks->items[i].findings, seen[i], findings);
-    }
 }

@@ -15,7 +15,7 @@
 #define DATA_FINDING_MASKS_H
 
 #include "atlas/sentence_findings.h"
-#include "image/augment.h"
+#include "base/error.h"
 
 #define FINDING_MASKS_SIDE 128 /* cells */
 #define FINDING_MASKS_MOST 256 /* on one film */
@@ -35,7 +35,7 @@ typedef struct finding_masks {
     finding_mask *items; /* [count], owned */
 } finding_masks;
 
-/* folder: of one film of width x height pixels. A folder that is not there tells of nothing: *out is empty. Masks of
+/* folder: of one film of width x height pixels. Without a masks.json in it nothing is known: *out is empty. Masks of
  * another size, and what is no mask, are errors with the file's name. */
 carina_status finding_masks_read(finding_masks *out, const char *folder, int width, int height, const atlas *regions,
                                  carina_error *error);
@@ -44,12 +44,8 @@ carina_status finding_masks_parse(finding_masks *out, const char *text, uint64_t
                                   int height, const atlas *regions, carina_error *error);
 void finding_masks_free(finding_masks *masks); /* and empties it */
 
-#define FINDING_MASKS_SURE 2 /* samples, a cell apart, that show a finding which the patch shows */
-
-/* What the patches of an augmented square show: out [rows, columns, findings], 1 shown, 0 not, NaN not known: of a
- * finding that is not described and not seen, or in fewer than FINDING_MASKS_SURE samples of the patch. masks NULL: all
- * NaN. */
-void finding_masks_targets(const finding_masks *masks, const augment_map *map, int rows, int columns, int findings,
-                           float *out);
+static inline bool finding_set_has(const finding_set *set, int finding) {
+    return set->bits[finding / 64] >> (finding % 64) & 1;
+}
 
 #endif

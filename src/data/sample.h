@@ -49,6 +49,7 @@ typedef struct dataset_class {
 struct dataset {
     const dataset_class *type;
     const atlas *regions; /* borrowed */
+    bool has_masks;       /* masks of findings were asked for, and at least some films may have them */
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "data/dataset.h"
 #include "image/box.h"
 #include "image/letterbox.h"
 
@@ -15,12 +16,12 @@ static letterbox_transform transform_of(int width, int height) { return letterbo
 /* The annotation, with the film read too where only it knows its size. */
 static carina_status read_sized(const dataset *set, uint64_t index, sample *out, int *width, int *height,
                                 carina_error *error) {
-    TRY(set->type->read(set, index, false, out, error));
+    TRY(dataset_read(set, index, false, out, error));
     *width = out->width;
     *height = out->height;
     if (*width > 0 && *height > 0) return CARINA_OK;
     sample_free(out);
-    TRY(set->type->read(set, index, true, out, error));
+    TRY(dataset_read(set, index, true, out, error));
     *width = out->film.width;
     *height = out->film.height;
     return CARINA_OK;
@@ -129,7 +130,7 @@ static carina_status run_batch(runner *r, uint64_t begin, int count, char (*name
     int read = 0;
     carina_status status = CARINA_OK;
     for (; read < count && status == CARINA_OK; read++) {
-        status = r->set->type->read(r->set, begin + (uint64_t)read, true, &r->samples[read], error);
+        status = dataset_read(r->set, begin + (uint64_t)read, true, &r->samples[read], error);
         if (status != CARINA_OK) break;
         if (r->options->mirrored) mirror(&r->samples[read].film);
         r->films[read] = r->samples[read].film;

@@ -17,7 +17,8 @@ typedef struct prediction_lines {
     void *context;
 } prediction_lines;
 
-/* A file without items is an error, and so is an item whose film (and region, where it names one) was there. name is used in messages. */
+/* A file without items is an error, and so is an item whose film (and region, where it names one) was there. name is
+ * used in messages. */
 carina_status prediction_lines_parse(const prediction_lines *reader, const char *name, const char *text, uint64_t size,
                                      carina_error *error);
 carina_status prediction_lines_read(const prediction_lines *reader, const char *path, carina_error *error);

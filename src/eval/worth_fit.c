@@ -173,7 +173,6 @@ static carina_status fit_all(sentence_calibration *fitted, sentence_scores *out,
                              double healthy, thread_pool *pool, carina_error *error) {
     TRY(find_all(findings, c, ranking, pool, error));
     TRY(fit_findings(fitted, c, findings, error));
-    fitted->finding_worth = 0;
     *out = *likeliest;
     if (!(likeliest->all > healthy)) return CARINA_OK;
     finding_calibration *begun = malloc((size_t)(c->name_count + 1) * sizeof *begun);
@@ -204,6 +203,7 @@ carina_status worth_fit_make(sentence_calibration *fitted, sentence_scores *out,
     float *findings = malloc((size_t)bytes);
     if (!findings) return error_memory(error, "a calibration", bytes);
     carina_status status = sentence_ranking_open(&ranking, fitted, c->index, c->regions, false, error);
+    fitted->finding_worth = 0;
     if (status == CARINA_OK) status = fit_all(fitted, out, c, &ranking, findings, likeliest, healthy, pool, error);
     if (!(fitted->finding_worth > 0)) fitted->finding_count = 0;
     sentence_ranking_close(&ranking);

@@ -1,5 +1,5 @@
 /* Fitting what sentences are worth (pipeline/sentence_ranking.h) on regions with their true sentences, once their
- * probabilities are fitted: the findings' cuts and weights, then healthy_discount d and finding_worth v.
+ * probabilities are fitted: healthy_discount d and finding_worth v, and with them the findings' cuts and weights.
  *
  * Naming f gains from half of its F1 on, and the more the fewer regions name it or are of it: c_f and w_f are begun
  * with the best F1 that saying f from some probability p_f on reaches, and with w_f = N / (K T_f), of T_f regions of

@@ -53,7 +53,7 @@ uint64_t augment_scratch_bytes(int size);
 /* Where an augmented square's places were on the film before, both in [0, 1] of their squares. */
 typedef struct augment_map {
     double xx, xy, yx, yy, x, y; /* (u, v) = matrix (x, y) + shift */
-    box frame;                   /* what of the augmented square is not painted over */
+    box frame;                   /* what of the augmented square is not cropped; cutout is not told of */
 } augment_map;
 
 /* false: nothing of the film is there. */

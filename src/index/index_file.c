@@ -37,6 +37,8 @@ static const char *const info_names[SENTENCE_INDEX_INFO_FIELDS] = {
     "model", "model_fingerprint", "text_encoder", "text_encoder_fingerprint", "region_set", "source", "split",
     "films", "data_fingerprint",  "made_by"};
 
+#define INFO_FILMS 7
+
 typedef struct info_fields {
     const char *text[SENTENCE_INDEX_INFO_FIELDS];
 } info_fields;
@@ -365,9 +367,8 @@ static carina_status read_properties(reader *r, carina_error *error) {
         if (!r->info[i]) return damaged(error, r->path, why);
     }
     int64_t films;
-    for (size_t i = 0; i < SENTENCE_INDEX_INFO_FIELDS; i++)
-        if (strcmp(info_names[i], "films") == 0 && (!number_parse_integer(r->info[i], &films) || films < 0))
-            return damaged(error, r->path, "property films is no number of films");
+    if (!number_parse_integer(r->info[INFO_FILMS], &films) || films < 0)
+        return damaged(error, r->path, "property films is no number of films");
     if (r->width < 1 || r->width > SENTENCE_INDEX_MAX_WIDTH) return damaged(error, r->path, "embedding_width");
     return CARINA_OK;
 }

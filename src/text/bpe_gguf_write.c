@@ -40,7 +40,7 @@ static void fill_scores(float *scores, uint32_t *last, const bpe *b) {
     for (uint32_t i = 0; i < b->merge_count; i++) {
         uint32_t reach = last[b->merges[i].result];
         if (i > end) first = i;
-        if (reach > end || i > end) end = reach;
+        if (reach > end) end = reach; /* i at least, its own merge being one */
         scores[b->merges[i].result] = -(float)first;
     }
 }

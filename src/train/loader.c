@@ -14,6 +14,7 @@
 #include "base/cursor.h"
 #include "base/threads.h"
 #include "image/letterbox.h"
+#include "train/mask_targets.h"
 
 enum { RECORD_EMPTY, RECORD_BUSY, RECORD_READY };
 
@@ -102,8 +103,8 @@ static carina_status prepare_record(const loader *l, uint64_t index, worker_memo
             *masks = s->masks;
             s->masks = (finding_masks){0};
         }
-        sample_free(s);
     }
+    sample_free(s); /* what it has of a film that failed, too */
     free(s);
     return status;
 }
@@ -149,8 +150,8 @@ static carina_status prepare_sample(loader *l, worker_memory *memory, uint64_t i
     augment_map map = augment_apply(target->batch.films + (int64_t)place * size * size, size, film, l->cache_size,
                                     boxes, present, count, &l->options.augment, &random, memory->scratch);
     if (target->batch.masks)
-        finding_masks_targets(masks, &map, l->options.mask_rows, l->options.mask_columns, l->options.mask_findings,
-                              target->batch.masks + (int64_t)place * mask_values(l));
+        mask_targets_fill(target->batch.masks + (int64_t)place * mask_values(l), masks, &map, l->options.mask_rows,
+                          l->options.mask_columns, l->options.mask_findings);
     return CARINA_OK;
 }
 

@@ -7,8 +7,8 @@
  * without shuffling the last batch is filled up with empty samples.
  *
  * With `cache` a film is read once, letterboxed, and kept as u8 [cache_size, cache_size]: 6,000 films at 384 take
- * 0.9 GB. Without, its annotation is kept and the film read again. Either way films pass through u8, so that the
- * numbers are the same.
+ * 0.9 GB, and masks of findings, where they are asked for, some 10 kB a film. Without, its annotation is kept and the
+ * film read again. Either way films pass through u8, so that the numbers are the same.
  */
 #ifndef TRAIN_LOADER_H
 #define TRAIN_LOADER_H
@@ -42,7 +42,7 @@ typedef struct loader_batch {
     float *targets;    /* [B, N, 4] (cx, cy, w, h) of the square; zeros where absent */
     float *present;    /* [B, N] 1 or 0 */
     float *labels;     /* [B, ATLAS_LABEL_COUNT] 0..1, NaN masked */
-    float *masks;      /* [B, rows x columns, findings]: which findings each patch shows (data/finding_masks.h); NULL
+    float *masks;      /* [B, rows x columns, findings]: which findings each patch shows (train/mask_targets.h); NULL
                           unless asked for */
     uint64_t *samples; /* [B] index into the sets laid end to end */
 } loader_batch;

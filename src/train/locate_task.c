@@ -22,7 +22,7 @@ typedef struct locate_task {
     graph *training, *prediction;
     struct {
         tensor *films, *targets, *present, *labels;
-        tensor *box_share, *label_share;
+        tensor *box_share, *label_share, *mask_share;
         tensor *slope; /* [B, N, R]: the alignment's gradient with respect to the features; NULL without */
         tensor *findings, *finding_loss; /* [B, N, F] targets of the finding head; NULL without */
         tensor *masks, *mask_loss;       /* [B, P, F] what patches show; NULL without masks */
@@ -43,20 +43,41 @@ typedef struct locate_task {
     float *buffers;        /* the model's buffers, while a forward pass must not move them */
 } locate_task;
 
-enum {
-    LOSS_TOTAL,
-    LOSS_BOX,
-    LOSS_LABEL,
-    LOSS_ALIGNMENT,
-    LOSS_FINDINGS,
-    LOSS_MASKS
-}; /* box: of the last decoder layer */
+/* box: of the last decoder layer */
+enum { LOSS_TOTAL, LOSS_BOX, LOSS_LABEL, LOSS_ALIGNMENT, LOSS_FINDINGS, LOSS_MASKS };
 
 static bool trains_with_masks(const train_config *c) {
     return *c->alignment.text_encoder && c->alignment.findings_weight > 0 && c->alignment.masks_weight > 0;
 }
 
 /* ---- the graphs ---- */
+
+/* total + weight * share * loss */
+static tensor *add_share(graph *g, tensor *total, tensor *loss, tensor *share, double weight) {
+    return op_sum_scalars(g, 2, (tensor *[]){total, op_multiply(g, loss, share)}, (float[]){1, (float)weight});
+}
+
+/* What the finding head tells of regions and patches; the regions are those with a box, but for the few without a
+ * sentence: the boxes' share is theirs. */
+static void record_findings(locate_task *t, graph *g, const apm_outputs *out) {
+    const train_config *c = t->task.config;
+    const finding_head *head = t->alignment ? alignment_finding_head(t->alignment) : NULL;
+    int64_t batch = c->batch_size, patches = out->patch_rows * out->patch_columns, one = 1;
+    if (!head) return;
+    t->train.findings = graph_input(g, "findings", 3, (int64_t[]){batch, c->model.region_count, head->count});
+    t->train.finding_loss = finding_head_record(g, head, out, t->train.targets, t->train.findings);
+    graph_output(g, t->train.finding_loss);
+    t->train.total =
+        add_share(g, t->train.total, t->train.finding_loss, t->train.box_share, c->alignment.findings_weight);
+    if (!head->mask_layer.weight) return;
+    t->train.mask_rows = (int)out->patch_rows;
+    t->train.mask_columns = (int)out->patch_columns;
+    t->train.masks = graph_input(g, "masks", 3, (int64_t[]){batch, patches, head->count});
+    t->train.mask_share = graph_input(g, "mask share", 1, &one);
+    t->train.mask_loss = finding_head_record_masks(g, head, out, t->train.masks);
+    graph_output(g, t->train.mask_loss);
+    t->train.total = add_share(g, t->train.total, t->train.mask_loss, t->train.mask_share, c->alignment.masks_weight);
+}
 
 static carina_status record_training(locate_task *t, thread_pool *pool, carina_error *error) {
     const train_config *c = t->task.config;
@@ -85,25 +106,7 @@ static carina_status record_training(locate_task *t, thread_pool *pool, carina_e
         t->train.total = op_sum_scalars(
             g, 2, (tensor *[]){t->train.losses.total, op_dot(g, out.region_features, t->train.slope)}, (float[]){1, 1});
     }
-    finding_head *head = t->alignment ? alignment_finding_head(t->alignment) : NULL;
-    if (head) { /* its regions are those with a box, but for the few without a sentence: the boxes' share is theirs */
-        t->train.findings = graph_input(g, "findings", 3, (int64_t[]){batch, regions, head->count});
-        t->train.finding_loss = finding_head_record(g, head, &out, t->train.targets, t->train.findings);
-        graph_output(g, t->train.finding_loss);
-        t->train.total = op_sum_scalars(
-            g, 2, (tensor *[]){t->train.total, op_multiply(g, t->train.finding_loss, t->train.box_share)},
-            (float[]){1, (float)c->alignment.findings_weight});
-    }
-    if (head && head->mask_layer.weight) {
-        t->train.mask_rows = (int)out.patch_rows;
-        t->train.mask_columns = (int)out.patch_columns;
-        t->train.masks =
-            graph_input(g, "masks", 3, (int64_t[]){batch, out.patch_rows * out.patch_columns, head->count});
-        t->train.mask_loss = finding_head_record_masks(g, head, &out, t->train.masks);
-        graph_output(g, t->train.mask_loss);
-        float weight = (float)(c->alignment.masks_weight / c->accumulate);
-        t->train.total = op_sum_scalars(g, 2, (tensor *[]){t->train.total, t->train.mask_loss}, (float[]){1, weight});
-    }
+    record_findings(t, g, &out);
     graph_output(g, t->train.total);
     graph_loss(g, t->train.total);
     return graph_plan(g, error);
@@ -148,6 +151,13 @@ static carina_status open_data(train_task *task, uint64_t *print, carina_error *
         uint64_t one = dataset_fingerprint(t->train_sets[t->train_count++]);
         hash = dataset_hash(hash, &one, sizeof one);
     }
+    bool any = !trains_with_masks(c);
+    for (int i = 0; i < t->train_count; i++) any |= t->train_sets[i]->has_masks;
+    if (!any)
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "%s: alignment.masks_weight: no training set has a folder masks/ (carina data phantom writes "
+                         "them)",
+                         c->path);
     TRY(open_set(t, &t->validation, &c->validation_set, "data.validation", t->alignment, false, error));
     TRY(open_set(t, &t->monitor, &c->monitor_set, "data.monitor", false, false, error));
     if (t->alignment) { /* what it makes of the sentences is training data too */
@@ -260,7 +270,10 @@ static void forward(locate_task *t, int place) {
     if (t->train.findings)
         alignment_finding_targets(t->alignment, kept->batch.samples, kept->batch.present,
                                   tensor_data(t->train.findings));
-    if (t->train.masks) fill(t->train.masks, kept->batch.masks);
+    if (t->train.masks) {
+        fill(t->train.masks, kept->batch.masks);
+        *tensor_data(t->train.mask_share) = (float)kept->mask_share;
+    }
     graph_set_step(t->training, t->first + (uint64_t)place);
     graph_forward(t->training);
     t->forwarded = place;
@@ -311,7 +324,8 @@ static carina_status step(train_task *task, uint64_t number, uint64_t step_numbe
         out->value[LOSS_ALIGNMENT] = t->alignment_loss;
         if (t->train.findings)
             out->value[LOSS_FINDINGS] = c->accumulate * kept->box_share * (double)*tensor_data(t->train.finding_loss);
-        if (t->train.masks) out->value[LOSS_MASKS] = (double)*tensor_data(t->train.mask_loss);
+        if (t->train.masks)
+            out->value[LOSS_MASKS] = c->accumulate * kept->mask_share * (double)*tensor_data(t->train.mask_loss);
         fill(t->train.slope, alignment_slope(t->alignment, place)); /* backward alone reads it */
     }
     graph_backward(t->training);

@@ -1,6 +1,7 @@
 /* Several batches at once; see step_batches.h. */
 #include "train/step_batches.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,21 +74,33 @@ static void keep(const step_batches *s, loader_batch *to, const loader_batch *fr
     to->count = from->count;
 }
 
-/* Counts first, then parts. What a loss leaves out does not count: boxes that are not present, labels outside 0..1. */
+/* A batch alone need not be counted through: all is its. */
+static double known_masks(const step_batches *s, const loader_batch *batch) {
+    int64_t values = s->batch_size * s->mask_values, known = 0;
+    if (s->count == 1) return values > 0;
+    for (int64_t i = 0; i < values; i++) known += !isnan(batch->masks[i]);
+    return (double)known;
+}
+
+/* Counts first, then parts. What a loss leaves out does not count: boxes that are not present, labels outside 0..1,
+ * masks that are not known. */
 static void share_out(step_batches *s) {
     int64_t boxes = (int64_t)s->batch_size * s->region_count, labels = (int64_t)s->batch_size * ATLAS_LABEL_COUNT;
-    double all_boxes = 0, all_labels = 0;
+    double all_boxes = 0, all_labels = 0, all_masks = 0;
     for (int k = 0; k < s->count; k++) {
         step_batch *b = &s->items[k];
         b->box_share = b->label_share = 0;
         for (int64_t i = 0; i < boxes; i++) b->box_share += b->batch.present[i] > 0;
         for (int64_t i = 0; i < labels; i++) b->label_share += b->batch.labels[i] >= 0 && b->batch.labels[i] <= 1;
         all_boxes += b->box_share;
+        b->mask_share = known_masks(s, &b->batch);
         all_labels += b->label_share;
+        all_masks += b->mask_share;
     }
     for (int k = 0; k < s->count; k++) {
         if (all_boxes > 0) s->items[k].box_share /= all_boxes;
         if (all_labels > 0) s->items[k].label_share /= all_labels;
+        if (all_masks > 0) s->items[k].mask_share /= all_masks;
     }
 }
 

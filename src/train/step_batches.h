@@ -9,8 +9,8 @@
 
 typedef struct step_batch {
     loader_batch batch; /* of one alone, the loader's own memory; else a copy */
-    double box_share,
-        label_share; /* its part of the step's boxes and labels; the parts sum to 1, or to 0 without any */
+    /* Its part of the step's boxes, labels and known targets of masks; the parts sum to 1, or to 0 without any. */
+    double box_share, label_share, mask_share;
 } step_batch;
 
 typedef struct step_batches {

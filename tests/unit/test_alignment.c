@@ -196,6 +196,34 @@ static void losses_add_up(void **state) {
     end_run(&r[0]);
 }
 
+/* One training set with masks is enough; none is a mistake. */
+static void masks_are_asked_for(void **state) {
+    (void)state;
+    char bare[500], word[600], other[600];
+    phantom_writer_result result;
+    snprintf(bare, sizeof bare, "%s/bare", folder);
+    phantom_writer_options films = {
+        .folder = bare, .seed = 6, .count = 8, .width = 64, .height = 64, .split = {1, 0, 0}};
+    assert_ok(phantom_writer_run(&films, &result, &error));
+    snprintf(word, sizeof word, "data.train.annotations=%s", bare);
+    snprintf(other, sizeof other, "data.train2.annotations=%s", folder);
+    const char *words[] = {"alignment.findings_weight=1",      "alignment.masks_weight=9",        word,
+                           "data.train2.type=chest_imagenome", "data.train2.own_split_only=true", other};
+    for (int mixed = 0; mixed < 2; mixed++) {
+        run r = {0};
+        uint64_t print;
+        assert_ok(train_config_read(&r.config, configuration, words, mixed ? 6 : 3, &error));
+        assert_ok(train_task_create(&r.task, &r.config, NULL, &error));
+        carina_status status = r.task->type->open_data(r.task, &print, &error);
+        if (mixed) assert_ok(status);
+        if (!mixed) {
+            assert_int_equal(status, CARINA_ERROR_ARGUMENT);
+            assert_non_null(strstr(error.message, "alignment.masks_weight: no training set has a folder masks/"));
+        }
+        end_run(&r);
+    }
+}
+
 /* Each film's regions are told the findings that its scene graph affirms of them, and nothing of regions without a box.
  */
 static void finding_targets_are_the_scene_graphs(void **state) {
@@ -740,6 +768,7 @@ int main(void) {
         cmocka_unit_test(another_encoder_does_not_resume),
         cmocka_unit_test(layers_of_training_do_not_come_and_go),
         cmocka_unit_test(classifiers_go_on),
+        cmocka_unit_test(masks_are_asked_for),
         cmocka_unit_test(runs_tell_of_alignment),
         cmocka_unit_test(models_keep_their_projector),
         cmocka_unit_test(spoiled_projectors_are_named),

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "data/finding_masks.h"
 #include "format/png.h"
+#include "train/mask_targets.h"
 
 #define WIDTH   96 /* of the film: 16 black pixels above and below in the square */
 #define HEIGHT  64
@@ -92,7 +93,7 @@ static void patches_show_what_masks_do(void **state) {
     for (int flipped = 0; flipped < 2; flipped++) {
         augment_map map = still();
         if (flipped) map.xx = -1, map.x = 1;
-        finding_masks_targets(&masks, &map, PATCHES, PATCHES, name_count, told);
+        mask_targets_fill(told, &masks, &map, PATCHES, PATCHES, name_count);
         for (int row = 0; row < PATCHES; row++)
             for (int column = 0; column < PATCHES; column++) {
                 const float *t = told + (row * PATCHES + column) * name_count;
@@ -123,7 +124,7 @@ static void patches_follow_the_square(void **state) {
     float *told = malloc((size_t)(PATCHES * PATCHES * name_count) * sizeof *told);
     for (int painted = 0; painted < 2; painted++) {
         augment_map map = {0.5, 0, 0, 0.5, 0, 0, {0, 0, 1, painted ? 0.8f : 1}};
-        finding_masks_targets(&masks, &map, PATCHES, PATCHES, name_count, told);
+        mask_targets_fill(told, &masks, &map, PATCHES, PATCHES, name_count);
         for (int i = 0; i < PATCHES * PATCHES; i++) {
             int row = i / PATCHES, column = i % PATCHES;
             bool here = (column == 2 || column == 3) && (row == 4 || (row == 5 && !painted));
@@ -148,12 +149,33 @@ static void a_graze_is_unknown(void **state) {
     int hernia = number_of("hernia"), seen = 0, times = 100;
     for (int i = 0; i < times; i++) {
         augment_map map = {1.5, 0, 0, 1.5, i * 0.0005, 0, {0, 0, 1, 1}};
-        finding_masks_targets(&masks, &map, 2, 2, name_count, told);
+        mask_targets_fill(told, &masks, &map, 2, 2, name_count);
         assert_true(told[hernia] == 0 || isnan(told[hernia])); /* never met twice */
         seen += isnan(told[hernia]);
         for (int k = 1; k < 4; k++) assert_true(told[k * name_count + hernia] == 0);
     }
     assert_in_range(seen, times / 5, times * 4 / 5);
+    free(told);
+    finding_masks_free(&masks);
+}
+
+/* Patches as fine as cells: one sample each, which then is enough. */
+static void fine_patches_show_cells(void **state) {
+    (void)state;
+    enum { FINE = 2 * FINDING_MASKS_SIDE };
+    finding_masks masks;
+    write_film();
+    assert_ok(read_film(&masks));
+    float *told = malloc((size_t)FINE * FINE * (size_t)name_count * sizeof *told);
+    int picc = number_of("picc"), shown = 0;
+    augment_map map = still();
+    mask_targets_fill(told, &masks, &map, FINE, FINE, name_count);
+    for (int i = 0; i < FINE * FINE; i++) {
+        float t = told[(size_t)i * (size_t)name_count + (size_t)picc];
+        assert_true(t == 0 || t == 1);
+        shown += t == 1;
+    }
+    assert_in_range(shown, 2 * 2 * 80, 2 * 2 * 86 * 4); /* 2 pixels of 96 are 3 or 4 cells wide, 64 of them 86 high */
     free(told);
     finding_masks_free(&masks);
 }
@@ -165,10 +187,8 @@ static void no_folder_tells_nothing(void **state) {
     assert_int_equal(masks.count, 0);
     augment_map map = still();
     float *told = malloc((size_t)name_count * sizeof *told);
-    for (int k = 0; k < 2; k++) {
-        finding_masks_targets(k ? &masks : NULL, &map, 1, 1, name_count, told);
-        for (int f = 0; f < name_count; f++) assert_true(isnan(told[f]));
-    }
+    mask_targets_fill(told, &masks, &map, 1, 1, name_count);
+    for (int f = 0; f < name_count; f++) assert_true(isnan(told[f]));
     free(told);
     finding_masks_free(&masks);
 }
@@ -210,8 +230,8 @@ static void what_is_no_mask_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patches_show_what_masks_do), cmocka_unit_test(patches_follow_the_square),
-        cmocka_unit_test(a_graze_is_unknown),         cmocka_unit_test(no_folder_tells_nothing),
-        cmocka_unit_test(what_is_no_mask_is_refused),
+        cmocka_unit_test(a_graze_is_unknown),         cmocka_unit_test(fine_patches_show_cells),
+        cmocka_unit_test(no_folder_tells_nothing),    cmocka_unit_test(what_is_no_mask_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

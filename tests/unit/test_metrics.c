@@ -133,7 +133,7 @@ static carina_status locate(void *context, const image *films, int film_count, f
 
 static void a_whole_evaluation(void **state) {
     (void)state;
-    const dataset set = {&films_class, atlas_anatomix36()};
+    const dataset set = {.type = &films_class, .regions = atlas_anatomix36()};
     eval_constant constant;
     assert_int_equal(eval_constant_fit(&constant, &set, NULL), CARINA_OK);
     assert_true(constant.known[0] && constant.known[11] && !constant.known[1]);

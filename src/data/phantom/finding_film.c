@@ -40,50 +40,34 @@ static carina_status alter(void *context, phantom_parameters *parameters, carina
     return CARINA_OK;
 }
 
-bool finding_film_paints(finding_kind kind) {
-    switch (kind) {
-        case FINDING_OPACITY:
-        case FINDING_CONSOLIDATION:
-        case FINDING_PNEUMONIA:
-        case FINDING_EDEMA:
-        case FINDING_ATELECTASIS:
-        case FINDING_SCARRING:
-        case FINDING_NODULE:
-        case FINDING_CALCIFIED_NODULE:
-        case FINDING_MASS:
-        case FINDING_ENLARGED_HILUM:
-        case FINDING_LOBAR_COLLAPSE:
-        case FINDING_EFFUSION:
-        case FINDING_PNEUMOTHORAX:
-        case FINDING_PLEURAL_THICKENING:
-        case FINDING_HERNIA:
-        case FINDING_RIB_FRACTURE:
-        case FINDING_CLAVICLE_FRACTURE: return true;
-        default: return false;
-    }
-}
+typedef void painter(const finding *f, phantom_scene *scene, float *cover, random_state *random);
+
+/* Which kinds paint something; broken bones have a painter of their own. */
+static painter *const painters[FINDING_KIND_COUNT] = {
+    [FINDING_OPACITY] = finding_paint_airspace,
+    [FINDING_CONSOLIDATION] = finding_paint_airspace,
+    [FINDING_PNEUMONIA] = finding_paint_airspace,
+    [FINDING_EDEMA] = finding_paint_diffuse,
+    [FINDING_ATELECTASIS] = finding_paint_lines,
+    [FINDING_SCARRING] = finding_paint_lines,
+    [FINDING_NODULE] = finding_paint_round,
+    [FINDING_CALCIFIED_NODULE] = finding_paint_round,
+    [FINDING_MASS] = finding_paint_round,
+    [FINDING_ENLARGED_HILUM] = finding_paint_round,
+    [FINDING_LOBAR_COLLAPSE] = finding_paint_collapse,
+    [FINDING_EFFUSION] = finding_paint_effusion,
+    [FINDING_PNEUMOTHORAX] = finding_paint_pneumothorax,
+    [FINDING_PLEURAL_THICKENING] = finding_paint_thickening,
+    [FINDING_HERNIA] = finding_paint_hernia,
+};
+
+bool finding_film_paints(finding_kind kind) { return painters[kind] != NULL || is_fracture(kind); }
 
 static void paint(const finding *f, int fracture, phantom_scene *scene, float *cover, random_state *random) {
-    switch (f->kind) {
-        case FINDING_OPACITY:
-        case FINDING_CONSOLIDATION:
-        case FINDING_PNEUMONIA: finding_paint_airspace(f, scene, cover, random); break;
-        case FINDING_EDEMA: finding_paint_diffuse(f, scene, cover, random); break;
-        case FINDING_ATELECTASIS:
-        case FINDING_SCARRING: finding_paint_lines(f, scene, cover, random); break;
-        case FINDING_NODULE:
-        case FINDING_CALCIFIED_NODULE:
-        case FINDING_MASS:
-        case FINDING_ENLARGED_HILUM: finding_paint_round(f, scene, cover, random); break;
-        case FINDING_LOBAR_COLLAPSE: finding_paint_collapse(f, scene, cover, random); break;
-        case FINDING_EFFUSION: finding_paint_effusion(f, scene, cover, random); break;
-        case FINDING_PNEUMOTHORAX: finding_paint_pneumothorax(f, scene, cover, random); break;
-        case FINDING_PLEURAL_THICKENING: finding_paint_thickening(f, scene, cover, random); break;
-        case FINDING_HERNIA: finding_paint_hernia(f, scene, cover, random); break;
-        case FINDING_RIB_FRACTURE:
-        case FINDING_CLAVICLE_FRACTURE: finding_paint_fracture(f, fracture, scene, cover, random); break;
-        default: break;
-    }
+    if (is_fracture(f->kind))
+        finding_paint_fracture(f, fracture, scene, cover, random);
+    else if (painters[f->kind])
+        painters[f->kind](f, scene, cover, random);
 }
 
 #define PAINTED_MAPS 4

@@ -20,7 +20,7 @@ void finding_truth_regions(finding_regions *out, const finding_film *film, int i
 /* The zone that holds most of it: 0 apical, 1 upper, 2 mid, 3 lower; -1 when it is not in one lung. */
 int finding_truth_zone(const finding_film *film, int index, const phantom_scene *scene);
 
-/* A device's words: Chest ImaGenome category and attribute (NULL when it has none: leads, pads, clips). */
+/* A device's words: Chest ImaGenome category and attribute (NULL when it has none: leads, pads). */
 typedef struct finding_device {
     const char *scene_name; /* phantom_device.name */
     const char *category, *attribute;

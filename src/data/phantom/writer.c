@@ -11,16 +11,14 @@
 #include "base/file.h"
 #include "data/phantom/film_names.h"
 #include "data/phantom/finding_film.h"
-#include "data/phantom/finding_truth.h"
 #include "data/phantom/parameters.h"
 #include "data/phantom/report.h"
 #include "data/phantom/scene_graph_write.h"
+#include "data/phantom/writer_masks.h"
 #include "data/phantom/writer_tables.h"
 #include "format/dicom.h"
 #include "format/jpeg.h"
 #include "format/json.h"
-#include "format/json_writer.h"
-#include "format/png.h"
 
 #define MAX_PATH_TEXT 4096
 #define REPORT_BYTES  16384
@@ -121,139 +119,6 @@ static carina_status write_dicom(const film_job *job, const char *path, carina_e
     return status;
 }
 
-static carina_status write_mask(const film_job *job, const char *folder, const char *name, const uint8_t *mask,
-                                uint8_t *scratch, carina_error *error) {
-    char path[MAX_PATH_TEXT];
-    TRY(format_path(path, error, "%s/%s.png", folder, name));
-    size_t count = (size_t)job->options->width * (size_t)job->options->height;
-    for (size_t i = 0; i < count; i++) scratch[i] = mask[i] ? 255 : 0;
-    return png_save_grey8(path, scratch, job->options->width, job->options->height, error);
-}
-
-/* "lesion_03_nodule", "device_00_chest_tube" */
-static void mask_name(char out[80], const char *what, int index, const char *kind) {
-    int length = snprintf(out, 80, "%s_%02d_%s", what, index, kind);
-    for (int i = 0; i < length && i < 79; i++)
-        if (out[i] == ' ' || out[i] == '-') out[i] = '_';
-}
-
-static void put_finding(json_writer *w, const finding_entry *entry) {
-    json_put_text(w, entry->attribute);
-    for (int i = 0; i < 3 && entry->implied[i]; i++) json_put_text(w, entry->implied[i]);
-}
-
-static void put_box(json_writer *w, box extent) {
-    json_field_numbers(w, "box", (float[]){extent.x1, extent.y1, extent.x2, extent.y2}, 4, 1);
-}
-
-/* What masks tell of wherever it is: without one of these on the film there is no mask of it. */
-static void put_described(json_writer *w) {
-    const char *names[4 * FINDING_KIND_COUNT + FINDING_DEVICE_COUNT];
-    int count = 0;
-    for (int kind = 0; kind < FINDING_KIND_COUNT; kind++) {
-        const finding_entry *entry = &finding_table[kind];
-        if (!finding_film_paints((finding_kind)kind)) continue;
-        names[count++] = entry->attribute;
-        for (int i = 0; i < 3 && entry->implied[i]; i++) names[count++] = entry->implied[i];
-    }
-    for (int i = 0; i < FINDING_DEVICE_COUNT; i++)
-        if (finding_devices[i].attribute) names[count++] = finding_devices[i].attribute;
-    json_key(w, "described");
-    json_begin_inline(w, false);
-    for (int i = 0; i < count; i++) {
-        bool before = false;
-        for (int k = 0; k < i; k++) before |= strcmp(names[k], names[i]) == 0;
-        if (!before) json_put_text(w, names[i]);
-    }
-    json_end(w);
-}
-
-static void put_organs(json_writer *w) {
-    static const char *const organs[3] = {"right_lung", "left_lung", "heart"};
-    static const char *const regions[3] = {"right lung", "left lung", "cardiac silhouette"};
-    for (int i = 0; i < 3; i++) {
-        json_begin_inline(w, true);
-        json_field_text(w, "name", organs[i]);
-        json_field_text(w, "region", regions[i]);
-        json_end(w);
-    }
-}
-
-static void put_lesions(json_writer *w, const film_job *job) {
-    const phantom_scene *scene = &job->result.scene;
-    char name[80];
-    for (int i = 0; i < scene->lesion_count; i++) {
-        const phantom_lesion *lesion = &scene->lesions[i];
-        mask_name(name, "lesion", i, lesion->name);
-        json_begin_inline(w, true);
-        json_field_text(w, "name", name);
-        json_field_text(w, "finding", lesion->name);
-        json_key(w, "attributes");
-        json_begin_inline(w, false);
-        put_finding(w, &finding_table[job->film.list.items[job->film.lesion_finding[i]].kind]);
-        json_end(w);
-        put_box(w, lesion->extent);
-        json_end(w);
-    }
-}
-
-static void put_devices(json_writer *w, const phantom_scene *scene) {
-    char name[80];
-    for (int i = 0; i < scene->device_count; i++) {
-        const phantom_device *device = &scene->devices[i];
-        const finding_device *words = finding_device_find(device->name);
-        mask_name(name, "device", i, device->name);
-        json_begin_inline(w, true);
-        json_field_text(w, "name", name);
-        json_field_text(w, "device", device->name);
-        json_key(w, "attributes");
-        json_begin_inline(w, false);
-        if (words && words->attribute) json_put_text(w, words->attribute);
-        json_end(w);
-        put_box(w, device->extent);
-        json_end(w);
-    }
-}
-
-static carina_status write_mask_index(const film_job *job, const char *folder, carina_error *error) {
-    char path[MAX_PATH_TEXT];
-    TRY(format_path(path, error, "%s/masks.json", folder));
-    file_writer *writer;
-    TRY(file_writer_open(&writer, path, error));
-    json_writer w = json_writer_make(file_writer_stream(writer), JSON_PRETTY);
-    json_begin_object(&w);
-    json_field_text(&w, "image_id", job->names.id);
-    put_described(&w);
-    json_key(&w, "masks");
-    json_begin_array(&w);
-    put_organs(&w);
-    put_lesions(&w, job);
-    put_devices(&w, &job->result.scene);
-    json_end(&w);
-    json_end(&w);
-    return file_writer_commit(writer, error);
-}
-
-static carina_status write_masks(const film_job *job, uint8_t *scratch, carina_error *error) {
-    char folder[MAX_PATH_TEXT], name[80];
-    const phantom_scene *scene = &job->result.scene;
-    TRY(format_path(folder, error, "%s/masks/%s", job->options->folder, job->names.id));
-    TRY(file_make_folders(folder, error));
-    file_remove_unfinished(folder);
-    TRY(write_mask(job, folder, "right_lung", scene->lung_mask[0], scratch, error));
-    TRY(write_mask(job, folder, "left_lung", scene->lung_mask[1], scratch, error));
-    TRY(write_mask(job, folder, "heart", scene->heart_mask, scratch, error));
-    for (int i = 0; i < scene->lesion_count; i++) {
-        mask_name(name, "lesion", i, scene->lesions[i].name);
-        TRY(write_mask(job, folder, name, scene->lesions[i].mask, scratch, error));
-    }
-    for (int i = 0; i < scene->device_count; i++) {
-        mask_name(name, "device", i, scene->devices[i].name);
-        TRY(write_mask(job, folder, name, scene->devices[i].mask, scratch, error));
-    }
-    return write_mask_index(job, folder, error);
-}
-
 static carina_status write_film_files(film_job *job, carina_error *error) {
     const char *root = job->options->folder;
     const film_names *n = &job->names;
@@ -264,11 +129,8 @@ static carina_status write_film_files(film_job *job, carina_error *error) {
     TRY(file_make_folders(folder, error));
     file_remove_unfinished(folder);
     if (job->options->masks) {
-        uint8_t *scratch = malloc((size_t)job->options->width * (size_t)job->options->height);
-        if (!scratch) return error_memory(error, "mask", (unsigned long long)job->options->width);
-        carina_status status = write_masks(job, scratch, error);
-        free(scratch);
-        if (status != CARINA_OK) return status;
+        TRY(format_path(path, error, "%s/masks/%s", root, n->id));
+        TRY(writer_masks_write(path, n->id, &job->film, &job->result.scene, error));
     }
     if (job->options->dicom) {
         TRY(format_path(path, error, "%.3900s/%s.dcm", folder, n->id));
