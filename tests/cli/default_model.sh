@@ -18,7 +18,7 @@ mkdir -p runs/phantoms/silver_dataset/scene_graph
 (cd runs/phantoms/silver_dataset/scene_graph && seq -f %g_SceneGraph.json 5003 | xargs touch)
 expect 0 'phantom --out runs/phantoms --count 5003 ' - start
 expect 0 'phantom --out runs/phantoms --count 32000 ' - bash tools/default_model.sh stub
-[ "$(grep -c '^carina train ' expect.out)" -eq 6 ] || fail "not six stages: $(cat expect.out)"
+[ "$(grep -c '^carina train ' expect.out)" -eq 7 ] || fail "not seven stages: $(cat expect.out)"
 
 # A run that is there goes on; its losses are the committed ones, but for rounding.
 : > runs/default-model-coarse/checkpoint.safetensors
