@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "model/gemma3_gguf.h"
 #include "model/gemma3_packed.h"
 #include "model/gemma3_rows.h"
@@ -290,6 +291,7 @@ static carina_status fill_slots(gemma3 *m, const gguf_file *file, thread_pool *p
         TRY(gemma3_gguf_find(&rows.tensor, file, slots[i].name, 2, shape, error));
         if (gemma3_fill_slot(&slots[i], kind_of(rows.tensor->type), set_row, &rows, pool, error) != CARINA_OK)
             return error_prefix(error, "%s", file->name);
+        file_map_forget(rows.tensor->data, rows.tensor->byte_count);
     }
     return CARINA_OK;
 }

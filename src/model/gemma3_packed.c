@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "format/safetensors_shards.h"
 #include "model/gemma3_file.h"
 #include "model/gemma3_random.h"
@@ -33,6 +34,7 @@ static carina_status fill(gemma3 *m, const tensor_file *weights, const char *pat
         TRY(gemma3_find_tensor(&rows.tensor, weights, path, slots[i].name, 2, shape, error));
         if (gemma3_fill_slot(&slots[i], options->kind, set_row, &rows, options->pool, error) != CARINA_OK)
             return error_prefix(error, "%s", path);
+        file_map_forget(rows.tensor->data, rows.tensor->byte_count); /* packed now: not both in memory */
     }
     for (int i = 0; i < m->parameters->count; i++)
         TRY(gemma3_copy_parameter(m->parameters->items[i], weights, path, error));

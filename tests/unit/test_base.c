@@ -260,8 +260,38 @@ static void what_can_be_written(void **state) {
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* Pages that are forgotten come back from a mapped file; those of one that was copied are not touched. */
+static void forgotten_pages_come_back(void **state) {
+    (void)state;
+    char path[400];
+    carina_error error;
+    snprintf(path, sizeof path, "%s/forgotten-%ld", TEST_TMP, (long)getpid());
+    for (int large = 0; large < 2; large++) {
+        const off_t size = large ? (off_t)FILE_MAP_COPIED + 40000 : 100000;
+        FILE *f = fopen(path, "wb");
+        assert_non_null(f);
+        for (off_t at = 0; at < 40000; at++) fputc((int)(at % 251), f);
+        fflush(f);
+        assert_int_equal(ftruncate(fileno(f), size), 0); /* the rest is a hole */
+        fclose(f);
+        file_map map;
+        assert_int_equal(file_map_open(&map, path, &error), CARINA_OK);
+        assert_true(map.mapped == (large == 1));
+        for (int round = 0; round < 2; round++) {
+            for (off_t at = 0; at < 40000; at++) assert_int_equal(map.data[at], at % 251);
+            file_map_forget(map.data + 100, 39000);
+            file_map_forget(map.data, map.size);
+            file_map_forget(map.data, 10); /* less than a page */
+        }
+        file_map_close(&map);
+        file_map_forget(NULL, 0);
+    }
+    assert_int_equal(remove(path), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forgotten_pages_come_back),
         cmocka_unit_test(error_messages_are_one_line),
         cmocka_unit_test(cursor_never_passes_the_end),
         cmocka_unit_test(random_streams_repeat_and_differ),
