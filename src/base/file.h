@@ -37,9 +37,9 @@ typedef struct file_map {
 carina_status file_map_open(file_map *out, const char *path, carina_error *error);
 void file_map_close(file_map *map);
 
-/* Whole pages between `begin` and its end need not stay in memory: they were read, and come back from the file when they
- * are again. Loaders that turn a large file into something else hold it only once that way. Does nothing where the bytes
- * are no mapping's. */
+/* Whole pages between `begin` and its end need not stay in memory: they were read, and come back from the file when
+ * they are again. Loaders that turn a large file into something else hold it only once that way. Does nothing where the
+ * bytes are no mapping's. */
 void file_map_forget(const void *begin, uint64_t size);
 
 typedef struct file_writer file_writer;
