@@ -12,8 +12,8 @@
  * sequence that runs. One that is just being read by another sequence is waited for. Sequences of different adapters
  * (model/lora.h) may run together, but know nothing of each other's texts.
  *
- * What a sequence says does not depend on the number of threads, on what else is in the batch, on chunks, or on what was
- * known beforehand: a row's logits are the same bits, with packed weights and in f32.
+ * What a sequence says does not depend on the number of threads, on what else is in the batch, on chunks, or on what
+ * was known beforehand: a row's logits are the same bits, with packed weights and in f32.
  *
  * Text comes out as whole characters of UTF-8, nothing of a stop string in it (text/stop_text.h). Special tokens have
  * no text. Ids that the tokenizer does not have are never drawn.

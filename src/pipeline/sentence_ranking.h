@@ -18,8 +18,8 @@
  * the expected gain of saying s: being exactly right, where right about a finding counts e^d times as much
  * (healthy_discount d, in nats), and v times (finding_worth) what naming f adds to its F1. That is gained from a
  * probability c_f on, half of the F1 that is reached (Lipton, Elkan and Naryanaswamy 2014, arXiv 1402.1892), and
- * weighs the more, w_f, the rarer f is and the more seldom it is said. With d and v 0 the order is that of probability. Only places move:
- * probabilities stay what they are.
+ * weighs the more, w_f, the rarer f is and the more seldom it is said. With d and v 0 the order is that of probability.
+ * Only places move: probabilities stay what they are.
  */
 #ifndef PIPELINE_SENTENCE_RANKING_H
 #define PIPELINE_SENTENCE_RANKING_H

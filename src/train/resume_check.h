@@ -2,8 +2,8 @@
  *
  * Weights of one network fit another's shapes more often than one thinks (heads, strides, norms), and a checkpoint's
  * place in the data counts batches: what decides on these must be what it was. That the training data are the same is
- * the data fingerprint's business: folders may have moved. Weights of losses whose layers are there in training only may
- * be other numbers, but not begin or cease to be 0. Everything else may change, such as a rate or the number of
+ * the data fingerprint's business: folders may have moved. Weights of losses whose layers are there in training only
+ * may be other numbers, but not begin or cease to be 0. Everything else may change, such as a rate or the number of
  * steps, but not unnoticed. Both configurations are texts that train_config_read made.
  */
 #ifndef TRAIN_RESUME_CHECK_H
