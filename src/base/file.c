@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,44 +92,13 @@ static carina_status map_bytes(int fd, const char *path, uint64_t size, file_map
     return CARINA_OK;
 }
 
-/* Which bytes are mappings': only their pages may be forgotten, those of allocated memory would be lost. */
-#define MAPPINGS 64 /* a large model has a dozen shards; one that finds no place is kept in memory */
-static pthread_mutex_t mappings_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct {
-    const uint8_t *data; /* NULL: free */
-    uint64_t size;
-} mappings[MAPPINGS];
-
-static void note_mapping(const uint8_t *data, uint64_t size) {
-    pthread_mutex_lock(&mappings_lock);
-    for (int i = 0; i < MAPPINGS; i++)
-        if (!mappings[i].data) {
-            mappings[i].data = data;
-            mappings[i].size = size;
-            break;
-        }
-    pthread_mutex_unlock(&mappings_lock);
-}
-
-static void drop_mapping(const uint8_t *data) {
-    pthread_mutex_lock(&mappings_lock);
-    for (int i = 0; i < MAPPINGS; i++)
-        if (mappings[i].data == data) mappings[i].data = NULL;
-    pthread_mutex_unlock(&mappings_lock);
-}
-
 void file_map_forget(const void *begin, uint64_t size) {
     const uint8_t *from = begin;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t)from + page - 1) / page * page, last = ((uintptr_t)from + size) / page * page;
     if (!from || first >= last) return;
-    pthread_mutex_lock(&mappings_lock);
-    for (int i = 0; i < MAPPINGS; i++) {
-        const uint8_t *data = mappings[i].data;
-        if (data && from >= data && from + size <= data + mappings[i].size)
-            madvise((void *)first, last - first, MADV_DONTNEED);
-    }
-    pthread_mutex_unlock(&mappings_lock);
+    /* what is no mapping's is allocated memory: its pages would be lost */
+    if (file_guard_holds(begin, size)) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 carina_status file_map_open(file_map *out, const char *path, carina_error *error) {
@@ -141,7 +109,6 @@ carina_status file_map_open(file_map *out, const char *path, carina_error *error
     carina_status status = CARINA_OK;
     if (size > FILE_MAP_COPIED) {
         status = map_bytes(fd, path, size, out, error);
-        if (status == CARINA_OK) note_mapping(out->data, out->size);
     } else {
         uint8_t *bytes;
         status = read_bytes(fd, path, size, &bytes, &size, error);
@@ -158,7 +125,6 @@ void file_map_close(file_map *map) {
     if (!map || !map->data) return;
     void *data = (void *)(uintptr_t)map->data;
     if (map->mapped) {
-        drop_mapping(map->data);
         file_guard_unmap(data);
         munmap(data, (size_t)map->size);
     } else {

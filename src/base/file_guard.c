@@ -89,7 +89,6 @@ void file_guard_install(void) {
 /* ---- the tables ---- */
 
 void file_guard_map(const char *path, const void *data, uint64_t size) {
-    if (!installed) return;
     pthread_mutex_lock(&lock);
     int i = 0;
     while (i < MAPS && atomic_load(&maps[i].used)) i++;
@@ -105,8 +104,16 @@ void file_guard_map(const char *path, const void *data, uint64_t size) {
 }
 
 void file_guard_unmap(const void *data) {
-    for (int i = 0; i < MAPS && installed; i++)
+    for (int i = 0; i < MAPS; i++)
         if (atomic_load(&maps[i].used) && maps[i].data == data) atomic_store(&maps[i].used, false);
+}
+
+bool file_guard_holds(const void *begin, uint64_t size) {
+    const uint8_t *from = begin;
+    for (int i = 0; i < MAPS; i++)
+        if (atomic_load(&maps[i].used) && from >= maps[i].data && from + size <= maps[i].data + maps[i].size)
+            return true;
+    return false;
 }
 
 void file_guard_write(const char *temporary) {

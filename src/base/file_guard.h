@@ -10,6 +10,7 @@
 #ifndef BASE_FILE_GUARD_H
 #define BASE_FILE_GUARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 void file_guard_install(void); /* in main, before there are threads */
@@ -17,10 +18,12 @@ void file_guard_install(void); /* in main, before there are threads */
 /* Removes the temporary files, then does what the signal does by itself; safe in a signal handler. */
 void file_guard_end_by(int number);
 
-/* For base/file.c; without file_guard_install they do nothing, as they do where there are more files than places (then
- * one is not guarded). */
+/* For base/file.c: which bytes are mapped files'. Where there are more files than places, one is not guarded, nor known
+ * to be one. The caller of file_guard_holds keeps the file mapped meanwhile. */
 void file_guard_map(const char *path, const void *data, uint64_t size);
 void file_guard_unmap(const void *data);
+bool file_guard_holds(const void *begin, uint64_t size);
+/* Without file_guard_install these do nothing. */
 void file_guard_write(const char *temporary);
 void file_guard_written(const char *temporary);
 
