@@ -367,7 +367,8 @@ static carina_status read_properties(reader *r, carina_error *error) {
         if (!r->info[i]) return damaged(error, r->path, why);
     }
     int64_t films;
-    if (!number_parse_integer(r->info[INFO_FILMS], &films) || films < 0)
+    const char *told = r->info[INFO_FILMS]; /* "": whoever made it did not say */
+    if (*told && (!number_parse_integer(told, &films) || films < 0))
         return damaged(error, r->path, "property films is no number of films");
     if (r->width < 1 || r->width > SENTENCE_INDEX_MAX_WIDTH) return damaged(error, r->path, "embedding_width");
     return CARINA_OK;

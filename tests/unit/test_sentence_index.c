@@ -434,6 +434,19 @@ static void expect_refused_change(const char *sql, carina_status wanted, const c
     expect_refusal(path, NULL, wanted, words);
 }
 
+/* What whoever made a database did not say is "", the number of films too. */
+static void accepts_what_is_not_told(void **state) {
+    (void)state;
+    char path[700];
+    carina_error error;
+    sentence_index *index;
+    snprintf(path, sizeof path, "%s", in_folder("untold.sentences"));
+    write_small(path);
+    change(path, "UPDATE property SET value = '' WHERE name IN ('films', 'source', 'split')");
+    if (index_file_read(&index, path, NULL, &error) != CARINA_OK) fail_msg("%s", error.message);
+    sentence_index_free(index);
+}
+
 static void refuses_other_versions_and_damage(void **state) {
     (void)state;
     expect_refused_change("PRAGMA user_version = 2", CARINA_ERROR_UNSUPPORTED, "newer Carina (schema 2");
@@ -532,12 +545,19 @@ static void says_when_it_is_locked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_most_similar),      cmocka_unit_test(is_the_same_for_any_threads),
-        cmocka_unit_test(breaks_ties_by_row),          cmocka_unit_test(kernels_agree),
-        cmocka_unit_test(refuses_what_makes_no_sense), cmocka_unit_test(comes_back_from_disk),
-        cmocka_unit_test(tells_what_it_was_made_with), cmocka_unit_test(refuses_other_versions_and_damage),
-        cmocka_unit_test(notices_flipped_bytes),       cmocka_unit_test(says_when_it_is_locked),
-        cmocka_unit_test(has_a_fingerprint),           cmocka_unit_test(ranks_by_the_prior),
+        cmocka_unit_test(finds_the_most_similar),
+        cmocka_unit_test(is_the_same_for_any_threads),
+        cmocka_unit_test(breaks_ties_by_row),
+        cmocka_unit_test(kernels_agree),
+        cmocka_unit_test(refuses_what_makes_no_sense),
+        cmocka_unit_test(comes_back_from_disk),
+        cmocka_unit_test(tells_what_it_was_made_with),
+        cmocka_unit_test(accepts_what_is_not_told),
+        cmocka_unit_test(refuses_other_versions_and_damage),
+        cmocka_unit_test(notices_flipped_bytes),
+        cmocka_unit_test(says_when_it_is_locked),
+        cmocka_unit_test(has_a_fingerprint),
+        cmocka_unit_test(ranks_by_the_prior),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
