@@ -12,6 +12,7 @@
 #include "tensor/ops.h"
 #include "tensor/patch_gradient.h"
 #include "tensor/span.h"
+#include "tensor/tap_gradient.h"
 #include "tensor/tile_convolution.h"
 #include "tensor/winograd.h"
 
@@ -24,6 +25,7 @@ typedef enum way {
     BY_TILES,    /* bf16, where the processor has tiles */
     BY_PRODUCT,  /* gradient by the weights of a 1x1: a linear layer on pixels */
     BY_PATCHES,  /* gradient by the weights of a stem: few channels */
+    BY_TAPS,     /* gradient by the weights with a stride, in f32 */
     WAY_COUNT
 } way;
 
@@ -38,6 +40,7 @@ typedef struct convolution_state {
     tile_convolution tiles;
     linear_gradient pointwise;
     patch_gradient stem;
+    tap_gradient strided;
     uint64_t packed_bytes, data_packed_bytes; /* of the weights, as forward and the gradient by x want them */
     void *packed;                             /* inference: kept, with the folded bias */
     float *bias;
@@ -91,6 +94,7 @@ static way choose_weights(const op *o) {
     if (s->shape.kernel_height == 1 && s->shape.kernel_width == 1 && s->shape.stride == 1 && s->shape.padding == 0)
         return BY_PRODUCT;
     if (!has_bias && patch_gradient_suits(s->shape.channels, s->shape.outputs)) return BY_PATCHES;
+    if (!has_bias && tap_gradient_suits(&s->shape)) return BY_TAPS;
     return BY_ONEDNN;
 }
 
@@ -205,6 +209,15 @@ static carina_status prepare_weights_patches(op *o, carina_error *error) {
     TRY(patch_gradient_create(&s->stem, &s->shape, error));
     need(&o->scratch_bytes, patch_gradient_shared_bytes(&s->stem));
     need(&o->worker_bytes, patch_gradient_worker_bytes(&s->stem));
+    return CARINA_OK;
+}
+
+static carina_status prepare_weights_taps(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    s->strided = tap_gradient_make(&s->shape);
+    need(&o->scratch_bytes, tap_gradient_shared_bytes(&s->strided));
+    need(&o->worker_bytes, tap_gradient_worker_bytes(&s->strided));
     return CARINA_OK;
 }
 
@@ -424,6 +437,11 @@ static void weights_patches(op *o) {
     add_weight_gradient(o, patch_gradient_run(&s->stem, o, tensor_values(o->input[X]), op_output_gradient(o)));
 }
 
+static void weights_taps(op *o) {
+    convolution_state *s = o->state;
+    add_weight_gradient(o, tap_gradient_run(&s->strided, o, tensor_values(o->input[X]), op_output_gradient(o)));
+}
+
 /* ---- the tables ---- */
 
 typedef struct convolution_way {
@@ -448,6 +466,7 @@ static const convolution_way weights_ways[WAY_COUNT] = {
     [BY_TILES] = {prepare_weights_tiles, NULL, weights_tiles},
     [BY_PRODUCT] = {prepare_weights_product, NULL, weights_product},
     [BY_PATCHES] = {prepare_weights_patches, NULL, weights_patches},
+    [BY_TAPS] = {prepare_weights_taps, NULL, weights_taps},
 };
 
 /* ---- the op ---- */

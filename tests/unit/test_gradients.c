@@ -189,6 +189,12 @@ static tensor *build_convolution_minimal(bench *b) { /* Winograd's: enough chann
     return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 52, 48, 3, 3)), NULL, NULL, &options);
 }
 static tensor *build_convolution_stride(bench *b) { return convolve(b, 3, 10, 4, 7, 3, 2, 1, false); }
+static tensor *build_convolution_taps(bench *b) { /* no bias, enough channels: its weight gradient goes tap by tap */
+    tensor *x = INPUT(b, 3, 11, 150, 33);
+    norm_parameters n = norm_of(b, 35, true);
+    convolution_options options = {.stride = 2, .padding = 1, .frozen_norm = &n};
+    return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 35, 33, 3, 3)), NULL, NULL, &options);
+}
 static tensor *build_convolution_pointwise(bench *b) { return convolve(b, 2, 8, 20, 33, 1, 1, 0, false); }
 static tensor *build_convolution_pointwise_stride(bench *b) { return convolve(b, 2, 9, 20, 33, 1, 2, 0, false); }
 static tensor *build_convolution_stem(bench *b) { return convolve(b, 1, 40, 1, 16, 7, 2, 3, false); }
@@ -292,6 +298,7 @@ static const struct gradient_case {
     {"convolution 3x3", build_convolution, 3e-3},
     {"convolution 3x3 minimal", build_convolution_minimal, 3e-3},
     {"convolution 3x3 stride 2", build_convolution_stride, 3e-3},
+    {"convolution 3x3 stride 2 by taps", build_convolution_taps, 3e-3},
     {"convolution 1x1", build_convolution_pointwise, 3e-3},
     {"convolution 1x1 stride 2", build_convolution_pointwise_stride, 3e-3},
     {"convolution stem", build_convolution_stem, 5e-3},
