@@ -45,17 +45,24 @@ static inline float sigmoid_f32(float x) {
     return x >= 0 ? s : e * s;
 }
 
-/* erf by Abramowitz and Stegun 7.1.26 with the tail kept in exp: absolute error below 2e-7. */
+/* erf: x P(x^2) / Q(x^2), fitted to the least relative error (6e-8) where erf is not 1 in f32; with f32's rounding
+ * below 4e-7. One division and no exponential: half the time of the formulas with one. */
 static inline float erf_f32(float x) {
-    float a = fabsf(x);
-    float t = 1.0f / (1.0f + 0.3275911f * a);
-    float p = 1.061405429f;
-    p = p * t - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    float e = 1.0f - p * t * exp_f32(-a * a);
-    return x < 0 ? -e : e;
+    x = x > 3.95f ? 3.95f : x;
+    x = x < -3.95f ? -3.95f : x;
+    float s = x * x;
+    float p = 1.96031493e-8f, q = 9.79666249e-4f;
+    p = p * s - 1.95076291e-6f;
+    p = p * s + 1.43789293e-4f;
+    p = p * s + 3.80714494e-3f;
+    p = p * s + 5.09211794e-2f;
+    p = p * s + 2.02567637e-1f;
+    p = p * s + 1.12837911f;
+    q = q * s + 1.4574389e-2f;
+    q = q * s + 1.16088137e-1f;
+    q = q * s + 5.1285243e-1f;
+    q = q * s + 1.0f;
+    return x * p / q;
 }
 
 /* ---- conversions and simple sums ---- */

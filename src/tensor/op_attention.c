@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "tensor/dnnl.h"
+#include "tensor/key_rows.h"
 #include "tensor/ops.h"
 #include "tensor/span.h"
 #include "tensor/tile_attention.h"
 
 enum { Q, K, V, MASK };
 #define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
+#define FEW_KEYS    64  /* of a sentence: calling oneDNN would take as long as its product */
+#define MANY_BLOCKS 16  /* of few keys: enough shards for many cores */
 
 /* The products of one block of `rows` queries. Six are needed; they are of three shapes. */
 typedef struct block_products {
@@ -31,6 +34,8 @@ typedef struct attention_state {
     uint64_t product_scratch;
     bool on_tiles; /* bf16 where the processor has tiles: instead of all products above */
     tile_attention tiles;
+    const key_rows_kernel *few_keys; /* forward over few keys: instead of the products too; or NULL */
+    int64_t head_runs;               /* a block's heads are cut into, for few keys */
 } attention_state;
 
 static void products_free(block_products *b) {
@@ -76,11 +81,13 @@ static carina_status create_products(block_products *b, op *o, int64_t rows, car
                   sums, error);
 }
 
-/* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own. */
+/* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own; for few keys a head
+ * of queries and of outputs. */
 typedef struct attention_scratch {
     float *scores, *dp;
     uint16_t *narrow_p, *narrow_ds;
     float *dk, *dv;
+    float *q, *y;
     void *product;
 } attention_scratch;
 
@@ -90,6 +97,7 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
     uint64_t block = aligned((uint64_t)(s->block * s->keys) * sizeof(float));
     uint64_t narrow = aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
     uint64_t sums = aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
+    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * s->head_width) * sizeof(float)) : 0;
     uint64_t offset = 0;
 #define TAKE(field, bytes)                          \
     if (base) out->field = (void *)(base + offset); \
@@ -100,6 +108,8 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
     TAKE(narrow_ds, narrow);
     TAKE(dk, sums);
     TAKE(dv, sums);
+    TAKE(q, rows);
+    TAKE(y, rows);
     TAKE(product, s->product_scratch);
 #undef TAKE
     return offset;
@@ -117,6 +127,12 @@ static carina_status attention_prepare(op *o, carina_error *error) {
     }
     s->block = min_i64(QUERY_BLOCK, s->queries);
     s->block_count = (s->queries + s->block - 1) / s->block;
+    if (!o->backward_active && s->keys <= FEW_KEYS) {
+        s->few_keys = key_rows_best();
+        s->head_runs = s->batch * s->block_count >= MANY_BLOCKS ? 1 : s->heads;
+        o->worker_bytes = scratch_layout(s, NULL, NULL);
+        return CARINA_OK;
+    }
     TRY(create_products(&s->full, o, s->block, error));
     if (s->queries % s->block) TRY(create_products(&s->tail, o, s->queries % s->block, error));
     o->worker_bytes = scratch_layout(s, NULL, NULL);
@@ -150,8 +166,10 @@ static void mask_scores(const op *o, int64_t b, int64_t first, float *scores, in
     const attention_state *s = o->state;
     int64_t keys = s->keys;
     const float *mask = o->input[MASK] ? tensor_f32(o->input[MASK]) + b * keys : NULL;
-    for (int64_t i = 0; mask && i < rows; i++)
-        for (int64_t j = 0; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
+    int64_t seen = 0;
+    while (mask && seen < keys && mask[seen] > 0) seen++;
+    for (int64_t i = 0; mask && seen < keys && i < rows; i++)
+        for (int64_t j = seen; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
     for (int64_t i = 0; s->causal && i < rows; i++) {
         int64_t last = first + i + keys - s->queries, begin = s->window ? max_i64(0, last + 1 - s->window) : 0;
         for (int64_t j = 0; j < begin; j++) scores[i * keys + j] = -1e30f;
@@ -178,6 +196,69 @@ static void drop_rows(const op *o, int64_t row, int64_t rows, float *p) {
     for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->keys);
 }
 
+static void softmax_rows(const op *o, int64_t b, int64_t h, int64_t first, float *scores, int64_t rows) {
+    const attention_state *s = o->state;
+    float *lse = o->saved[0].data;
+    int64_t row = (b * s->heads + h) * s->queries + first;
+    mask_scores(o, b, first, scores, rows);
+    for (int64_t i = 0; i < rows; i++) {
+        float row_lse = o->owner->kernels->softmax(scores + i * s->keys, s->keys, s->factor);
+        if (lse) lse[row + i] = row_lse;
+    }
+    drop_rows(o, row, rows, scores);
+}
+
+/* Asks for `rows` of one head, which lie far apart, before they are wanted. */
+static void fetch_head(const uint8_t *values, size_t step, int64_t rows, size_t bytes) {
+    for (int64_t i = 0; i < rows; i++)
+        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(values + (size_t)i * step + at, 0, 2);
+}
+
+/* One head of a block, over few keys: f32 throughout, and in bf16 only what is read and written. */
+static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t b, int64_t h, int64_t first,
+                          int64_t rows) {
+    const attention_state *s = o->state;
+    const kernels *convert = o->owner->kernels;
+    const key_rows_kernel *k = s->few_keys;
+    tensor_type t = o->output->type;
+    bool is_wide = t == TENSOR_F32;
+    const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]) + query_at(s, t, b, first, h);
+    const uint8_t *keys = (const uint8_t *)tensor_values(o->input[K]) + key_at(s, t, b, h / s->group);
+    const uint8_t *values = (const uint8_t *)tensor_values(o->input[V]) + key_at(s, t, b, h / s->group);
+    uint8_t *y = (uint8_t *)tensor_values(o->output) + query_at(s, t, b, first, h);
+    int64_t d = s->head_width, step = is_wide ? s->width : d; /* from one row of f32 to the next */
+    if (h + 1 < s->heads && s->group == 1) {
+        size_t bytes = (size_t)d * type_bytes(t), q_step = (size_t)s->width * type_bytes(t);
+        fetch_head(q + bytes, q_step, rows, bytes);
+        fetch_head(keys + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
+        fetch_head(values + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
+    }
+    const float *q_rows = is_wide ? (const void *)q : scratch->q;
+    float *y_rows = is_wide ? (void *)y : scratch->y;
+    for (int64_t i = 0; i < rows; i++) {
+        if (!is_wide) convert->widen_bf16(scratch->q + i * d, (const uint16_t *)(const void *)q + i * s->width, d);
+        memset(y_rows + i * step, 0, (size_t)d * sizeof *y_rows);
+    }
+    (is_wide ? k->scores : k->scores_bf16)(scratch->scores, s->keys, q_rows, step, rows, keys, s->key_width, s->keys,
+                                           d);
+    softmax_rows(o, b, h, first, scratch->scores, rows);
+    (is_wide ? k->mix : k->mix_bf16)(y_rows, step, scratch->scores, s->keys, rows, values, s->key_width, s->keys, d);
+    for (int64_t i = 0; i < rows && !is_wide; i++)
+        convert->narrow_bf16((uint16_t *)(void *)y + i * s->width, y_rows + i * d, d);
+}
+
+/* A run of a block's heads in turn, so that the next one's rows can be asked for. */
+static void few_keys_shard(void *context, int shard, int worker) {
+    op *o = context;
+    const attention_state *s = o->state;
+    attention_scratch scratch;
+    scratch_layout(s, op_worker_scratch(o, worker), &scratch);
+    int64_t run = s->heads / s->head_runs, first_head = shard % s->head_runs * run, block = shard / s->head_runs;
+    int64_t b = block / s->block_count, first = block % s->block_count * s->block;
+    for (int64_t h = first_head; h < first_head + run; h++)
+        few_keys_head(o, &scratch, b, h, first, block_rows(s, block % s->block_count));
+}
+
 static void forward_shard(void *context, int shard, int worker) {
     op *o = context;
     attention_state *s = o->state;
@@ -188,15 +269,9 @@ static void forward_shard(void *context, int shard, int worker) {
     int64_t first = block * s->block, rows = block_rows(s, block);
     const block_products *p = block_of(s, block);
     const uint8_t *q = tensor_values(o->input[Q]), *k = tensor_values(o->input[K]), *v = tensor_values(o->input[V]);
-    float *lse = o->saved[0].data;
     product_run(p->across, q + query_at(s, t, b, first, h), k + key_at(s, t, b, h / s->group), NULL, scratch.scores,
                 scratch.product);
-    mask_scores(o, b, first, scratch.scores, rows);
-    for (int64_t i = 0; i < rows; i++) {
-        float row_lse = o->owner->kernels->softmax(scratch.scores + i * s->keys, s->keys, s->factor);
-        if (lse) lse[bh * s->queries + first + i] = row_lse;
-    }
-    drop_rows(o, bh * s->queries + first, rows, scratch.scores);
+    softmax_rows(o, b, h, first, scratch.scores, rows);
     product_run(p->weighted, narrowed(o, scratch.scores, scratch.narrow_p, rows * s->keys),
                 v + key_at(s, t, b, h / s->group), NULL,
                 (uint8_t *)tensor_values(o->output) + query_at(s, t, b, first, h), scratch.product);
@@ -208,6 +283,8 @@ static void attention_forward(op *o) {
         tile_attention_forward(&s->tiles, o, tensor_values(o->input[Q]), tensor_values(o->input[K]),
                                tensor_values(o->input[V]), o->input[MASK] ? tensor_f32(o->input[MASK]) : NULL,
                                tensor_values(o->output), o->saved[0].data);
+    else if (s->few_keys)
+        op_parallel(o, (int)(s->batch * s->block_count * s->head_runs), few_keys_shard, o);
     else
         op_parallel(o, (int)(s->batch * s->heads * s->block_count), forward_shard, o);
 }

@@ -1,7 +1,7 @@
 /* y = f(x W^T + b): the product of every projection and feed-forward layer. Rows are cut into shards; the gradient of
- * W is cut along its own sides, so that no partial sums are needed. f32 reads the weights as they lie; bf16 packs them,
- * for AMX tiles where the processor has them (a linear layer is a 1x1 convolution of a picture one row high), else for
- * oneDNN. */
+ * W is cut along its own sides, so that no partial sums are needed. bf16 packs the weights, for AMX tiles where the
+ * processor has them (a linear layer is a 1x1 convolution of a picture one row high), else for oneDNN; f32 packs them
+ * where they stay the same and many rows use them, and else reads them as they lie. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,18 +12,22 @@
 
 enum { X, WEIGHT, BIAS };
 
+/* f32: a few rows are bound by the reading of the weights, and two copies of them would be read by turns. */
+#define PACKED_ROWS 64
+
 typedef struct linear_state {
     int64_t rows, inputs, outputs; /* M, I, O */
     activation_function function;
-    int64_t row_block; /* rows of x per shard */
+    bool activates_rows; /* after their product, by a kernel: oneDNN's GELU takes as long as a tenth of the product */
+    int64_t row_block;   /* rows of x per shard */
     int row_shards;
     product *forward, *forward_tail; /* the last shard may be shorter */
     product *dx, *dx_tail;
     linear_gradient gradient;
     bool on_tiles, dx_on_tiles, gradient_on_tiles;
     tile_convolution tiles;
-    uint64_t packed_bytes; /* bf16 */
-    void *packed;          /* bf16 inference: kept */
+    uint64_t packed_bytes; /* 0: read as they lie */
+    void *packed;          /* inference: kept */
     uint64_t packed_version;
     uint64_t dx_packed_bytes;
 } linear_state;
@@ -119,19 +123,21 @@ static carina_status linear_prepare(op *o, carina_error *error) {
         s->tiles = tile_convolution_make(&shape);
         s->packed_bytes = tile_convolution_packed_bytes(&s->tiles);
     } else {
-        product_shape forward = {.n = s->outputs,
-                                 .k = s->inputs,
-                                 .a_type = type,
-                                 .b_type = type,
-                                 .c_type = type,
-                                 .a_row = s->inputs,
-                                 .a_column = 1,
-                                 .b_row = 1,
-                                 .b_column = s->inputs,
-                                 .c_row = s->outputs,
-                                 .b_packed = type != TENSOR_F32,
-                                 .has_bias = o->input[BIAS] != NULL,
-                                 .function = s->function};
+        s->activates_rows = type == TENSOR_F32 && s->function == FUNCTION_GELU;
+        product_shape forward = {
+            .n = s->outputs,
+            .k = s->inputs,
+            .a_type = type,
+            .b_type = type,
+            .c_type = type,
+            .a_row = s->inputs,
+            .a_column = 1,
+            .b_row = 1,
+            .b_column = s->inputs,
+            .c_row = s->outputs,
+            .b_packed = type != TENSOR_F32 || (!o->owner->options.training && s->rows >= PACKED_ROWS),
+            .has_bias = o->input[BIAS] != NULL,
+            .function = s->activates_rows ? FUNCTION_NONE : s->function};
         TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
         s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
     }
@@ -157,10 +163,11 @@ static void forward_shard(void *context, int shard, int worker) {
     size_t bytes = type_bytes(o->output->type);
     int64_t begin = shard * s->row_block;
     const product *p = begin + s->row_block > s->rows && s->forward_tail ? s->forward_tail : s->forward;
+    void *y = (uint8_t *)tensor_values(o->output) + (size_t)(begin * s->outputs) * bytes;
     product_run(p, (const uint8_t *)tensor_values(o->input[X]) + (size_t)(begin * s->inputs) * bytes, weights_of(o),
-                o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL,
-                (uint8_t *)tensor_values(o->output) + (size_t)(begin * s->outputs) * bytes,
-                op_worker_scratch(o, worker));
+                o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL, y, op_worker_scratch(o, worker));
+    if (s->activates_rows)
+        o->owner->kernels->activate(y, y, min_i64(s->row_block, s->rows - begin) * s->outputs, s->function);
 }
 
 static void pack(op *o, void *packed) {
