@@ -28,8 +28,8 @@ FIXTURES = {
                            auxiliary=True),
     "group_resnet18": dict(backbone="resnet18", width=3 / 64, norm="group", d=16, heads=2, ffn=24, encoder_layers=2,
                            decoder_layers=1, regions=5, region_feature=8, image_height=40, image_width=72),
-    "fine_box_queries": dict(backbone="resnet18", width=1 / 32, norm="batch", fine=True, box_queries=True, d=16, heads=4,
-                             ffn=20, encoder_layers=1, decoder_layers=3, regions=7, region_feature=8, image_height=64,
+    "fine_box_queries": dict(backbone="resnet18", width=1 / 32, norm="batch", fine=True, box_queries=True, box_mean=True, d=16,
+                             heads=4, ffn=20, encoder_layers=1, decoder_layers=3, regions=7, region_feature=8, image_height=64,
                              image_width=64, auxiliary=True),
 }
 FULL = 128  # gradients with more numbers than this are sampled

@@ -42,6 +42,7 @@ DEFAULTS = {
     "norm": "frozen",          # frozen (constants; stage 1 untrained), batch, group (gcd(32, C) groups)
     "fine": False,             # the last stage keeps its resolution
     "box_queries": False,      # decoder layers behind the first look from the corners that the one before found
+    "box_mean": False,         # in use, boxes are the mean of the last two decoder layers'
     "d": 256, "heads": 4, "encoder_layers": 4, "decoder_layers": 4, "ffn": 1024,
     "regions": 36, "region_feature": 16, "feature_heads": 2, "labels": 14,
     "image_height": 1024, "image_width": 1024,
@@ -322,7 +323,9 @@ class APM(nn.Module):
         encoded, decoded = self.transformer(patches, position, self.query_embed.weight, self.bbox_embed, trace)
         boxes = torch.stack([self.bbox_embed(tokens) for tokens in decoded])
         trace("boxes_all", boxes)
-        return OrderedDict(boxes=boxes[-1], region_features=self.anat_obj_embs(decoded[-1], encoded[:, 1:]),
+        is_mean = self.config["box_mean"] and len(decoded) > 1 and not self.training
+        return OrderedDict(boxes=boxes[-2:].mean(0) if is_mean else boxes[-1],
+                           region_features=self.anat_obj_embs(decoded[-1], encoded[:, 1:]),
                            image_logits=self.image_class_embed(encoded[:, 0]), cls=encoded[:, 0],
                            patch_features=encoded[:, 1:], boxes_all=boxes)
 

@@ -213,15 +213,17 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     tensor *queries = op_repeat(g, graph_parameter(g, m->queries), batch);
     tensor *key = op_add(g, memory, position), *decoded = NULL;
     int last = m->decoder.count - 1;
+    bool is_mean = m->config.box_mean && last > 0 && !graph_options_of(g)->training;
     bool every_box = graph_options_of(g)->training || m->config.box_queries;
     for (int i = 0; i <= last; i++) {
         tensor *query_position = i == 0 ? queries : box_query(g, m, queries, out.layer_boxes[i - 1]);
         targets = detr_decode_layer(g, &m->decoder, i, targets, query_position, key, memory);
-        if (i < last && !every_box) continue;
+        if (i < last && !every_box && !(is_mean && i == last - 1)) continue;
         decoded = layer_norm_record(g, &m->decoder_norm, targets, NULL);
         out.layer_boxes[i] = box_head(g, m, decoded);
     }
     out.boxes = out.layer_boxes[last];
+    if (is_mean) out.boxes = op_scale(g, op_add(g, out.boxes, out.layer_boxes[last - 1]), 0.5f);
 
     out.decoded = op_cast(g, decoded, TENSOR_F32);
     out.gathered = out.decoded;

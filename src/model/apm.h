@@ -11,6 +11,9 @@
  * the sine positions of the box's two corners that the layer before found (as DAB-DETR, arXiv 2201.12329, with corners
  * instead of centre and size). Those boxes are constants to the gradient.
  *
+ * With box_mean, which the paper does not have either, boxes are in use, not in training, the mean of the last two
+ * decoder layers': each was trained to be right (auxiliary loss), and they err apart.
+ *
  * Query i is always region i of the region set: no matching. Parameter names are those of an AnatomiX checkpoint
  * without its prefix "vis_model.".
  */
@@ -44,6 +47,7 @@ typedef struct apm_config {
     int encoder;   /* apm_encoder: which of backbone and vit is built */
     vit_config vit;
     bool box_queries; /* decoder layers behind the first look from the box that the one before found */
+    bool box_mean;    /* in use, boxes are the mean of the last two decoder layers' */
 } apm_config;
 
 /* The published shape: ResNet-50, D 256, 4 + 4 layers, FFN 1024, 36 regions, 1024 x 1024. */
@@ -73,9 +77,9 @@ carina_status apm_create_empty(apm **out, const apm_config *config, carina_error
 void apm_free(apm *model); /* accepts NULL */
 
 typedef struct apm_outputs {
-    tensor *boxes;                        /* [B, N, 4] (cx, cy, w, h) in [0, 1], f32: the last layer's */
-    tensor *layer_boxes[DETR_MAX_LAYERS]; /* each decoder layer's; the last equals boxes. The others are NULL
-                                           in inference without box_queries */
+    tensor *boxes; /* [B, N, 4] (cx, cy, w, h) in [0, 1], f32: the last layer's, or with box_mean in inference the
+                    mean of the last two layers' */
+    tensor *layer_boxes[DETR_MAX_LAYERS]; /* each decoder layer's. Those that nothing looks at are NULL in inference */
     tensor *region_features;              /* [B, N, R], f32 */
     tensor *image_logits;                 /* [B, 14], f32 */
     tensor *cls;                          /* [B, D], f32 */

@@ -30,6 +30,8 @@ static const config_field fields[] = {
     FIELD(decoder_layers, "4", 1, DETR_MAX_LAYERS, "transformer decoder layers"),
     CONFIG_KEY(apm_config, box_queries, "box_queries", "false", CONFIG_ANY,
                "decoder layers behind the first look from the box that the one before found", 0),
+    CONFIG_KEY(apm_config, box_mean, "box_mean", "false", CONFIG_ANY,
+               "in use, boxes are the mean of the last two decoder layers'", 0),
     FIELD(ffn_width, "1024", 1, 65536, "width of the feed-forward layers"),
     FIELD(feature_size, "16", 1, 4096, "numbers in a region feature"),
     CONFIG_CHOICE_KEY(apm_config, features, "features", "module_f", features,

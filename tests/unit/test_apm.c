@@ -76,7 +76,8 @@ static const fixture fixtures[] = {
       .label_count = 14,
       .image_height = 64,
       .image_width = 64,
-      .box_queries = true},
+      .box_queries = true,
+      .box_mean = true},
      true},
 };
 
