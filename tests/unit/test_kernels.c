@@ -101,9 +101,7 @@ static void do_maxima(const kernels *k, operands *o, int64_t n) {
     k->maximum_of_rows(o->a, o->more, o->c, o->bytes, 1, n);
     k->scatter_maximum(o->d, o->bytes, o->a, 4, n);
 }
-static void do_updates(const kernels *k, operands *o, int64_t n) {
-    k->lerp(o->out, o->a, 0.3f, n);
-}
+static void do_updates(const kernels *k, operands *o, int64_t n) { k->lerp(o->out, o->a, 0.3f, n); }
 
 static const struct {
     const char *name;
