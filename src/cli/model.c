@@ -159,7 +159,7 @@ typedef struct import_values {
     const char *out, *atlas, *card;
     int64_t image_size, heads, feature_heads;
     int dtype;
-    bool mirror_mean;
+    bool mirror_mean, box_mean;
 } import_values;
 
 static const import_values import_defaults = {0}; /* 0: not given */
@@ -178,6 +178,8 @@ static const option import_options[] = {
      0},
     {"mirror-mean", 0, OPTION_FLAG, NULL, "have films read together with their mirror images, at twice the time",
      offsetof(import_values, mirror_mean), 0, 0},
+    {"box-mean", 0, OPTION_FLAG, NULL, "have boxes be the mean of the last two decoder layers'",
+     offsetof(import_values, box_mean), 0, 0},
     {"atlas", 0, OPTION_TEXT, "NAME|FILE", "region set of a foreign checkpoint", offsetof(import_values, atlas), 0, 0},
     {"image-size", 0, OPTION_INTEGER, "PIXELS", "of a foreign checkpoint", offsetof(import_values, image_size), 32,
      4096},
@@ -268,6 +270,9 @@ static carina_status import(const char *path, const import_values *v, carina_err
     carina_status status = v->card ? file_read(v->card, 1 << 20, &card, &size, error) : CARINA_OK;
     if (status == CARINA_OK)
         status = is_carina_model(path) ? load_own(&m, path, v, error) : load_foreign(&m, path, v, error);
+    if (status == CARINA_OK && v->box_mean && m.model->config.decoder_layers < 2)
+        status = error_set(error, CARINA_ERROR_ARGUMENT, "%s: has one decoder layer; --box-mean is for two", path);
+    if (status == CARINA_OK && v->box_mean) m.model->config.box_mean = true;
     model_file_note *notes = calloc((size_t)m.note_count + 3, sizeof *notes);
     if (status == CARINA_OK && !notes) status = error_memory(error, path, m.note_count * sizeof *notes);
     if (status == CARINA_OK) {

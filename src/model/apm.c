@@ -245,8 +245,8 @@ apm_losses apm_record_loss(graph *g, const apm_outputs *outputs, const apm_targe
     losses.labels = op_binary_cross_entropy(g, outputs->image_logits, targets->labels);
     terms[count] = shared(g, losses.labels, options->label_share), weights[count++] = options->label_weight;
     terms[count] = shared(g, losses.box, options->box_share), weights[count++] = 1.0f;
-    for (int i = 0; options->auxiliary && i < DETR_MAX_LAYERS - 1; i++) {
-        if (!outputs->layer_boxes[i] || outputs->layer_boxes[i] == outputs->boxes) continue;
+    for (int i = 0; options->auxiliary && i + 1 < DETR_MAX_LAYERS && outputs->layer_boxes[i + 1]; i++) {
+        if (!outputs->layer_boxes[i]) continue;
         tensor *box = op_box_loss(g, outputs->layer_boxes[i], targets->boxes, targets->present, &options->box);
         terms[count] = shared(g, box, options->box_share), weights[count++] = 1.0f;
     }

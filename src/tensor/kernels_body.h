@@ -46,7 +46,7 @@ static inline float sigmoid_f32(float x) {
 }
 
 /* erf: x P(x^2) / Q(x^2), fitted to the least relative error (6e-8) where erf is not 1 in f32; with f32's rounding
- * below 4e-7. One division and no exponential: half the time of the formulas with one. */
+ * below 5e-7. One division and no exponential: half the time of the formulas with one. */
 static inline float erf_f32(float x) {
     x = x > 3.95f ? 3.95f : x;
     x = x < -3.95f ? -3.95f : x;

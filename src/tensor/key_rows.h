@@ -1,4 +1,5 @@
-/* A few query rows against keys and values as they lie in a decoder's cache (key_cache.h), f32 or bf16.
+/* Query rows against keys and values as they lie, f32 or bf16: in a decoder's cache (key_cache.h), and where sentences
+ * are short (op_attention.c).
  *
  * What a query gets is the same bits however many queries and keys are asked for at once: sums of a score run in 16
  * lanes over the row, which are then added in one order; mixtures run over keys in their order. Tiles only decide how

@@ -1,6 +1,7 @@
 /* Multi-head attention, softmax(q k^T / sqrt(d)) v, without an N x M matrix in memory (Dao et al. 2022): forward works
  * on blocks of queries and keeps only each row's log-sum-exp; backward makes each block of probabilities again.
- * d = D / heads; head h is columns [h d, (h + 1) d) of q, k, v and the output. */
+ * d = D / heads; head h is columns [h d, (h + 1) d) of q, k, v and the output. Products are oneDNN's; bf16 goes by
+ * tiles where there are any (tile_attention.h), and forward over few keys by the loops of key_rows.h. */
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 enum { Q, K, V, MASK };
 #define QUERY_BLOCK 128 /* a block's scores over 1,025 keys take 512 KiB: they stay in the L2 cache */
 #define FEW_KEYS    64  /* of a sentence: calling oneDNN would take as long as its product */
-#define MANY_BLOCKS 16  /* of few keys: enough shards for many cores */
+#define MANY_BLOCKS 32  /* of few keys: enough shards for many cores */
 
 /* The products of one block of `rows` queries. Six are needed; they are of three shapes. */
 typedef struct block_products {
@@ -35,7 +36,7 @@ typedef struct attention_state {
     bool on_tiles; /* bf16 where the processor has tiles: instead of all products above */
     tile_attention tiles;
     const key_rows_kernel *few_keys; /* forward over few keys: instead of the products too; or NULL */
-    int64_t head_runs;               /* a block's heads are cut into, for few keys */
+    int64_t head_runs;               /* that a block's heads are cut into, for few keys */
 } attention_state;
 
 static void products_free(block_products *b) {
@@ -253,9 +254,10 @@ static void few_keys_shard(void *context, int shard, int worker) {
     const attention_state *s = o->state;
     attention_scratch scratch;
     scratch_layout(s, op_worker_scratch(o, worker), &scratch);
-    int64_t run = s->heads / s->head_runs, first_head = shard % s->head_runs * run, block = shard / s->head_runs;
+    int64_t run_heads = s->heads / s->head_runs, first_head = shard % s->head_runs * run_heads,
+            block = shard / s->head_runs;
     int64_t b = block / s->block_count, first = block % s->block_count * s->block;
-    for (int64_t h = first_head; h < first_head + run; h++)
+    for (int64_t h = first_head; h < first_head + run_heads; h++)
         few_keys_head(o, &scratch, b, h, first, block_rows(s, block % s->block_count));
 }
 

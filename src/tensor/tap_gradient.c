@@ -46,11 +46,11 @@ static void gather_row(const tap_call *call, int64_t row, int64_t tap, float *pi
     const convolution_geometry *s = &call->g->shape;
     int64_t picture = row / s->output_height, channels = s->channels;
     int64_t y = row % s->output_height * s->stride + tap / s->kernel_width - s->padding;
-    const float *x_row = call->x + (picture * s->height + y) * s->width * channels;
     for (int64_t j = 0; j < s->output_width; j++) {
         int64_t at = j * s->stride + tap % s->kernel_width - s->padding;
         if (y >= 0 && y < s->height && at >= 0 && at < s->width)
-            memcpy(pixels + j * channels, x_row + at * channels, (size_t)channels * sizeof *pixels);
+            memcpy(pixels + j * channels, call->x + ((picture * s->height + y) * s->width + at) * channels,
+                   (size_t)channels * sizeof *pixels);
         else
             memset(pixels + j * channels, 0, (size_t)channels * sizeof *pixels);
     }

@@ -15,6 +15,7 @@ static bool has_no_sentences(const train_config *c) { return locates(c) && !*c->
 static bool has_no_finding_head(const train_config *c) {
     return locates(c) && *c->alignment.text_encoder && c->alignment.findings_weight <= 0;
 }
+static bool has_one_layer(const train_config *c) { return locates(c) && c->model.decoder_layers < 2; }
 static bool has_no_muon(const train_config *c) { return c->optimizer_kind != OPTIMIZER_MUON; }
 
 /* The keys BEGINNING* are idle when `idle` says so; what decides is `decider`, which never is. They stand in `schema`,
@@ -29,6 +30,7 @@ typedef struct idle_rule {
 static const idle_rule rules[] = {
     {"model.", "model.resnet_", "model.encoder", has_vit, &apm_schema, "model.encoder is vit"},
     {"model.", "model.vit_", "model.encoder", has_resnet, &apm_schema, "model.encoder is not vit"},
+    {"model.", "model.box_", "model.decoder_layers", has_one_layer, &apm_schema, "model.decoder_layers is 1"},
     {"", "optimizer.momentum", "optimizer.type", has_no_muon, &train_config_schema, "optimizer.type is not muon"},
     {"alignment.", "alignment.", "alignment.text_encoder", has_no_sentences, &alignment_settings_schema,
      "without alignment.text_encoder there is no alignment"},

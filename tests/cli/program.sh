@@ -81,6 +81,7 @@ expect 0 '^regions ' '' "$CARINA" model info ./plain
 for given in --atlas=nowhere --heads=4 --image-size=64 --feature-heads=1; do
     expect 1 - "plain: a model file of Carina, which has its own; ${given%=*} is for foreign checkpoints" "$CARINA" model import plain -o new.safetensors $given
 done
+expect 1 - 'plain: has one decoder layer; --box-mean is for two' "$CARINA" model import plain -o new.safetensors --box-mean
 [ ! -e new.safetensors ] || fail "a refused import left a model"
 expect 2 - '--projector is for --projected' "$CARINA" text encode -m nowhere --json --projector x
 

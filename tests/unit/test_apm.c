@@ -314,6 +314,36 @@ static void bf16_stays_near_f32(void **state) {
     }
 }
 
+/* Also where nothing else looks at the boxes of the layer before the last; with one layer there is nothing to mean. */
+static void boxes_are_the_mean_of_the_last_two_layers(void **state) {
+    (void)state;
+    for (int layers = 1; layers <= 3; layers++) {
+        apm_config config = fixtures[1].config;
+        config.decoder_layers = layers;
+        config.box_mean = true;
+        apm *model;
+        graph *g;
+        random_state random = random_seed(2);
+        assert_int_equal(apm_create(&model, &config, 1, NULL), CARINA_OK);
+        assert_int_equal(graph_create(&g, &(graph_options){0}, NULL), CARINA_OK);
+        tensor *films = graph_input(g, "films", 4, (int64_t[]){1, config.image_height, config.image_width, 1});
+        apm_outputs outputs = apm_record(g, model, films);
+        tensor *last = outputs.layer_boxes[layers - 1], *before = layers > 1 ? outputs.layer_boxes[layers - 2] : last;
+        graph_output(g, outputs.boxes);
+        graph_output(g, last);
+        graph_output(g, before);
+        assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+        for (int64_t i = 0; i < tensor_count(films); i++) tensor_data(films)[i] = (float)random_uniform(&random);
+        graph_forward(g);
+        for (int64_t i = 0; i < tensor_count(last); i++) {
+            float mean = (tensor_data(last)[i] + tensor_data(before)[i]) / 2;
+            assert_true(fabsf(tensor_data(outputs.boxes)[i] - mean) < 1e-6f);
+        }
+        graph_free(g);
+        apm_free(model);
+    }
+}
+
 static void bad_configurations_are_named(void **state) {
     (void)state;
     carina_error error;
@@ -336,6 +366,7 @@ int main(void) {
         cmocka_unit_test(running_statistics_match_pytorch),
         cmocka_unit_test(threads_do_not_change_the_model),
         cmocka_unit_test(bf16_stays_near_f32),
+        cmocka_unit_test(boxes_are_the_mean_of_the_last_two_layers),
         cmocka_unit_test(bad_configurations_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,11 @@ static tensor *build_convolution_taps(bench *b) { /* no bias, enough channels: i
     convolution_options options = {.stride = 2, .padding = 1, .frozen_norm = &n};
     return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 35, 33, 3, 3)), NULL, NULL, &options);
 }
+static tensor *build_convolution_taps_odd(bench *b) { /* a last block that is short, a kernel that is not square */
+    tensor *x = INPUT(b, 1, 70, 13, 32);
+    convolution_options options = {.stride = 3, .padding = 2};
+    return op_convolution(b->g, x, graph_parameter(b->g, WEIGHT(b, 32, 32, 5, 3)), NULL, NULL, &options);
+}
 static tensor *build_convolution_pointwise(bench *b) { return convolve(b, 2, 8, 20, 33, 1, 1, 0, false); }
 static tensor *build_convolution_pointwise_stride(bench *b) { return convolve(b, 2, 9, 20, 33, 1, 2, 0, false); }
 static tensor *build_convolution_stem(bench *b) { return convolve(b, 1, 40, 1, 16, 7, 2, 3, false); }
@@ -299,6 +304,7 @@ static const struct gradient_case {
     {"convolution 3x3 minimal", build_convolution_minimal, 3e-3},
     {"convolution 3x3 stride 2", build_convolution_stride, 3e-3},
     {"convolution 3x3 stride 2 by taps", build_convolution_taps, 3e-3},
+    {"convolution 5x3 stride 3 by taps", build_convolution_taps_odd, 3e-3},
     {"convolution 1x1", build_convolution_pointwise, 3e-3},
     {"convolution 1x1 stride 2", build_convolution_pointwise_stride, 3e-3},
     {"convolution stem", build_convolution_stem, 5e-3},

@@ -407,6 +407,8 @@ static void keys_without_effect(void **state) {
          "keys.yaml: model.resnet_fine: has no effect: model.encoder is vit"},
         {"model: {encoder: vit, resnet_norm: batch}", "keys.yaml: model.resnet_norm: has no effect"},
         {"model: {vit_layers: 3}", "keys.yaml: model.vit_layers: has no effect: model.encoder is not vit"},
+        {"model: {decoder_layers: 1, box_mean: true}",
+         "keys.yaml: model.box_mean: has no effect: model.decoder_layers is 1"},
         {"model.vit_layers: 3", "keys.yaml: model.vit_layers: has no effect"},
         {"alignment: {loss: clip}", "keys.yaml: alignment.loss: has no effect: without alignment.text_encoder"},
     };
