@@ -214,11 +214,11 @@ apm_outputs apm_record(graph *g, const apm *m, tensor *films) {
     tensor *key = op_add(g, memory, position), *decoded = NULL;
     int last = m->decoder.count - 1;
     bool is_mean = m->config.box_mean && last > 0 && !graph_options_of(g)->training;
-    bool every_box = graph_options_of(g)->training || m->config.box_queries;
+    int first_box = graph_options_of(g)->training || m->config.box_queries ? 0 : is_mean ? last - 1 : last;
     for (int i = 0; i <= last; i++) {
         tensor *query_position = i == 0 ? queries : box_query(g, m, queries, out.layer_boxes[i - 1]);
         targets = detr_decode_layer(g, &m->decoder, i, targets, query_position, key, memory);
-        if (i < last && !every_box && !(is_mean && i == last - 1)) continue;
+        if (i < first_box) continue;
         decoded = layer_norm_record(g, &m->decoder_norm, targets, NULL);
         out.layer_boxes[i] = box_head(g, m, decoded);
     }

@@ -103,6 +103,28 @@ static carina_status prepare_backward(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
+static carina_status prepare_forward(op *o, carina_error *error) {
+    linear_state *s = o->state;
+    tensor_type type = o->output->type;
+    s->activates_rows = type == TENSOR_F32 && s->function == FUNCTION_GELU;
+    product_shape forward = {.n = s->outputs,
+                             .k = s->inputs,
+                             .a_type = type,
+                             .b_type = type,
+                             .c_type = type,
+                             .a_row = s->inputs,
+                             .a_column = 1,
+                             .b_row = 1,
+                             .b_column = s->inputs,
+                             .c_row = s->outputs,
+                             .has_bias = o->input[BIAS] != NULL,
+                             .function = s->activates_rows ? FUNCTION_NONE : s->function};
+    forward.b_packed = type != TENSOR_F32 || (!o->owner->options.training && s->rows >= PACKED_ROWS);
+    TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
+    s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
+    return CARINA_OK;
+}
+
 static carina_status linear_prepare(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
@@ -124,23 +146,7 @@ static carina_status linear_prepare(op *o, carina_error *error) {
         s->tiles = tile_convolution_make(&shape);
         s->packed_bytes = tile_convolution_packed_bytes(&s->tiles);
     } else {
-        s->activates_rows = type == TENSOR_F32 && s->function == FUNCTION_GELU;
-        product_shape forward = {
-            .n = s->outputs,
-            .k = s->inputs,
-            .a_type = type,
-            .b_type = type,
-            .c_type = type,
-            .a_row = s->inputs,
-            .a_column = 1,
-            .b_row = 1,
-            .b_column = s->inputs,
-            .c_row = s->outputs,
-            .b_packed = type != TENSOR_F32 || (!o->owner->options.training && s->rows >= PACKED_ROWS),
-            .has_bias = o->input[BIAS] != NULL,
-            .function = s->activates_rows ? FUNCTION_NONE : s->function};
-        TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
-        s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
+        TRY(prepare_forward(o, error));
     }
     if (o->owner->options.training) {
         o->scratch_bytes = s->packed_bytes; /* the weights change with every step: packed anew, nothing kept */
