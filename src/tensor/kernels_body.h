@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "tensor/erf_rational.h"
 #include "tensor/kernels.h"
 
 #define LANES 16
@@ -18,6 +19,15 @@ static inline float sum_lanes(const float *lane) {
     float s[8];
     for (int i = 0; i < 8; i++) s[i] = lane[i] + lane[i + 8];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+/* a b + c, rounded once where the processor can: twice as fast there. */
+static inline float fused(float a, float b, float c) {
+#ifdef __FMA__
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
 }
 
 /* e^x for x <= 88, relative error about 2e-7; underflows to 0. Cody-Waite reduction, degree 6 polynomial. */
@@ -45,24 +55,11 @@ static inline float sigmoid_f32(float x) {
     return x >= 0 ? s : e * s;
 }
 
-/* erf: x P(x^2) / Q(x^2), fitted to the least relative error (6e-8) where erf is not 1 in f32; with f32's rounding
- * below 5e-7. One division and no exponential: half the time of the formulas with one. */
 static inline float erf_f32(float x) {
-    x = x > 3.95f ? 3.95f : x;
-    x = x < -3.95f ? -3.95f : x;
+    x = x > ERF_END ? ERF_END : x;
+    x = x < -ERF_END ? -ERF_END : x;
     float s = x * x;
-    float p = 1.96031493e-8f, q = 9.79666249e-4f;
-    p = p * s - 1.95076291e-6f;
-    p = p * s + 1.43789293e-4f;
-    p = p * s + 3.80714494e-3f;
-    p = p * s + 5.09211794e-2f;
-    p = p * s + 2.02567637e-1f;
-    p = p * s + 1.12837911f;
-    q = q * s + 1.4574389e-2f;
-    q = q * s + 1.16088137e-1f;
-    q = q * s + 5.1285243e-1f;
-    q = q * s + 1.0f;
-    return x * p / q;
+    return x * ERF_P(fused, s) / ERF_Q(fused, s);
 }
 
 /* ---- conversions and simple sums ---- */
@@ -205,7 +202,7 @@ static void activate(float *y, const float *x, int64_t n, activation_function f)
             for (int64_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0.0f;
             break;
         case FUNCTION_GELU:
-            for (int64_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1.0f + erf_f32(x[i] * 0.70710678f));
+            for (int64_t i = 0; i < n; i++) y[i] = fused(0.5f * x[i], erf_f32(x[i] * 0.70710678f), 0.5f * x[i]);
             break;
         case FUNCTION_GELU_TANH:
             for (int64_t i = 0; i < n; i++) {

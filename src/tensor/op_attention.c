@@ -1,13 +1,15 @@
 /* Multi-head attention, softmax(q k^T / sqrt(d)) v, without an N x M matrix in memory (Dao et al. 2022): forward works
  * on blocks of queries and keeps only each row's log-sum-exp; backward makes each block of probabilities again.
  * d = D / heads; head h is columns [h d, (h + 1) d) of q, k, v and the output. Products are oneDNN's; bf16 goes by
- * tiles where there are any (tile_attention.h), and forward over few keys by the loops of key_rows.h. */
+ * tiles where there are any (tile_attention.h), and forward over few keys by the loops of panel_product.h and
+ * key_rows.h. */
 #include <math.h>
 #include <string.h>
 
 #include "tensor/dnnl.h"
 #include "tensor/key_rows.h"
 #include "tensor/ops.h"
+#include "tensor/panel_product.h"
 #include "tensor/span.h"
 #include "tensor/tile_attention.h"
 
@@ -35,8 +37,10 @@ typedef struct attention_state {
     uint64_t product_scratch;
     bool on_tiles; /* bf16 where the processor has tiles: instead of all products above */
     tile_attention tiles;
-    const key_rows_kernel *few_keys; /* forward over few keys: instead of the products too; or NULL */
-    int64_t head_runs;               /* that a block's heads are cut into, for few keys */
+    const panel_kernel *few_keys; /* forward over few keys, q k^T: instead of the products too; or NULL */
+    const key_rows_kernel *mixes; /* and p v */
+    int64_t head_runs;            /* that a block's heads are cut into, for few keys */
+    int64_t score_step;           /* from one query's scores to the next's */
 } attention_state;
 
 static void products_free(block_products *b) {
@@ -83,22 +87,24 @@ static carina_status create_products(block_products *b, op *o, int64_t rows, car
 }
 
 /* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own; for few keys a head
- * of queries and of outputs. */
+ * of queries, of keys in panels and of outputs. */
 typedef struct attention_scratch {
     float *scores, *dp;
     uint16_t *narrow_p, *narrow_ds;
     float *dk, *dv;
-    float *q, *y;
+    void *q, *panel;
+    float *y;
     void *product;
 } attention_scratch;
 
 static uint64_t aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attention_scratch *out) {
-    uint64_t block = aligned((uint64_t)(s->block * s->keys) * sizeof(float));
+    uint64_t block = aligned((uint64_t)(s->block * s->score_step) * sizeof(float));
     uint64_t narrow = aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
     uint64_t sums = aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
-    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * s->head_width) * sizeof(float)) : 0;
+    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * (s->head_width + 1)) * sizeof(float)) : 0;
+    uint64_t panel = s->few_keys ? aligned((uint64_t)(s->score_step * (s->head_width + 1)) * sizeof(float)) : 0;
     uint64_t offset = 0;
 #define TAKE(field, bytes)                          \
     if (base) out->field = (void *)(base + offset); \
@@ -110,6 +116,7 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
     TAKE(dk, sums);
     TAKE(dv, sums);
     TAKE(q, rows);
+    TAKE(panel, panel);
     TAKE(y, rows);
     TAKE(product, s->product_scratch);
 #undef TAKE
@@ -128,8 +135,11 @@ static carina_status attention_prepare(op *o, carina_error *error) {
     }
     s->block = min_i64(QUERY_BLOCK, s->queries);
     s->block_count = (s->queries + s->block - 1) / s->block;
-    if (!o->backward_active && s->keys <= FEW_KEYS) {
-        s->few_keys = key_rows_best();
+    s->score_step = s->keys;
+    if (!o->backward_active && s->keys <= FEW_KEYS) s->few_keys = panel_kernel_best(o->output->type);
+    if (s->few_keys) {
+        s->mixes = key_rows_best();
+        s->score_step = (s->keys + s->few_keys->columns - 1) / s->few_keys->columns * s->few_keys->columns;
         s->head_runs = s->batch * s->block_count >= MANY_BLOCKS ? 1 : s->heads;
         o->worker_bytes = scratch_layout(s, NULL, NULL);
         return CARINA_OK;
@@ -165,16 +175,16 @@ static const void *narrowed(const op *o, const float *values, uint16_t *buffer, 
  * come. `first` is the block's first query. */
 static void mask_scores(const op *o, int64_t b, int64_t first, float *scores, int64_t rows) {
     const attention_state *s = o->state;
-    int64_t keys = s->keys;
+    int64_t keys = s->keys, step = s->score_step;
     const float *mask = o->input[MASK] ? tensor_f32(o->input[MASK]) + b * keys : NULL;
     int64_t seen = 0;
     while (mask && seen < keys && mask[seen] > 0) seen++;
     for (int64_t i = 0; mask && seen < keys && i < rows; i++)
-        for (int64_t j = seen; j < keys; j++) scores[i * keys + j] = mask[j] > 0 ? scores[i * keys + j] : -1e30f;
+        for (int64_t j = seen; j < keys; j++) scores[i * step + j] = mask[j] > 0 ? scores[i * step + j] : -1e30f;
     for (int64_t i = 0; s->causal && i < rows; i++) {
         int64_t last = first + i + keys - s->queries, begin = s->window ? max_i64(0, last + 1 - s->window) : 0;
-        for (int64_t j = 0; j < begin; j++) scores[i * keys + j] = -1e30f;
-        for (int64_t j = last + 1; j < keys; j++) scores[i * keys + j] = -1e30f;
+        for (int64_t j = 0; j < begin; j++) scores[i * step + j] = -1e30f;
+        for (int64_t j = last + 1; j < keys; j++) scores[i * step + j] = -1e30f;
     }
 }
 
@@ -194,7 +204,7 @@ static void drop_row(const op *o, int64_t row, float *p) {
 
 static void drop_rows(const op *o, int64_t row, int64_t rows, float *p) {
     const attention_state *s = o->state;
-    for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->keys);
+    for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->score_step);
 }
 
 static void softmax_rows(const op *o, int64_t b, int64_t h, int64_t first, float *scores, int64_t rows) {
@@ -203,7 +213,7 @@ static void softmax_rows(const op *o, int64_t b, int64_t h, int64_t first, float
     int64_t row = (b * s->heads + h) * s->queries + first;
     mask_scores(o, b, first, scores, rows);
     for (int64_t i = 0; i < rows; i++) {
-        float row_lse = o->owner->kernels->softmax(scores + i * s->keys, s->keys, s->factor);
+        float row_lse = o->owner->kernels->softmax(scores + i * s->score_step, s->keys, s->factor);
         if (lse) lse[row + i] = row_lse;
     }
     drop_rows(o, row, rows, scores);
@@ -215,12 +225,33 @@ static void fetch_head(const uint8_t *values, size_t step, int64_t rows, size_t 
         for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(values + (size_t)i * step + at, 0, 2);
 }
 
-/* One head of a block, over few keys: f32 throughout, and in bf16 only what is read and written. */
+/* q k^T of one head. */
+static void few_keys_scores(const op *o, const attention_scratch *scratch, const uint8_t *q, const uint8_t *keys,
+                            int64_t rows) {
+    const attention_state *s = o->state;
+    const panel_kernel *kernel = s->few_keys;
+    int64_t d = s->head_width, depth = (d + kernel->group - 1) / kernel->group * kernel->group;
+    size_t bytes = type_bytes(kernel->type);
+    for (int64_t i = 0; i < rows; i++) {
+        uint8_t *row = (uint8_t *)scratch->q + (size_t)(i * depth) * bytes;
+        memcpy(row, q + (size_t)(i * s->width) * bytes, (size_t)d * bytes);
+        if (d < depth) memset(row + (size_t)d * bytes, 0, bytes);
+    }
+    panel_tile tile = {.x_step = depth, .panel = scratch->panel, .depth = depth, .wide = true, .y_step = s->score_step};
+    for (int64_t j = 0; j < s->keys; j += kernel->columns) {
+        panel_of_rows(kernel, keys + (size_t)(j * s->key_width) * bytes, s->key_width, s->keys - j, d, scratch->panel);
+        for (int64_t i = 0; i < rows; i += kernel->rows) {
+            tile.x = (uint8_t *)scratch->q + (size_t)(i * depth) * bytes;
+            tile.y = scratch->scores + i * s->score_step + j;
+            kernel->run(&tile, (int)min_i64(kernel->rows, rows - i));
+        }
+    }
+}
+
+/* One head of a block, over few keys. Probabilities and sums stay f32 in bf16 too. */
 static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t b, int64_t h, int64_t first,
                           int64_t rows) {
     const attention_state *s = o->state;
-    const kernels *convert = o->owner->kernels;
-    const key_rows_kernel *k = s->few_keys;
     tensor_type t = o->output->type;
     bool is_wide = t == TENSOR_F32;
     const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]) + query_at(s, t, b, first, h);
@@ -234,18 +265,14 @@ static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t
         fetch_head(keys + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
         fetch_head(values + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
     }
-    const float *q_rows = is_wide ? (const void *)q : scratch->q;
-    float *y_rows = is_wide ? (void *)y : scratch->y;
-    for (int64_t i = 0; i < rows; i++) {
-        if (!is_wide) convert->widen_bf16(scratch->q + i * d, (const uint16_t *)(const void *)q + i * s->width, d);
-        memset(y_rows + i * step, 0, (size_t)d * sizeof *y_rows);
-    }
-    (is_wide ? k->scores : k->scores_bf16)(scratch->scores, s->keys, q_rows, step, rows, keys, s->key_width, s->keys,
-                                           d);
+    few_keys_scores(o, scratch, q, keys, rows);
     softmax_rows(o, b, h, first, scratch->scores, rows);
-    (is_wide ? k->mix : k->mix_bf16)(y_rows, step, scratch->scores, s->keys, rows, values, s->key_width, s->keys, d);
+    float *y_rows = is_wide ? (void *)y : scratch->y;
+    for (int64_t i = 0; i < rows; i++) memset(y_rows + i * step, 0, (size_t)d * sizeof *y_rows);
+    (is_wide ? s->mixes->mix : s->mixes->mix_bf16)(y_rows, step, scratch->scores, s->score_step, rows, values,
+                                                   s->key_width, s->keys, d);
     for (int64_t i = 0; i < rows && !is_wide; i++)
-        convert->narrow_bf16((uint16_t *)(void *)y + i * s->width, y_rows + i * d, d);
+        o->owner->kernels->narrow_bf16((uint16_t *)(void *)y + i * s->width, y_rows + i * d, d);
 }
 
 /* A run of a block's heads in turn, so that the next one's rows can be asked for. */

@@ -10,6 +10,7 @@
 #include "tensor/convolution_shards.h"
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
+#include "tensor/panel_product.h"
 #include "tensor/patch_gradient.h"
 #include "tensor/span.h"
 #include "tensor/tap_gradient.h"
@@ -23,7 +24,8 @@ typedef enum way {
     BY_ONEDNN,
     BY_WINOGRAD, /* 3x3 in f32 */
     BY_TILES,    /* bf16, where the processor has tiles */
-    BY_PRODUCT,  /* gradient by the weights of a 1x1: a linear layer on pixels */
+    BY_PANELS,   /* 1x1: a linear layer on pixels */
+    BY_PRODUCT,  /* gradient by the weights of a 1x1 */
     BY_PATCHES,  /* gradient by the weights of a stem: few channels */
     BY_TAPS,     /* gradient by the weights with a stride, in f32 */
     WAY_COUNT
@@ -38,6 +40,7 @@ typedef struct convolution_state {
     convolution_shards forward, data, weights; /* by oneDNN */
     winograd *minimal, *minimal_data;
     tile_convolution tiles;
+    panel_product panels, data_panels;
     linear_gradient pointwise;
     patch_gradient stem;
     tap_gradient strided;
@@ -75,6 +78,12 @@ static tile_shape shape_for_tiles(const convolution_state *s) {
                         s->shape.stride,        s->shape.padding};
 }
 
+static bool is_pointwise(const convolution_geometry *s) {
+    return s->kernel_height == 1 && s->kernel_width == 1 && s->stride == 1 && s->padding == 0;
+}
+
+static int64_t pixel_count(const convolution_geometry *s) { return s->batch * s->output_height * s->output_width; }
+
 static way choose_forward(const op *o) {
     const convolution_state *s = o->state;
     bool square = s->shape.kernel_height == s->shape.kernel_width;
@@ -83,6 +92,7 @@ static way choose_forward(const op *o) {
     if (o->output->type == TENSOR_F32 && square && s->shape.kernel_height == 3 && s->shape.stride == 1 &&
         s->shape.padding == 1 && winograd_suits(s->shape.height, s->shape.width, s->shape.channels, s->shape.outputs))
         return BY_WINOGRAD;
+    if (is_pointwise(&s->shape) && panel_kernel_best(o->output->type)) return BY_PANELS;
     return BY_ONEDNN;
 }
 
@@ -91,8 +101,7 @@ static way choose_weights(const op *o) {
     bool has_bias = o->input[BIAS] != NULL;
     if (s->forward_way == BY_TILES && !s->tiles.stem) return BY_TILES; /* a stem's has a pass of its own */
     if (s->forward_way == BY_WINOGRAD && !has_bias) return BY_WINOGRAD;
-    if (s->shape.kernel_height == 1 && s->shape.kernel_width == 1 && s->shape.stride == 1 && s->shape.padding == 0)
-        return BY_PRODUCT;
+    if (is_pointwise(&s->shape)) return BY_PRODUCT;
     if (!has_bias && patch_gradient_suits(s->shape.channels, s->shape.outputs)) return BY_PATCHES;
     if (!has_bias && tap_gradient_suits(&s->shape)) return BY_TAPS;
     return BY_ONEDNN;
@@ -141,6 +150,16 @@ static carina_status prepare_forward_tiles(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
+static carina_status prepare_forward_panels(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    s->panels = panel_product_make(panel_kernel_best(o->output->type), s->shape.outputs, s->shape.channels,
+                                   s->relu ? FUNCTION_RELU : FUNCTION_NONE);
+    s->packed_bytes = panel_product_packed_bytes(&s->panels);
+    need(&o->worker_bytes, panel_product_scratch_bytes(&s->panels));
+    return CARINA_OK;
+}
+
 static carina_status prepare_data_onednn(op *o, carina_error *error) {
     convolution_state *s = o->state;
     convolution_tail none = {0};
@@ -167,6 +186,16 @@ static carina_status prepare_data_tiles(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
+static carina_status prepare_data_panels(op *o, carina_error *error) {
+    convolution_state *s = o->state;
+    (void)error;
+    s->data_panels =
+        panel_product_make(panel_kernel_best(o->output->type), s->shape.channels, s->shape.outputs, FUNCTION_NONE);
+    s->data_packed_bytes = panel_product_packed_bytes(&s->data_panels);
+    need(&o->worker_bytes, panel_product_scratch_bytes(&s->data_panels));
+    return CARINA_OK;
+}
+
 static carina_status prepare_weights_onednn(op *o, carina_error *error) {
     convolution_state *s = o->state;
     convolution_tail tail = {.bias = o->input[BIAS] != NULL};
@@ -187,8 +216,7 @@ static carina_status prepare_weights_winograd(op *o, carina_error *error) {
 static carina_status prepare_weights_tiles(op *o, carina_error *error) {
     convolution_state *s = o->state;
     (void)error;
-    linear_gradient_bias_only(&s->pointwise, o->output->type,
-                              s->shape.batch * s->shape.output_height * s->shape.output_width, s->shape.outputs);
+    linear_gradient_bias_only(&s->pointwise, o->output->type, pixel_count(&s->shape), s->shape.outputs);
     if (o->input[BIAS]) need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->pointwise));
     need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles) + (uint64_t)s->shape.outputs * sizeof(float));
     need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
@@ -197,8 +225,8 @@ static carina_status prepare_weights_tiles(op *o, carina_error *error) {
 
 static carina_status prepare_weights_product(op *o, carina_error *error) {
     convolution_state *s = o->state;
-    TRY(linear_gradient_create(&s->pointwise, o->output->type, s->shape.batch * s->shape.height * s->shape.width,
-                               s->shape.channels, s->shape.outputs, !s->folds_norm, error));
+    TRY(linear_gradient_create(&s->pointwise, o->output->type, pixel_count(&s->shape), s->shape.channels,
+                               s->shape.outputs, !s->folds_norm, error));
     need(&o->scratch_bytes, plain_bytes(o) + linear_gradient_bias_bytes(&s->pointwise));
     need(&o->worker_bytes, linear_gradient_worker_bytes(&s->pointwise));
     return CARINA_OK;
@@ -344,6 +372,18 @@ static void forward_tiles(op *o) {
                              s->relu, tensor_values(o->output));
 }
 
+static void pack_panels(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    panel_product_pack_parallel(&s->panels, o, plain, 1, s->shape.channels, packed);
+}
+
+static void forward_panels(op *o) {
+    const convolution_state *s = o->state;
+    panel_call call = {tensor_values(o->input[X]), packed_weights(o),        s->bias,
+                       residual_values(o),         tensor_values(o->output), pixel_count(&s->shape)};
+    panel_product_run_parallel(&s->panels, o, &call);
+}
+
 /* ---- gradient by x: the packed weights lie in the op's scratch ---- */
 
 static void pack_data_onednn(op *o, const float *plain, void *packed) {
@@ -354,6 +394,18 @@ static void pack_data_onednn(op *o, const float *plain, void *packed) {
 static void data_onednn(op *o) {
     const convolution_state *s = o->state;
     convolution_shards_data(&s->data, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+}
+
+static void pack_data_panels(op *o, const float *plain, void *packed) {
+    const convolution_state *s = o->state;
+    panel_product_pack_parallel(&s->data_panels, o, plain, s->shape.channels, 1, packed);
+}
+
+static void data_panels(op *o) {
+    const convolution_state *s = o->state;
+    panel_call call = {op_output_gradient(o),   op_scratch(o),         NULL, NULL,
+                       op_input_gradient(o, X), pixel_count(&s->shape)};
+    panel_product_run_parallel(&s->data_panels, o, &call);
 }
 
 static void pack_data_winograd(op *o, const float *plain, void *packed) {
@@ -454,11 +506,13 @@ static const convolution_way forward_ways[WAY_COUNT] = {
     [BY_ONEDNN] = {prepare_forward_onednn, pack_onednn, forward_onednn},
     [BY_WINOGRAD] = {prepare_forward_winograd, pack_winograd, forward_winograd},
     [BY_TILES] = {prepare_forward_tiles, pack_tiles, forward_tiles},
+    [BY_PANELS] = {prepare_forward_panels, pack_panels, forward_panels},
 };
 static const convolution_way data_ways[WAY_COUNT] = {
     [BY_ONEDNN] = {prepare_data_onednn, pack_data_onednn, data_onednn},
     [BY_WINOGRAD] = {prepare_data_winograd, pack_data_winograd, data_winograd},
     [BY_TILES] = {prepare_data_tiles, pack_data_tiles, data_tiles},
+    [BY_PANELS] = {prepare_data_panels, pack_data_panels, data_panels},
 };
 static const convolution_way weights_ways[WAY_COUNT] = {
     [BY_ONEDNN] = {prepare_weights_onednn, NULL, weights_onednn},

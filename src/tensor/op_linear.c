@@ -1,12 +1,14 @@
 /* y = f(x W^T + b): the product of every projection and feed-forward layer. Rows are cut into shards; the gradient of
  * W is cut along its own sides, so that no partial sums are needed. bf16 packs the weights, for AMX tiles where the
- * processor has them (a linear layer is a 1x1 convolution of a picture one row high), else for oneDNN; f32 packs them
- * where they stay the same and many rows use them, and else reads them as they lie. */
+ * processor has them (a linear layer is a 1x1 convolution of a picture one row high), else into panels, or for oneDNN
+ * where the processor does not multiply bf16; f32 packs them into panels where they stay the same and many rows use
+ * them, and else reads them as they lie. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tensor/linear_gradient.h"
 #include "tensor/ops.h"
+#include "tensor/panel_product.h"
 #include "tensor/span.h"
 #include "tensor/tile_convolution.h"
 
@@ -16,16 +18,19 @@ enum { X, WEIGHT, BIAS };
  * made in turn. It is a second copy of the weights: BERT-base holds 0.3 GB more. */
 #define PACKED_ROWS 512
 
+typedef enum way { NOT_WANTED, BY_ONEDNN, BY_PANELS, BY_TILES } way;
+
 typedef struct linear_state {
     int64_t rows, inputs, outputs; /* M, I, O */
     activation_function function;
+    way forward_way, dx_way, weights_way;
     bool activates_rows; /* after their product, by a kernel: oneDNN's GELU takes as long as a tenth of the product */
-    int64_t row_block;   /* rows of x per shard */
+    int64_t row_block;   /* oneDNN: rows of x per shard */
     int row_shards;
     product *forward, *forward_tail; /* the last shard may be shorter */
     product *dx, *dx_tail;
     linear_gradient gradient;
-    bool on_tiles, dx_on_tiles, gradient_on_tiles;
+    panel_product panels, dx_panels;
     tile_convolution tiles;
     uint64_t packed_bytes; /* 0: read as they lie */
     void *packed;          /* inference: kept */
@@ -62,13 +67,24 @@ static carina_status create_pair(product **full, product **tail, product_shape s
     return CARINA_OK;
 }
 
-static carina_status prepare_backward(op *o, carina_error *error) {
+/* ---- preparing ---- */
+
+static void need(uint64_t *bytes, uint64_t wanted) {
+    if (*bytes < wanted) *bytes = wanted;
+}
+
+static carina_status prepare_dx(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
-    if (op_wants_gradient(o, X) && s->on_tiles) {
-        s->dx_on_tiles = true;
+    const panel_kernel *kernel = type == TENSOR_BF16 ? panel_kernel_best(type) : NULL;
+    s->dx_way = s->forward_way == BY_TILES ? BY_TILES : kernel ? BY_PANELS : BY_ONEDNN;
+    if (s->dx_way == BY_TILES) {
         s->dx_packed_bytes = s->packed_bytes;
-    } else if (op_wants_gradient(o, X)) {
+    } else if (s->dx_way == BY_PANELS) {
+        s->dx_panels = panel_product_make(kernel, s->inputs, s->outputs, FUNCTION_NONE);
+        s->dx_packed_bytes = panel_product_packed_bytes(&s->dx_panels);
+        need(&o->worker_bytes, panel_product_scratch_bytes(&s->dx_panels));
+    } else {
         product_shape dx = {.n = s->inputs,
                             .k = s->outputs,
                             .a_type = type,
@@ -83,27 +99,36 @@ static carina_status prepare_backward(op *o, carina_error *error) {
         TRY(create_pair(&s->dx, &s->dx_tail, dx, s->rows, s->row_block, &o->worker_bytes, error));
         if (dx.b_packed) s->dx_packed_bytes = product_packed_bytes(s->dx);
     }
-    o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)s->dx_packed_bytes);
-    if (op_wants_gradient(o, WEIGHT) && s->on_tiles) {
-        s->gradient_on_tiles = true;
-        linear_gradient_bias_only(&s->gradient, type, s->rows, s->outputs);
-        uint64_t bytes = tile_convolution_sum_bytes(&s->tiles);
-        o->scratch_bytes = (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)bytes);
-        o->scratch_bytes =
-            (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)linear_gradient_bias_bytes(&s->gradient));
-        bytes = tile_convolution_gradient_worker_bytes(&s->tiles);
-        o->worker_bytes = (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)bytes);
-    } else if (op_wants_gradient(o, WEIGHT)) {
-        TRY(linear_gradient_create(&s->gradient, type, s->rows, s->inputs, s->outputs, true, error));
-        o->worker_bytes =
-            (uint64_t)max_i64((int64_t)o->worker_bytes, (int64_t)linear_gradient_worker_bytes(&s->gradient));
-        o->scratch_bytes =
-            (uint64_t)max_i64((int64_t)o->scratch_bytes, (int64_t)linear_gradient_bias_bytes(&s->gradient));
-    }
+    need(&o->scratch_bytes, s->dx_packed_bytes);
     return CARINA_OK;
 }
 
-static carina_status prepare_forward(op *o, carina_error *error) {
+static carina_status prepare_weights(op *o, carina_error *error) {
+    linear_state *s = o->state;
+    tensor_type type = o->output->type;
+    s->weights_way = s->forward_way == BY_TILES ? BY_TILES : BY_ONEDNN;
+    if (s->weights_way == BY_TILES) {
+        linear_gradient_bias_only(&s->gradient, type, s->rows, s->outputs);
+        need(&o->scratch_bytes, tile_convolution_sum_bytes(&s->tiles));
+        need(&o->worker_bytes, tile_convolution_gradient_worker_bytes(&s->tiles));
+    } else {
+        TRY(linear_gradient_create(&s->gradient, type, s->rows, s->inputs, s->outputs, true, error));
+        need(&o->worker_bytes, linear_gradient_worker_bytes(&s->gradient));
+    }
+    need(&o->scratch_bytes, linear_gradient_bias_bytes(&s->gradient));
+    return CARINA_OK;
+}
+
+static way choose_forward(const op *o, const tile_shape *tiles) {
+    const linear_state *s = o->state;
+    tensor_type type = o->output->type;
+    bool simple = s->function == FUNCTION_NONE || s->function == FUNCTION_RELU;
+    if (type == TENSOR_BF16 && simple && s->inputs > 1 && tile_convolution_suits(tiles)) return BY_TILES;
+    bool packs = type == TENSOR_BF16 || (!o->owner->options.training && s->rows >= PACKED_ROWS);
+    return packs && panel_kernel_best(type) ? BY_PANELS : BY_ONEDNN;
+}
+
+static carina_status prepare_forward_onednn(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
     s->activates_rows = type == TENSOR_F32 && s->function == FUNCTION_GELU;
@@ -117,20 +142,16 @@ static carina_status prepare_forward(op *o, carina_error *error) {
                              .b_row = 1,
                              .b_column = s->inputs,
                              .c_row = s->outputs,
+                             .b_packed = type != TENSOR_F32,
                              .has_bias = o->input[BIAS] != NULL,
                              .function = s->activates_rows ? FUNCTION_NONE : s->function};
-    forward.b_packed = type != TENSOR_F32 || (!o->owner->options.training && s->rows >= PACKED_ROWS);
     TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
     s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
     return CARINA_OK;
 }
 
-static carina_status linear_prepare(op *o, carina_error *error) {
+static carina_status prepare_forward(op *o, carina_error *error) {
     linear_state *s = o->state;
-    tensor_type type = o->output->type;
-    s->row_shards = product_shards(s->rows, s->inputs, s->outputs);
-    s->row_block = (s->rows + s->row_shards - 1) / s->row_shards;
-    s->row_shards = (int)((s->rows + s->row_block - 1) / s->row_block);
     tile_shape shape = {.batch = 1,
                         .height = 1,
                         .width = s->rows,
@@ -140,22 +161,38 @@ static carina_status linear_prepare(op *o, carina_error *error) {
                         .outputs = s->outputs,
                         .kernel = 1,
                         .stride = 1};
-    bool simple = s->function == FUNCTION_NONE || s->function == FUNCTION_RELU;
-    s->on_tiles = type == TENSOR_BF16 && simple && s->inputs > 1 && tile_convolution_suits(&shape);
-    if (s->on_tiles) {
+    s->forward_way = choose_forward(o, &shape);
+    if (s->forward_way == BY_ONEDNN) return prepare_forward_onednn(o, error);
+    if (s->forward_way == BY_TILES) {
         s->tiles = tile_convolution_make(&shape);
         s->packed_bytes = tile_convolution_packed_bytes(&s->tiles);
     } else {
-        TRY(prepare_forward(o, error));
+        const panel_kernel *kernel = panel_kernel_best(o->output->type);
+        s->panels = panel_product_make(kernel, s->outputs, s->inputs, s->function);
+        s->packed_bytes = panel_product_packed_bytes(&s->panels);
+        need(&o->worker_bytes, panel_product_scratch_bytes(&s->panels));
     }
+    return CARINA_OK;
+}
+
+static carina_status linear_prepare(op *o, carina_error *error) {
+    linear_state *s = o->state;
+    s->row_shards = product_shards(s->rows, s->inputs, s->outputs);
+    s->row_block = (s->rows + s->row_shards - 1) / s->row_shards;
+    s->row_shards = (int)((s->rows + s->row_block - 1) / s->row_block);
+    TRY(prepare_forward(o, error));
     if (o->owner->options.training) {
         o->scratch_bytes = s->packed_bytes; /* the weights change with every step: packed anew, nothing kept */
     } else if (s->packed_bytes) {
         s->packed = aligned_alloc(64, (s->packed_bytes + 63) / 64 * 64);
         if (!s->packed) return error_memory(error, "packed weights", s->packed_bytes);
     }
-    return o->backward_active ? prepare_backward(o, error) : CARINA_OK;
+    if (o->backward_active && op_wants_gradient(o, X)) TRY(prepare_dx(o, error));
+    if (o->backward_active && op_wants_gradient(o, WEIGHT)) TRY(prepare_weights(o, error));
+    return CARINA_OK;
 }
+
+/* ---- forward ---- */
 
 /* What the product reads: the packed copy of the weights, or the weights as they lie where nothing is packed. */
 static const void *weights_of(const op *o) {
@@ -179,10 +216,13 @@ static void forward_shard(void *context, int shard, int worker) {
 
 static void pack(op *o, void *packed) {
     linear_state *s = o->state;
-    if (s->on_tiles)
-        tile_convolution_pack(&s->tiles, o, tensor_f32(o->input[WEIGHT]), packed);
+    const float *plain = tensor_f32(o->input[WEIGHT]);
+    if (s->forward_way == BY_TILES)
+        tile_convolution_pack(&s->tiles, o, plain, packed);
+    else if (s->forward_way == BY_PANELS)
+        panel_product_pack_parallel(&s->panels, o, plain, 1, s->inputs, packed);
     else
-        product_pack(s->forward, tensor_f32(o->input[WEIGHT]), packed);
+        product_pack(s->forward, plain, packed);
 }
 
 static void linear_forward(op *o) {
@@ -194,13 +234,19 @@ static void linear_forward(op *o) {
         pack(o, s->packed);
         s->packed_version = p ? p->version : 0;
     }
-    if (s->on_tiles)
-        tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), weights_of(o),
-                                 o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL, NULL, s->function == FUNCTION_RELU,
-                                 tensor_values(o->output));
-    else
+    const float *bias = o->input[BIAS] ? tensor_f32(o->input[BIAS]) : NULL;
+    if (s->forward_way == BY_TILES) {
+        tile_convolution_forward(&s->tiles, o, tensor_values(o->input[X]), weights_of(o), bias, NULL,
+                                 s->function == FUNCTION_RELU, tensor_values(o->output));
+    } else if (s->forward_way == BY_PANELS) {
+        panel_call call = {tensor_values(o->input[X]), weights_of(o), bias, NULL, tensor_values(o->output), s->rows};
+        panel_product_run_parallel(&s->panels, o, &call);
+    } else {
         op_parallel(o, s->row_shards, forward_shard, o);
+    }
 }
+
+/* ---- backward ---- */
 
 /* dy becomes dz = dy f'(z), in place. */
 static void gate_shard(void *context, int shard, int worker) {
@@ -232,24 +278,34 @@ static void dx_shard(void *context, int shard, int worker) {
                 (uint8_t *)op_input_gradient(o, X) + (size_t)(begin * s->inputs) * bytes, op_worker_scratch(o, worker));
 }
 
+static void linear_dx(op *o) {
+    linear_state *s = o->state;
+    const float *plain = tensor_f32(o->input[WEIGHT]);
+    if (s->dx_way == BY_TILES) {
+        tile_convolution_pack_data(&s->tiles, o, plain, op_scratch(o));
+        tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
+    } else if (s->dx_way == BY_PANELS) {
+        panel_product_pack_parallel(&s->dx_panels, o, plain, s->inputs, 1, op_scratch(o));
+        panel_call call = {op_output_gradient(o), op_scratch(o), NULL, NULL, op_input_gradient(o, X), s->rows};
+        panel_product_run_parallel(&s->dx_panels, o, &call);
+    } else {
+        if (s->dx_packed_bytes) product_pack(s->dx, plain, op_scratch(o));
+        op_parallel(o, s->row_shards, dx_shard, o);
+    }
+}
+
 static void linear_backward(op *o) {
     linear_state *s = o->state;
     if (s->function != FUNCTION_NONE) op_parallel(o, shard_count_for(s->rows, s->outputs), gate_shard, o);
     float *dbias = o->input[BIAS] ? op_parameter_gradient(o, BIAS) : NULL;
     float *dw = op_parameter_gradient(o, WEIGHT);
-    if (s->gradient_on_tiles)
+    if (s->weights_way == BY_TILES)
         tile_convolution_weights(&s->tiles, o, tensor_values(o->input[X]), op_output_gradient(o), NULL, op_scratch(o),
                                  dw);
-    else if (s->gradient.shards)
+    else if (s->weights_way == BY_ONEDNN)
         linear_gradient_weights(&s->gradient, o, op_output_gradient(o), tensor_values(o->input[X]), dw);
     if (dbias && s->gradient.bias_shards) linear_gradient_bias(&s->gradient, o, op_output_gradient(o), dbias);
-    if (s->dx_on_tiles) {
-        tile_convolution_pack_data(&s->tiles, o, tensor_f32(o->input[WEIGHT]), op_scratch(o));
-        tile_convolution_data(&s->tiles, o, op_output_gradient(o), op_scratch(o), op_input_gradient(o, X));
-    } else if (s->dx) {
-        if (s->dx_packed_bytes) product_pack(s->dx, tensor_f32(o->input[WEIGHT]), op_scratch(o));
-        op_parallel(o, s->row_shards, dx_shard, o);
-    }
+    if (s->dx_way) linear_dx(o);
 }
 
 static const op_type linear_type = {"linear", linear_prepare, linear_forward, linear_backward, linear_free};

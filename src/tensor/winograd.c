@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tensor/outer_product.h"
+#include "tensor/panel_product.h"
 #include "tensor/winograd_transform.h"
 
 struct winograd {
@@ -19,7 +20,7 @@ struct winograd {
     int64_t block, block_count;      /* tiles per block; blocks over all pictures */
     int groups;                      /* partial sums of the gradient by the kernels */
     bool is_gradient, relu;
-    product *full, *tail;
+    panel_product product;
     const outer_kernel *outer;
     uint64_t packed_bytes; /* of one position's U; they lie one after another */
 };
@@ -38,23 +39,6 @@ static int64_t tile_size(const winograd_shape *s) {
 }
 
 static int64_t tile_count(const winograd *w) { return w->batch * w->tile_rows * w->tile_columns; }
-
-static carina_status create_products(winograd *w, carina_error *error) {
-    product_shape shape = {.m = w->block,
-                           .n = w->outputs,
-                           .k = w->channels,
-                           .a_row = w->channels,
-                           .a_column = 1,
-                           .b_row = w->is_gradient ? w->outputs : 1,
-                           .b_column = w->is_gradient ? 1 : w->channels,
-                           .c_row = w->outputs,
-                           .b_packed = true};
-    TRY(product_create(&w->full, &shape, NULL, error));
-    w->packed_bytes = (product_packed_bytes(w->full) + 63) / 64 * 64;
-    if (tile_count(w) % w->block == 0) return CARINA_OK;
-    shape.m = tile_count(w) % w->block;
-    return product_create(&w->tail, &shape, w->full, error);
-}
 
 carina_status winograd_create(winograd **out, const winograd_shape *s, carina_error *error) {
     winograd *w = calloc(1, sizeof *w);
@@ -81,24 +65,16 @@ carina_status winograd_create(winograd **out, const winograd_shape *s, carina_er
     w->outer = outer_kernel_best();
     bool small = w->positions * s->channels * s->outputs <= 1 << 20;
     w->groups = (int)min_i64(w->block_count, small ? 8 : 2);
-    carina_status status = create_products(w, error);
-    if (status != CARINA_OK) {
-        winograd_free(w);
-        *out = NULL;
-    }
-    return status;
+    w->product = panel_product_make(panel_kernel_best(TENSOR_F32), w->outputs, w->channels, FUNCTION_NONE);
+    w->packed_bytes = panel_product_packed_bytes(&w->product);
+    return CARINA_OK;
 }
 
-void winograd_free(winograd *w) {
-    if (!w) return;
-    product_free(w->full);
-    product_free(w->tail);
-    free(w);
-}
+void winograd_free(winograd *w) { free(w); }
 
 uint64_t winograd_packed_bytes(const winograd *w) { return (uint64_t)w->positions * w->packed_bytes; }
 
-/* Per worker: V [positions][T][C], M [positions][T][O], one span of zeros, oneDNN's scratch. */
+/* Per worker: V [positions][T][C], M [positions][T][O], one span of zeros, the product's scratch. */
 static uint64_t v_bytes(const winograd *w) { return (uint64_t)(w->positions * w->block * w->channels) * sizeof(float); }
 static uint64_t m_bytes(const winograd *w) { return (uint64_t)(w->positions * w->block * w->outputs) * sizeof(float); }
 static uint64_t zero_bytes(const winograd *w) { return ((uint64_t)w->channels * sizeof(float) + 63) / 64 * 64; }
@@ -107,8 +83,8 @@ static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static uint64_t kernel_bytes(const winograd *w) { return (uint64_t)(w->outputs * w->channels) * sizeof(float); }
 
 uint64_t winograd_worker_bytes(const winograd *w) {
-    uint64_t full = product_scratch_bytes(w->full), tail = w->tail ? product_scratch_bytes(w->tail) : 0;
-    return larger(v_bytes(w) + m_bytes(w) + zero_bytes(w) + larger(full, tail), kernel_bytes(w));
+    uint64_t rows = panel_product_scratch_bytes(&w->product);
+    return larger(v_bytes(w) + m_bytes(w) + zero_bytes(w) + rows, kernel_bytes(w));
 }
 
 /* ---- kernels ---- */
@@ -133,7 +109,8 @@ static void pack_position(void *context, int position, int worker) {
         out[i] = ((factor[0] * g[0] + factor[1] * g[1]) + (factor[2] * g[2] + factor[3] * g[3])) +
                  ((factor[4] * g[4] + factor[5] * g[5]) + (factor[6] * g[6] + factor[7] * g[7])) + factor[8] * g[8];
     }
-    product_pack(w->full, out, call->packed + (uint64_t)position * w->packed_bytes);
+    panel_product_pack(&w->product, out, w->is_gradient ? w->outputs : 1, w->is_gradient ? 1 : w->channels,
+                       call->packed + (uint64_t)position * w->packed_bytes);
 }
 
 void winograd_pack(const winograd *w, op *o, const float *plain, void *packed) {
@@ -206,11 +183,14 @@ static void block_shard(void *context, int shard, int worker) {
     void *product_scratch = scratch + v_bytes(w) + m_bytes(w) + zero_bytes(w);
     memset(zeros, 0, (size_t)w->channels * sizeof *zeros);
     int64_t first = shard * w->block, count = min_i64(w->block, tile_count(w) - first);
-    const product *p = count < w->block ? w->tail : w->full;
     transform_inputs(call, first, count, v, zeros);
-    for (int64_t k = 0; k < w->positions; k++)
-        product_run(p, v + k * w->block * w->channels, call->packed + (uint64_t)k * w->packed_bytes, NULL,
-                    m + k * w->block * w->outputs, product_scratch);
+    for (int64_t k = 0; k < w->positions; k++) {
+        panel_call position = {.x = v + k * w->block * w->channels,
+                               .packed = call->packed + (uint64_t)k * w->packed_bytes,
+                               .y = m + k * w->block * w->outputs,
+                               .rows = count};
+        panel_product_run(&w->product, &position, product_scratch);
+    }
     transform_outputs(call, first, count, m);
 }
 

@@ -1,0 +1,162 @@
+/* The kernel of panel_product.h. Included by panel_product_generic.c, _avx2.c, _avx512.c and _avx512_bf16.c, which set
+ * LANES, ROWS (so many rows' sums, two registers each, stay in registers), KERNEL, NAME and, for bf16, BF16; the
+ * compiler may fuse multiply and add there.
+ * This is deliberately a header that defines functions: it is the body of those files.
+ */
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+#include "tensor/erf_rational.h"
+#include "tensor/panel_product.h"
+
+#define COLUMNS (2 * LANES)
+#define INLINE  static inline __attribute__((always_inline))
+
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t lane_bits __attribute__((vector_size(4 * LANES)));
+
+INLINE lanes load(const float *x) {
+    lanes v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+INLINE void store(float *x, lanes v) { memcpy(x, &v, sizeof v); }
+
+#ifdef BF16
+#define GROUP 2
+#define TYPE  TENSOR_BF16
+typedef uint16_t value;
+typedef __m512bh factors; /* a row of the panel */
+typedef __m512bh factor;  /* one value, or group, of x for all of them */
+
+INLINE factors load_factors(const value *w) { return (factors)_mm512_loadu_si512(w); }
+INLINE factor load_factor(const value *x) {
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return (factor)_mm512_set1_epi32(pair);
+}
+INLINE lanes multiply_add(lanes sum, factor a, factors b) { return (lanes)_mm512_dpbf16_ps((__m512)sum, a, b); }
+INLINE lanes widened(const value *x) {
+    __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)x));
+    return (lanes)_mm512_slli_epi32(bits, 16);
+}
+INLINE void store_row(value *y, lanes left, lanes right) {
+    _mm512_storeu_si512(y, (__m512i)_mm512_cvtne2ps_pbh((__m512)right, (__m512)left));
+}
+#else
+#define GROUP 1
+#define TYPE  TENSOR_F32
+typedef float value;
+typedef lanes factors;
+typedef float factor;
+
+INLINE factors load_factors(const value *w) { return load(w); }
+INLINE factor load_factor(const value *x) { return *x; }
+INLINE lanes multiply_add(lanes sum, factor a, factors b) { return sum + a * b; }
+INLINE lanes widened(const value *x) { return load(x); }
+INLINE void store_row(value *y, lanes left, lanes right) { store(y, left), store(y + LANES, right); }
+#endif
+
+INLINE lanes not_negative(lanes v) {
+    lanes zero = {0};
+    return (lanes)((v > zero) & (lane_bits)v);
+}
+
+INLINE lanes fused(lanes a, lanes b, float c) { return a * b + c; }
+
+INLINE lanes within(lanes v, float end) {
+#ifdef __AVX512F__ /* one instruction each, which the compiler does not find by itself */
+    return (lanes)_mm512_max_ps(_mm512_min_ps((__m512)v, _mm512_set1_ps(end)), _mm512_set1_ps(-end));
+#else
+    lane_bits above = v > end, below = v < -end;
+    lanes high = (lanes){0} + end, low = -high;
+    return (lanes)(((lane_bits)v & ~(above | below)) | ((lane_bits)high & above) | ((lane_bits)low & below));
+#endif
+}
+
+INLINE lanes gelu(lanes x) {
+    lanes z = within(0.70710678f * x, ERF_END), s = z * z, half = 0.5f * x;
+    return half * (z * ERF_P(fused, s) / ERF_Q(fused, s)) + half;
+}
+
+/* Both registers of row r: what is added, then f, then written. */
+INLINE void finish_row(const panel_tile *t, int r, lanes left, lanes right) {
+    if (t->residual) {
+        const value *residual = (const value *)t->residual + r * t->residual_step;
+        left += widened(residual), right += widened(residual + LANES);
+    }
+    if (t->function == FUNCTION_RELU) left = not_negative(left), right = not_negative(right);
+    if (t->function == FUNCTION_GELU) left = gelu(left), right = gelu(right);
+    if (t->wide)
+        store((float *)t->y + r * t->y_step, left), store((float *)t->y + r * t->y_step + LANES, right);
+    else
+        store_row((value *)t->y + r * t->y_step, left, right);
+}
+
+/* What a tile adds to and writes lies in main memory, line by line apart: asked for before its sums are made, it is
+ * there when they are. */
+INLINE void fetch_targets(const panel_tile *t, int rows) {
+    size_t bytes = t->wide ? sizeof(float) : sizeof(value);
+    for (int r = 0; r < rows; r++) {
+        const char *y = (const char *)t->y + (size_t)(r * t->y_step) * bytes;
+        __builtin_prefetch(y, 1, 2);
+        if (COLUMNS * sizeof(value) > 64) __builtin_prefetch(y + 64, 1, 2);
+        if (!t->residual) continue;
+        const char *residual = (const char *)((const value *)t->residual + r * t->residual_step);
+        __builtin_prefetch(residual, 0, 2);
+        if (COLUMNS * sizeof(value) > 64) __builtin_prefetch(residual + 64, 0, 2);
+    }
+}
+
+/* rows is a constant wherever this is put in, so that all sums are registers. */
+INLINE void tile_rows(const panel_tile *t, int rows) {
+    const value *x = t->x, *w = t->panel;
+    int64_t step = t->x_step, depth = t->depth;
+    fetch_targets(t, rows);
+    lanes left[ROWS], right[ROWS], bias[2] = {{0}, {0}};
+    if (t->bias) bias[0] = load(t->bias), bias[1] = load(t->bias + LANES);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) left[r] = bias[0], right[r] = bias[1];
+    for (int64_t k = 0; k < depth; k += GROUP) {
+        factors w_left = load_factors(w + k * COLUMNS), w_right = load_factors(w + k * COLUMNS + LANES * GROUP);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            factor a = load_factor(x + r * step + k);
+            left[r] = multiply_add(left[r], a, w_left);
+            right[r] = multiply_add(right[r], a, w_right);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) finish_row(t, r, left[r], right[r]);
+}
+
+#define CASE(n) \
+    case n: tile_rows(t, n); break;
+
+static void run(const panel_tile *t, int rows) {
+    switch (rows) {
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+#if ROWS > 4
+        CASE(5)
+        CASE(6)
+#endif
+#if ROWS > 6
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
+        CASE(13)
+        CASE(14)
+#endif
+        default: break;
+    }
+}
+
+const panel_kernel KERNEL = {.name = NAME, .type = TYPE, .rows = ROWS, .columns = COLUMNS, .group = GROUP, .run = run};

@@ -1,0 +1,122 @@
+/* The packed product (panel_product.h): each kernel that this processor can run against sums in double, with edges of
+ * every kind, and the same bits whatever rows stand beside one. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/half.h"
+#include "base/random.h"
+#include "tensor/panel_product.h"
+
+static void *filled(tensor_type type, int64_t count, random_state *random) {
+    void *values = malloc((size_t)count * type_bytes(type));
+    for (int64_t i = 0; i < count; i++) {
+        float v = (float)random_normal(random);
+        if (type == TENSOR_F32)
+            ((float *)values)[i] = v;
+        else
+            ((uint16_t *)values)[i] = bf16_from_f32(v);
+    }
+    return values;
+}
+
+static double value_at(tensor_type type, const void *values, int64_t i) {
+    return type == TENSOR_F32 ? (double)((const float *)values)[i] : (double)bf16_to_f32(((const uint16_t *)values)[i]);
+}
+
+static double activated(double x, activation_function f) {
+    if (f == FUNCTION_RELU) return x > 0 ? x : 0;
+    if (f == FUNCTION_GELU) return 0.5 * x * (1 + erf(x / sqrt(2)));
+    if (f == FUNCTION_SIGMOID) return 1 / (1 + exp(-x));
+    return x;
+}
+
+static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k, activation_function function) {
+    random_state random = random_seed(7);
+    tensor_type type = kernel->type;
+    panel_product p = panel_product_make(kernel, n, k, function);
+    void *x = filled(type, rows * k, &random), *residual = filled(type, rows * n, &random);
+    float *w = filled(TENSOR_F32, n * k, &random), *bias = filled(TENSOR_F32, n, &random);
+    for (int64_t i = 0; i < n * k && type == TENSOR_BF16; i++) w[i] = bf16_to_f32(bf16_from_f32(w[i]));
+    void *packed = aligned_alloc(64, panel_product_packed_bytes(&p));
+    void *scratch = aligned_alloc(64, (panel_product_scratch_bytes(&p) + 63) / 64 * 64);
+    void *y = malloc((size_t)(rows * n) * type_bytes(type)), *alone = malloc((size_t)n * type_bytes(type));
+    panel_product_pack(&p, w, 1, k, packed);
+    bool adds = function == FUNCTION_RELU;
+    panel_call call = {x, packed, bias, adds ? residual : NULL, y, rows};
+    panel_product_run(&p, &call, scratch);
+    for (int64_t i = 0; i < rows * n; i++) {
+        double sum = (double)bias[i % n] + (adds ? value_at(type, residual, i) : 0);
+        for (int64_t j = 0; j < k; j++) sum += value_at(type, x, i / n * k + j) * (double)w[i % n * k + j];
+        double wanted = activated(sum, function), got = value_at(type, y, i);
+        double tolerance = (type == TENSOR_F32 ? 2e-5 : 1.0 / 256) * (1 + fabs(sum));
+        if (!(fabs(wanted - got) <= tolerance))
+            fail_msg("%s, %d x %d x %d, value %d: %g instead of %g", kernel->name, (int)rows, (int)n, (int)k, (int)i,
+                     got, wanted);
+    }
+    panel_call last = {(uint8_t *)x + (size_t)((rows - 1) * k) * type_bytes(type),
+                       packed,
+                       bias,
+                       adds ? (uint8_t *)residual + (size_t)((rows - 1) * n) * type_bytes(type) : NULL,
+                       alone,
+                       1};
+    panel_product_run(&p, &last, scratch);
+    size_t bytes = (size_t)n * type_bytes(type);
+    assert_memory_equal(alone, (uint8_t *)y + (size_t)(rows - 1) * bytes, bytes);
+    free(x), free(residual), free(w), free(bias), free(packed), free(scratch), free(y), free(alone);
+}
+
+static void check_kernel(const panel_kernel *kernel) {
+    static const int64_t shapes[][3] = {{1, 1, 1}, {15, 32, 64}, {200, 70, 33}, {31, 65, 130}, {29, 64, 256}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        check(kernel, shapes[i][0], shapes[i][1], shapes[i][2], FUNCTION_NONE);
+        check(kernel, shapes[i][0], shapes[i][1], shapes[i][2], FUNCTION_RELU);
+        check(kernel, shapes[i][0], shapes[i][1], shapes[i][2], FUNCTION_GELU);
+        check(kernel, shapes[i][0], shapes[i][1], shapes[i][2], FUNCTION_SIGMOID);
+    }
+}
+
+static void is_what_it_is_defined_as(void **state) {
+    (void)state;
+    check_kernel(&panel_kernel_generic);
+    check_kernel(panel_kernel_best(TENSOR_F32));
+    if (panel_kernel_best(TENSOR_BF16)) check_kernel(panel_kernel_best(TENSOR_BF16));
+}
+
+/* W told by rows and W told by columns, and panels made of rows, hold the same. */
+static void packs_either_way(void **state) {
+    (void)state;
+    enum { N = 45, K = 67 };
+    random_state random = random_seed(8);
+    const panel_kernel *own[] = {panel_kernel_best(TENSOR_F32), panel_kernel_best(TENSOR_BF16)};
+    float *w = filled(TENSOR_F32, N * K, &random), *turned = malloc(N * K * sizeof *turned);
+    for (int i = 0; i < N * K; i++) turned[i % K * N + i / K] = w[i];
+    for (int i = 0; i < 2 && own[i]; i++) {
+        panel_product p = panel_product_make(own[i], N, K, FUNCTION_NONE);
+        uint64_t bytes = panel_product_packed_bytes(&p);
+        uint8_t *a = calloc(1, bytes), *b = calloc(1, bytes);
+        panel_product_pack(&p, w, 1, K, a);
+        panel_product_pack(&p, turned, N, 1, b);
+        assert_memory_equal(a, b, bytes);
+        if (own[i]->type == TENSOR_F32) {
+            panel_of_rows(own[i], w, K, N, K, b);
+            assert_memory_equal(a, b, (size_t)(K * own[i]->columns) * sizeof(float));
+        }
+        free(a), free(b);
+    }
+    free(w), free(turned);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_what_it_is_defined_as),
+        cmocka_unit_test(packs_either_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
