@@ -1,6 +1,7 @@
 /* CPU features by CPUID and XGETBV; AMX needs the kernel's permission too (Linux, Documentation/arch/x86/xstate). */
 #include "base/cpu.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static void read_leaf7(cpu_features *f, uint64_t state) {
     if (f->avx512f && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f->avx512_bf16 = a >> 5 & 1;
 }
 
-cpu_features cpu_detect(void) {
+static cpu_features detect(void) {
     cpu_features f = {0};
     unsigned a, b, c, d;
     read_name(f.name);
@@ -90,11 +91,22 @@ cpu_features cpu_detect(void) {
     return f;
 }
 #else
-cpu_features cpu_detect(void) {
+static cpu_features detect(void) {
     cpu_features f = {0};
     return f;
 }
 #endif
+
+/* Asked once: every op asks which kernels there are, and in a virtual machine the processor's answer takes its time. */
+static cpu_features found;
+static pthread_once_t found_once = PTHREAD_ONCE_INIT;
+
+static void find(void) { found = detect(); }
+
+cpu_features cpu_detect(void) {
+    pthread_once(&found_once, find);
+    return found;
+}
 
 cpu_level cpu_level_of(const cpu_features *f) {
     if (!(f->avx2 && f->fma && f->f16c)) return CPU_GENERIC;

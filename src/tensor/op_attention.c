@@ -86,13 +86,13 @@ static carina_status create_products(block_products *b, op *o, int64_t rows, car
                   sums, error);
 }
 
-/* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own; for few keys a head
- * of queries, of keys in panels and of outputs. */
+/* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own; for few keys a panel
+ * of a head's keys and a head of outputs. */
 typedef struct attention_scratch {
     float *scores, *dp;
     uint16_t *narrow_p, *narrow_ds;
     float *dk, *dv;
-    void *q, *panel;
+    void *panel;
     float *y;
     void *product;
 } attention_scratch;
@@ -103,8 +103,8 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
     uint64_t block = aligned((uint64_t)(s->block * s->score_step) * sizeof(float));
     uint64_t narrow = aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
     uint64_t sums = aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
-    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * (s->head_width + 1)) * sizeof(float)) : 0;
-    uint64_t panel = s->few_keys ? aligned((uint64_t)(s->score_step * (s->head_width + 1)) * sizeof(float)) : 0;
+    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * s->head_width) * sizeof(float)) : 0;
+    uint64_t panel = s->few_keys ? aligned((uint64_t)(s->few_keys->columns * s->head_width) * sizeof(float)) : 0;
     uint64_t offset = 0;
 #define TAKE(field, bytes)                          \
     if (base) out->field = (void *)(base + offset); \
@@ -115,7 +115,6 @@ static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attentio
     TAKE(narrow_ds, narrow);
     TAKE(dk, sums);
     TAKE(dv, sums);
-    TAKE(q, rows);
     TAKE(panel, panel);
     TAKE(y, rows);
     TAKE(product, s->product_scratch);
@@ -136,10 +135,11 @@ static carina_status attention_prepare(op *o, carina_error *error) {
     s->block = min_i64(QUERY_BLOCK, s->queries);
     s->block_count = (s->queries + s->block - 1) / s->block;
     s->score_step = s->keys;
-    if (!o->backward_active && s->keys <= FEW_KEYS) s->few_keys = panel_kernel_best(o->output->type);
-    if (s->few_keys) {
+    const panel_kernel *kernel = panel_kernel_best(o->output->type);
+    if (!o->backward_active && s->keys <= FEW_KEYS && kernel && s->head_width % kernel->group == 0) {
+        s->few_keys = kernel;
         s->mixes = key_rows_best();
-        s->score_step = (s->keys + s->few_keys->columns - 1) / s->few_keys->columns * s->few_keys->columns;
+        s->score_step = (s->keys + kernel->columns - 1) / kernel->columns * kernel->columns;
         s->head_runs = s->batch * s->block_count >= MANY_BLOCKS ? 1 : s->heads;
         o->worker_bytes = scratch_layout(s, NULL, NULL);
         return CARINA_OK;
@@ -226,22 +226,17 @@ static void fetch_head(const uint8_t *values, size_t step, int64_t rows, size_t 
 }
 
 /* q k^T of one head. */
-static void few_keys_scores(const op *o, const attention_scratch *scratch, const uint8_t *q, const uint8_t *keys,
-                            int64_t rows) {
-    const attention_state *s = o->state;
+static void few_keys_scores(const attention_state *s, const attention_scratch *scratch, const uint8_t *q,
+                            const uint8_t *keys, int64_t rows) {
     const panel_kernel *kernel = s->few_keys;
-    int64_t d = s->head_width, depth = (d + kernel->group - 1) / kernel->group * kernel->group;
     size_t bytes = type_bytes(kernel->type);
-    for (int64_t i = 0; i < rows; i++) {
-        uint8_t *row = (uint8_t *)scratch->q + (size_t)(i * depth) * bytes;
-        memcpy(row, q + (size_t)(i * s->width) * bytes, (size_t)d * bytes);
-        if (d < depth) memset(row + (size_t)d * bytes, 0, bytes);
-    }
-    panel_tile tile = {.x_step = depth, .panel = scratch->panel, .depth = depth, .wide = true, .y_step = s->score_step};
+    panel_tile tile = {
+        .x_step = s->width, .panel = scratch->panel, .depth = s->head_width, .wide = true, .y_step = s->score_step};
     for (int64_t j = 0; j < s->keys; j += kernel->columns) {
-        panel_of_rows(kernel, keys + (size_t)(j * s->key_width) * bytes, s->key_width, s->keys - j, d, scratch->panel);
+        panel_of_rows(kernel, keys + (size_t)(j * s->key_width) * bytes, s->key_width, s->keys - j, s->head_width,
+                      scratch->panel);
         for (int64_t i = 0; i < rows; i += kernel->rows) {
-            tile.x = (uint8_t *)scratch->q + (size_t)(i * depth) * bytes;
+            tile.x = q + (size_t)(i * s->width) * bytes;
             tile.y = scratch->scores + i * s->score_step + j;
             kernel->run(&tile, (int)min_i64(kernel->rows, rows - i));
         }
@@ -265,7 +260,7 @@ static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t
         fetch_head(keys + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
         fetch_head(values + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
     }
-    few_keys_scores(o, scratch, q, keys, rows);
+    few_keys_scores(s, scratch, q, keys, rows);
     softmax_rows(o, b, h, first, scratch->scores, rows);
     float *y_rows = is_wide ? (void *)y : scratch->y;
     for (int64_t i = 0; i < rows; i++) memset(y_rows + i * step, 0, (size_t)d * sizeof *y_rows);

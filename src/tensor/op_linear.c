@@ -73,6 +73,19 @@ static void need(uint64_t *bytes, uint64_t wanted) {
     if (*bytes < wanted) *bytes = wanted;
 }
 
+/* Rows of k values to rows of n, by oneDNN; how W lies, the caller says. */
+static product_shape shape_of(tensor_type type, int64_t n, int64_t k) {
+    return (product_shape){.n = n,
+                           .k = k,
+                           .a_type = type,
+                           .b_type = type,
+                           .c_type = type,
+                           .a_row = k,
+                           .a_column = 1,
+                           .c_row = n,
+                           .b_packed = type != TENSOR_F32};
+}
+
 static carina_status prepare_dx(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
@@ -85,17 +98,8 @@ static carina_status prepare_dx(op *o, carina_error *error) {
         s->dx_packed_bytes = panel_product_packed_bytes(&s->dx_panels);
         need(&o->worker_bytes, panel_product_scratch_bytes(&s->dx_panels));
     } else {
-        product_shape dx = {.n = s->inputs,
-                            .k = s->outputs,
-                            .a_type = type,
-                            .b_type = type,
-                            .c_type = type,
-                            .a_row = s->outputs,
-                            .a_column = 1,
-                            .b_row = s->inputs,
-                            .b_column = 1,
-                            .c_row = s->inputs,
-                            .b_packed = type != TENSOR_F32};
+        product_shape dx = shape_of(type, s->inputs, s->outputs);
+        dx.b_row = s->inputs, dx.b_column = 1;
         TRY(create_pair(&s->dx, &s->dx_tail, dx, s->rows, s->row_block, &o->worker_bytes, error));
         if (dx.b_packed) s->dx_packed_bytes = product_packed_bytes(s->dx);
     }
@@ -132,19 +136,10 @@ static carina_status prepare_forward_onednn(op *o, carina_error *error) {
     linear_state *s = o->state;
     tensor_type type = o->output->type;
     s->activates_rows = type == TENSOR_F32 && s->function == FUNCTION_GELU;
-    product_shape forward = {.n = s->outputs,
-                             .k = s->inputs,
-                             .a_type = type,
-                             .b_type = type,
-                             .c_type = type,
-                             .a_row = s->inputs,
-                             .a_column = 1,
-                             .b_row = 1,
-                             .b_column = s->inputs,
-                             .c_row = s->outputs,
-                             .b_packed = type != TENSOR_F32,
-                             .has_bias = o->input[BIAS] != NULL,
-                             .function = s->activates_rows ? FUNCTION_NONE : s->function};
+    product_shape forward = shape_of(type, s->outputs, s->inputs);
+    forward.b_row = 1, forward.b_column = s->inputs;
+    forward.has_bias = o->input[BIAS] != NULL;
+    forward.function = s->activates_rows ? FUNCTION_NONE : s->function;
     TRY(create_pair(&s->forward, &s->forward_tail, forward, s->rows, s->row_block, &o->worker_bytes, error));
     s->packed_bytes = forward.b_packed ? product_packed_bytes(s->forward) : 0;
     return CARINA_OK;

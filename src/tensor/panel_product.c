@@ -8,13 +8,12 @@
 
 #define LINE_BYTES   64
 #define BLOCK_BYTES  (192 << 10) /* of rows copied at a time: they stay in the second-level cache beside a panel */
-#define MOST_TILES   12          /* of a block, and of what one thread does at a time */
-#define SHARD_ROWS   48
-#define SHARDS       32
-#define LEAST_PANELS 4 /* of a shard */
-#define MOST_COLUMNS 32
-#define MOST_ROWS    14
-#define PACK_VALUES  64 /* of a row of W narrowed at a time */
+#define MOST_TILES   12          /* of a block */
+#define SHARD_ROWS   48          /* at most: a thread that ends late then keeps the others waiting for little */
+#define SHARDS       32          /* where rows give fewer, panels are shared out too */
+#define LEAST_PANELS 4           /* of a shard: every shard copies its rows */
+#define MOST_COLUMNS 32          /* of any kernel */
+#define PACK_VALUES  64          /* of a row of W narrowed at a time */
 
 const panel_kernel *panel_kernel_best(tensor_type type) {
     cpu_level level = cpu_level_effective();
@@ -85,7 +84,7 @@ static void pack_panel(const panel_product *p, const float *plain, int64_t row, 
 
 void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel) {
     int64_t columns = kernel->columns, used = min_i64(columns, count);
-    if (used < columns) memset(panel, 0, (size_t)(columns * round_up(k, kernel->group)) * type_bytes(kernel->type));
+    if (used < columns) memset(panel, 0, (size_t)(columns * k) * type_bytes(kernel->type));
     if (kernel->type == TENSOR_F32) {
         float *out = panel;
         for (int64_t j = 0; j < used; j++)
@@ -94,8 +93,7 @@ void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, i
         uint16_t *out = panel;
         for (int64_t j = 0; j < used; j++) {
             const uint16_t *row = (const uint16_t *)rows + j * step;
-            for (int64_t i = 0; i + 2 <= k; i += 2) memcpy(out + i * columns + 2 * j, row + i, 2 * sizeof *row);
-            if (k % 2) memcpy(out + (k - 1) * columns + 2 * j, (uint16_t[]){row[k - 1], 0}, 2 * sizeof *row);
+            for (int64_t i = 0; i < k; i += 2) memcpy(out + i * columns + 2 * j, row + i, 2 * sizeof *row);
         }
     }
 }

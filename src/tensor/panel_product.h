@@ -42,8 +42,8 @@ extern const panel_kernel panel_kernel_generic, panel_kernel_avx2, panel_kernel_
 /* The best for this processor, as capped by CARINA_MAX_ISA; NULL: none for this type. */
 const panel_kernel *panel_kernel_best(tensor_type type);
 
-/* A panel whose columns are rows in memory: W[i, j] = rows[j step + i], i < k, of the kernel's type; j < count, and
- * zeros in the columns beyond. */
+/* A panel whose columns are rows in memory: W[i, j] = rows[j step + i], of the kernel's type, for i < k, a multiple of
+ * its group, and j < count; columns beyond are zeros. */
 void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel);
 
 typedef struct panel_product {
