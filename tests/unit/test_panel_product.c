@@ -46,6 +46,7 @@ static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k
     for (int64_t i = 0; i < n * k && type == TENSOR_BF16; i++) w[i] = bf16_to_f32(bf16_from_f32(w[i]));
     void *packed = aligned_alloc(64, panel_product_packed_bytes(&p));
     void *scratch = aligned_alloc(64, (panel_product_scratch_bytes(&p) + 63) / 64 * 64);
+    memset(scratch, 0xff, panel_product_scratch_bytes(&p)); /* NaN: nothing that was not written may count */
     void *y = malloc((size_t)(rows * n) * type_bytes(type)), *alone = malloc((size_t)n * type_bytes(type));
     panel_product_pack(&p, w, 1, k, packed);
     bool adds = function == FUNCTION_RELU;
