@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "tensor/span.h"
+#include "tensor/strassen.h"
 
 #define LINE_BYTES   64
 #define BLOCK_BYTES  (192 << 10) /* of rows copied at a time: they stay in the second-level cache beside a panel */
@@ -12,6 +13,7 @@
 #define SHARD_ROWS   48          /* at most: a thread that ends late then keeps the others waiting for little */
 #define SHARDS       32          /* where rows give fewer, panels are shared out too */
 #define LEAST_PANELS 4           /* of a shard: every shard copies its rows */
+#define SHARD_PAIRS  42          /* of rows, at most: three full tiles */
 #define MOST_COLUMNS 32          /* of any kernel */
 #define PACK_VALUES  64          /* of a row of W narrowed at a time */
 
@@ -44,10 +46,22 @@ panel_product panel_product_make(const panel_kernel *kernel, int64_t n, int64_t 
     return p;
 }
 
+void panel_product_prefer_strassen(panel_product *p) {
+    p->by_strassen = strassen_suits(p);
+    if (p->by_strassen) p->block = strassen_block(p);
+}
+
+/* What is packed, and shared out, as one: a panel; by Strassen a pair of panels, or of rows. */
+static int64_t panel_units(const panel_product *p) { return p->by_strassen ? panel_count(p) / 2 : panel_count(p); }
+static int64_t row_units(const panel_product *p, int64_t rows) { return p->by_strassen ? (rows + 1) / 2 : rows; }
+static int64_t unit_values(const panel_product *p) {
+    return p->by_strassen ? strassen_packed_values(p) : panel_values(p);
+}
+
 /* ---- W ---- */
 
 uint64_t panel_product_packed_bytes(const panel_product *p) {
-    return (uint64_t)round_up(panel_count(p) * panel_values(p) * (int64_t)type_bytes(p->kernel->type), LINE_BYTES);
+    return (uint64_t)round_up(panel_units(p) * unit_values(p) * (int64_t)type_bytes(p->kernel->type), LINE_BYTES);
 }
 
 /* `count` values of one column of W, from `first` on, to their places in the panel. */
@@ -82,6 +96,14 @@ static void pack_panel(const panel_product *p, const float *plain, int64_t row, 
             pack_column(p, plain + (first + j) * column, row, k, min_i64(PACK_VALUES, p->k - k), panel, j);
 }
 
+static void pack_unit(const panel_product *p, const float *plain, int64_t row, int64_t column, int64_t index,
+                      void *packed) {
+    if (p->by_strassen)
+        strassen_pack(p, plain, row, column, index, (float *)packed + index * unit_values(p));
+    else
+        pack_panel(p, plain, row, column, index, packed);
+}
+
 void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel) {
     int64_t columns = kernel->columns, used = min_i64(columns, count);
     if (used < columns) memset(panel, 0, (size_t)(columns * k) * type_bytes(kernel->type));
@@ -99,7 +121,7 @@ void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, i
 }
 
 void panel_product_pack(const panel_product *p, const float *plain, int64_t row, int64_t column, void *packed) {
-    for (int64_t i = 0; i < panel_count(p); i++) pack_panel(p, plain, row, column, i, packed);
+    for (int64_t i = 0; i < panel_units(p); i++) pack_unit(p, plain, row, column, i, packed);
 }
 
 /* ---- rows ---- */
@@ -108,6 +130,7 @@ void panel_product_pack(const panel_product *p, const float *plain, int64_t row,
 static int64_t sum_values(const panel_product *p) { return (p->kernel->rows + 1) * p->kernel->columns; }
 
 uint64_t panel_product_scratch_bytes(const panel_product *p) {
+    if (p->by_strassen) return strassen_scratch_bytes(p);
     return (uint64_t)(p->block * row_bytes(p) + round_up(sum_values(p) * (int64_t)sizeof(float), LINE_BYTES));
 }
 
@@ -177,7 +200,12 @@ static void run_panels(const panel_product *p, const panel_call *call, int64_t f
     }
 }
 
+/* rows, panels: in units */
 static void run_part(const panel_product *p, const panel_call *call, range rows, range panels, void *scratch) {
+    if (p->by_strassen) {
+        strassen_run(p, call, rows, panels, scratch);
+        return;
+    }
     for (int64_t first = rows.begin; first < rows.end; first += p->block) {
         int64_t count = min_i64(p->block, rows.end - first);
         copy_rows(p, call, first, count, scratch);
@@ -186,7 +214,7 @@ static void run_part(const panel_product *p, const panel_call *call, range rows,
 }
 
 void panel_product_run(const panel_product *p, const panel_call *call, void *scratch) {
-    run_part(p, call, (range){0, call->rows}, (range){0, panel_count(p)}, scratch);
+    run_part(p, call, (range){0, row_units(p, call->rows)}, (range){0, panel_units(p)}, scratch);
 }
 
 /* ---- over the pool ---- */
@@ -201,31 +229,32 @@ typedef struct parallel_call {
     int row_shards, column_shards;
 } parallel_call;
 
-static void pack_shard(void *context, int panel, int worker) {
+static void pack_shard(void *context, int unit, int worker) {
     (void)worker;
     const parallel_call *c = context;
-    pack_panel(c->p, c->plain, c->row, c->column, panel, c->packed);
+    pack_unit(c->p, c->plain, c->row, c->column, unit, c->packed);
 }
 
 void panel_product_pack_parallel(const panel_product *p, op *o, const float *plain, int64_t row, int64_t column,
                                  void *packed) {
     parallel_call c = {.p = p, .o = o, .plain = plain, .row = row, .column = column, .packed = packed};
-    op_parallel(o, (int)panel_count(p), pack_shard, &c);
+    op_parallel(o, (int)panel_units(p), pack_shard, &c);
 }
 
 static void run_shard(void *context, int shard, int worker) {
     const parallel_call *c = context;
-    range rows = shard_range(c->call->rows, c->row_shards, shard % c->row_shards);
-    range panels = shard_range(panel_count(c->p), c->column_shards, shard / c->row_shards);
+    range rows = shard_range(row_units(c->p, c->call->rows), c->row_shards, shard % c->row_shards);
+    range panels = shard_range(panel_units(c->p), c->column_shards, shard / c->row_shards);
     run_part(c->p, c->call, rows, panels, op_worker_scratch(c->o, worker));
 }
 
 void panel_product_run_parallel(const panel_product *p, op *o, const panel_call *call) {
     parallel_call c = {.p = p, .o = o, .call = call};
+    int64_t rows = row_units(p, call->rows), most = p->by_strassen ? SHARD_PAIRS : SHARD_ROWS;
+    int64_t panels = panel_units(p), least = p->by_strassen ? LEAST_PANELS / 2 : LEAST_PANELS;
     c.row_shards = 1;
-    while (c.row_shards * SHARD_ROWS < call->rows) c.row_shards *= 2;
+    while (c.row_shards * most < rows) c.row_shards *= 2;
     c.column_shards = 1;
-    while (c.row_shards * c.column_shards < SHARDS && panel_count(p) / c.column_shards >= 2 * LEAST_PANELS)
-        c.column_shards *= 2;
+    while (c.row_shards * c.column_shards < SHARDS && panels / c.column_shards >= 2 * least) c.column_shards *= 2;
     op_parallel(o, c.row_shards * c.column_shards, run_shard, &c);
 }

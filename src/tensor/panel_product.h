@@ -3,8 +3,8 @@
  * are copied a few at a time, and what follows a product is done while its sums are in registers.
  *
  * f32 at every instruction set; bf16 (x, W and y; sums are f32) where the processor multiplies it. A sum runs over k in
- * order: a row's result depends neither on the rows beside it nor on threads. The kernel is compiled once per
- * instruction set from panel_product_body.h.
+ * order: a row's result depends neither on the rows beside it nor on threads (by Strassen: on one row beside it). The
+ * kernel is compiled once per instruction set from panel_product_body.h.
  */
 #ifndef TENSOR_PANEL_PRODUCT_H
 #define TENSOR_PANEL_PRODUCT_H
@@ -30,12 +30,20 @@ typedef struct panel_tile {
     int64_t y_step;
 } panel_tile;
 
+#define STRASSEN_PRODUCTS 7
+
 typedef struct panel_kernel {
     const char *name;
     tensor_type type;
     int rows, columns; /* of a tile, at most; of a panel */
     int group;         /* values of k that one instruction takes */
     void (*run)(const panel_tile *tile, int rows);
+    /* The rest is strassen.h's and f32's (else NULL). The left operands of two rows (partner NULL: zeros), `depth`
+     * values each, from one operand to the next `step` values: */
+    void (*sum_rows)(float *operands, int64_t step, const float *row, const float *partner, int64_t depth);
+    /* up to twice as many rows of two panels' columns, from the seven products, which are the tile's x
+     * [product][row of a tile][column of a panel]: */
+    void (*combine)(const panel_tile *tile, int rows);
 } panel_kernel;
 extern const panel_kernel panel_kernel_generic, panel_kernel_avx2, panel_kernel_avx512, panel_kernel_avx512_bf16;
 
@@ -51,11 +59,16 @@ typedef struct panel_product {
     const kernels *kernels; /* for activations */
     int64_t n, k;
     activation_function function;
-    int64_t block; /* rows copied at a time */
+    bool by_strassen;
+    int64_t block; /* rows copied at a time; pairs of them by Strassen */
 } panel_product;
 
 /* kernel: panel_kernel_best's */
 panel_product panel_product_make(const panel_kernel *kernel, int64_t n, int64_t k, activation_function function);
+
+/* From here on seven products instead of eight where the shape suits (strassen.h): an eighth quicker from some 1,000
+ * columns and values on; W takes 7/4 of the room. Before anything else is asked of p. */
+void panel_product_prefer_strassen(panel_product *p);
 
 /* W[i, j] = plain[i row + j column]; packed: panel_product_packed_bytes, a multiple of 64. */
 uint64_t panel_product_packed_bytes(const panel_product *p);

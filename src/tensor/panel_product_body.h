@@ -159,4 +159,58 @@ static void run(const panel_tile *t, int rows) {
     }
 }
 
-const panel_kernel KERNEL = {.name = NAME, .type = TYPE, .rows = ROWS, .columns = COLUMNS, .group = GROUP, .run = run};
+#ifndef BF16
+/* ---- strassen.h ---- */
+
+static void sum_rows(float *operands, int64_t step, const float *row, const float *partner, int64_t depth) {
+    lanes zero = {0};
+    for (int64_t k = 0; k < depth; k += LANES) {
+        lanes a11 = load(row + k), a12 = load(row + depth + k);
+        lanes a21 = partner ? load(partner + k) : zero, a22 = partner ? load(partner + depth + k) : zero;
+        float *out = operands + k;
+        store(out, a11 + a22);
+        store(out + step, a21 + a22);
+        store(out + 2 * step, a11);
+        store(out + 3 * step, a22);
+        store(out + 4 * step, a11 + a12);
+        store(out + 5 * step, a21 - a11);
+        store(out + 6 * step, a12 - a22);
+    }
+}
+
+static void combine(const panel_tile *t, int rows) {
+    lanes bias[4] = {{0}, {0}, {0}, {0}};
+    for (int i = 0; t->bias && i < 4; i++) bias[i] = load(t->bias + i * LANES);
+    panel_tile right = *t; /* the second panel's columns */
+    right.y = (float *)t->y + COLUMNS;
+    if (t->residual) right.residual = (const float *)t->residual + COLUMNS;
+    for (int r = 0; r < rows; r += 2) {
+        lanes y11[2], y12[2], y21[2], y22[2], m[STRASSEN_PRODUCTS];
+        for (int i = 0; i < 2; i++) {
+            const float *products = (const float *)t->x + r / 2 * COLUMNS + i * LANES;
+            for (int j = 0; j < STRASSEN_PRODUCTS; j++) m[j] = load(products + j * ROWS * COLUMNS);
+            y11[i] = (m[0] + m[3]) + (m[6] - m[4]) + bias[i];
+            y12[i] = m[2] + m[4] + bias[2 + i];
+            y21[i] = m[1] + m[3] + bias[i];
+            y22[i] = (m[0] - m[1]) + (m[2] + m[5]) + bias[2 + i];
+        }
+        finish_row(t, r, y11[0], y11[1]);
+        finish_row(&right, r, y12[0], y12[1]);
+        if (r + 1 == rows) break;
+        finish_row(t, r + 1, y21[0], y21[1]);
+        finish_row(&right, r + 1, y22[0], y22[1]);
+    }
+}
+#endif
+
+const panel_kernel KERNEL = {.name = NAME,
+                             .type = TYPE,
+                             .rows = ROWS,
+                             .columns = COLUMNS,
+                             .group = GROUP,
+                             .run = run,
+#ifndef BF16
+                             .sum_rows = sum_rows,
+                             .combine = combine
+#endif
+};

@@ -37,12 +37,16 @@ static double activated(double x, activation_function f) {
     return x;
 }
 
-static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k, activation_function function) {
+static void check_product(const panel_product *made, int64_t rows) {
     random_state random = random_seed(7);
+    panel_product p = *made;
+    const panel_kernel *kernel = p.kernel;
+    int64_t n = p.n, k = p.k;
+    activation_function function = p.function;
     tensor_type type = kernel->type;
-    panel_product p = panel_product_make(kernel, n, k, function);
-    void *x = filled(type, rows * k, &random), *residual = filled(type, rows * n, &random);
+    void *x = filled(type, (rows + 1) * k, &random), *residual = filled(type, rows * n, &random);
     float *w = filled(TENSOR_F32, n * k, &random), *bias = filled(TENSOR_F32, n, &random);
+    memset((uint8_t *)x + (size_t)(rows * k) * type_bytes(type), 0xff, (size_t)k * type_bytes(type)); /* NaN: no row */
     for (int64_t i = 0; i < n * k && type == TENSOR_BF16; i++) w[i] = bf16_to_f32(bf16_from_f32(w[i]));
     void *packed = aligned_alloc(64, panel_product_packed_bytes(&p));
     void *scratch = aligned_alloc(64, (panel_product_scratch_bytes(&p) + 63) / 64 * 64);
@@ -56,7 +60,7 @@ static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k
         double sum = (double)bias[i % n] + (adds ? value_at(type, residual, i) : 0);
         for (int64_t j = 0; j < k; j++) sum += value_at(type, x, i / n * k + j) * (double)w[i % n * k + j];
         double wanted = activated(sum, function), got = value_at(type, y, i);
-        double tolerance = (type == TENSOR_F32 ? 2e-5 : 1.0 / 256) * (1 + fabs(sum));
+        double tolerance = (type == TENSOR_F32 ? 2e-5 : 1.0 / 256) * (1 + fabs(sum)) * (p.by_strassen ? 4 : 1);
         if (!(fabs(wanted - got) <= tolerance))
             fail_msg("%s, %d x %d x %d, value %d: %g instead of %g", kernel->name, (int)rows, (int)n, (int)k, (int)i,
                      got, wanted);
@@ -71,6 +75,11 @@ static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k
     size_t bytes = (size_t)n * type_bytes(type);
     assert_memory_equal(alone, (uint8_t *)y + (size_t)(rows - 1) * bytes, bytes);
     free(x), free(residual), free(w), free(bias), free(packed), free(scratch), free(y), free(alone);
+}
+
+static void check(const panel_kernel *kernel, int64_t rows, int64_t n, int64_t k, activation_function function) {
+    panel_product p = panel_product_make(kernel, n, k, function);
+    check_product(&p, rows);
 }
 
 static void check_kernel(const panel_kernel *kernel) {
@@ -88,6 +97,56 @@ static void is_what_it_is_defined_as(void **state) {
     check_kernel(&panel_kernel_generic);
     check_kernel(panel_kernel_best(TENSOR_F32));
     if (panel_kernel_best(TENSOR_BF16)) check_kernel(panel_kernel_best(TENSOR_BF16));
+}
+
+/* Rows are odd: the last has no partner, and must come out as it does alone. */
+static void by_strassen_is_the_same(void **state) {
+    (void)state;
+    const panel_kernel *own[] = {&panel_kernel_generic, panel_kernel_best(TENSOR_F32)};
+    static const activation_function functions[] = {FUNCTION_NONE, FUNCTION_RELU, FUNCTION_GELU};
+    for (size_t i = 0; i < 6; i++) {
+        panel_product p = panel_product_make(own[i / 3], 576, 544, functions[i % 3]);
+        panel_product_prefer_strassen(&p);
+        assert_true(p.by_strassen);
+        check_product(&p, 1);
+        check_product(&p, 117);
+    }
+}
+
+/* A shape that does not suit, and bf16, stay as they are. */
+static void strassen_is_declined(void **state) {
+    (void)state;
+    static const int64_t shapes[][2] = {{576, 256}, {256, 1024}, {513, 512}, {512, 528}};
+    for (int i = 0; i < 5; i++) {
+        bool narrow = i == 4;
+        const panel_kernel *kernel = panel_kernel_best(narrow ? TENSOR_BF16 : TENSOR_F32);
+        if (!kernel) continue;
+        panel_product p = panel_product_make(kernel, narrow ? 512 : shapes[i][0], narrow ? 512 : shapes[i][1], 0);
+        int64_t block = p.block;
+        panel_product_prefer_strassen(&p);
+        assert_false(p.by_strassen);
+        assert_int_equal(p.block, block);
+    }
+}
+
+/* What a pair of rows gives does not depend on where it stands among others, nor on threads' shares. */
+static void pairs_stand_alone(void **state) {
+    (void)state;
+    enum { ROWS = 58, N = 512, K = 512, PAIR = 40 };
+    random_state random = random_seed(9);
+    panel_product p = panel_product_make(panel_kernel_best(TENSOR_F32), N, K, FUNCTION_NONE);
+    panel_product_prefer_strassen(&p);
+    float *x = filled(TENSOR_F32, ROWS * K, &random), *w = filled(TENSOR_F32, N * K, &random);
+    float *y = malloc(ROWS * N * sizeof *y), *alone = malloc(2 * N * sizeof *alone);
+    void *packed = aligned_alloc(64, panel_product_packed_bytes(&p));
+    void *scratch = aligned_alloc(64, (panel_product_scratch_bytes(&p) + 63) / 64 * 64);
+    panel_product_pack(&p, w, 1, K, packed);
+    panel_call all = {.x = x, .packed = packed, .y = y, .rows = ROWS};
+    panel_call pair = {.x = x + PAIR * K, .packed = packed, .y = alone, .rows = 2};
+    panel_product_run(&p, &all, scratch);
+    panel_product_run(&p, &pair, scratch);
+    assert_memory_equal(alone, y + PAIR * N, 2 * N * sizeof *y);
+    free(x), free(w), free(y), free(alone), free(packed), free(scratch);
 }
 
 /* W told by rows and W told by columns, and panels made of rows, hold the same. */
@@ -116,7 +175,8 @@ static void packs_either_way(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_what_it_is_defined_as),
+        cmocka_unit_test(is_what_it_is_defined_as), cmocka_unit_test(by_strassen_is_the_same),
+        cmocka_unit_test(strassen_is_declined),     cmocka_unit_test(pairs_stand_alone),
         cmocka_unit_test(packs_either_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
