@@ -127,10 +127,12 @@ static tensor *convolution_record(graph *g, const resnet *net, const resnet_conv
 }
 
 static tensor *block_record(graph *g, const resnet *net, const resnet_block *block, tensor *x) {
-    tensor *shortcut = block->has_shortcut ? convolution_record(g, net, &block->shortcut, x, NULL, false) : x;
     int last = block->count - 1;
-    for (int i = 0; i < last; i++) x = convolution_record(g, net, &block->convolutions[i], x, NULL, true);
-    return convolution_record(g, net, &block->convolutions[last], x, shortcut, true);
+    tensor *y = x;
+    for (int i = 0; i < last; i++) y = convolution_record(g, net, &block->convolutions[i], y, NULL, true);
+    /* not before: its pictures, the largest, would have to be kept meanwhile */
+    tensor *shortcut = block->has_shortcut ? convolution_record(g, net, &block->shortcut, x, NULL, false) : x;
+    return convolution_record(g, net, &block->convolutions[last], y, shortcut, true);
 }
 
 tensor *resnet_record(graph *g, const resnet *net, tensor *x) {

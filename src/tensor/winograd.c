@@ -35,7 +35,14 @@ bool winograd_suits(int64_t height, int64_t width, int64_t channels, int64_t out
  */
 static int64_t tile_size(const winograd_shape *s) {
     int64_t large_tiles = s->batch * ((s->height + 3) / 4) * ((s->width + 3) / 4);
-    return s->channels * s->outputs < (s->is_kept ? 256 * 256 : 512 * 512) && large_tiles >= 64 ? 4 : 2;
+    return s->channels * s->outputs < (s->is_kept ? 320 * 320 : 512 * 512) && large_tiles >= 64 ? 4 : 2;
+}
+
+/* A block's V should be about as large as the second-level cache, but from 256 channels on kernels are so many that few
+ * tiles would not pay for reading them; gradients by the kernels want many, to add up. */
+static int64_t block_tiles(const winograd_shape *s) {
+    if (s->channels <= 64) return 192;
+    return s->is_kept && s->channels <= 128 ? 64 : 128;
 }
 
 static int64_t tile_count(const winograd *w) { return w->batch * w->tile_rows * w->tile_columns; }
@@ -59,8 +66,7 @@ carina_status winograd_create(winograd **out, const winograd_shape *s, carina_er
                     .tile_columns = (s->width + m - 1) / m,
                     .is_gradient = s->is_gradient,
                     .relu = s->relu};
-    /* a block's V and M should stay in the L2 cache, but its products must not be too flat */
-    w->block = min_i64(s->channels <= 64 ? 192 : 128, tile_count(w));
+    w->block = min_i64(block_tiles(s), tile_count(w));
     w->block_count = (tile_count(w) + w->block - 1) / w->block;
     w->outer = outer_kernel_best();
     bool small = w->positions * s->channels * s->outputs <= 1 << 20;
@@ -82,9 +88,14 @@ static uint64_t zero_bytes(const winograd *w) { return ((uint64_t)w->channels * 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static uint64_t kernel_bytes(const winograd *w) { return (uint64_t)(w->outputs * w->channels) * sizeof(float); }
 
+/* Forward, where M is no larger than V it is written over it, position by position, so that caches hold one of them: a
+ * row of M never lies beyond the row of V that it is made from. */
+static bool replaces_v(const winograd *w) { return w->outputs <= w->channels; }
+static uint64_t run_bytes(const winograd *w) { return replaces_v(w) ? v_bytes(w) : v_bytes(w) + m_bytes(w); }
+
 uint64_t winograd_worker_bytes(const winograd *w) {
     uint64_t rows = panel_product_scratch_bytes(&w->product);
-    return larger(v_bytes(w) + m_bytes(w) + zero_bytes(w) + rows, kernel_bytes(w));
+    return larger(run_bytes(w) + zero_bytes(w) + rows, kernel_bytes(w));
 }
 
 /* ---- kernels ---- */
@@ -178,9 +189,9 @@ static void block_shard(void *context, int shard, int worker) {
     const winograd_call *call = context;
     const winograd *w = call->w;
     uint8_t *scratch = op_worker_scratch(call->o, worker);
-    float *v = (float *)(void *)scratch, *m = (float *)(void *)(scratch + v_bytes(w));
-    float *zeros = (float *)(void *)(scratch + v_bytes(w) + m_bytes(w));
-    void *product_scratch = scratch + v_bytes(w) + m_bytes(w) + zero_bytes(w);
+    float *v = (float *)(void *)scratch, *m = replaces_v(w) ? v : (float *)(void *)(scratch + v_bytes(w));
+    float *zeros = (float *)(void *)(scratch + run_bytes(w));
+    void *product_scratch = scratch + run_bytes(w) + zero_bytes(w);
     memset(zeros, 0, (size_t)w->channels * sizeof *zeros);
     int64_t first = shard * w->block, count = min_i64(w->block, tile_count(w) - first);
     transform_inputs(call, first, count, v, zeros);
