@@ -9,7 +9,8 @@
 
 #define MOST_TOKENS 4096
 
-/* Classes get wider as sentences get longer: few graphs to plan, little padding to compute. */
+/* Classes get wider as sentences get longer: few graphs to plan, little padding to compute. All are even, so that two
+ * rows that are multiplied as a pair (tensor/strassen.h) are of one sentence. */
 static int class_of_length(int tokens) {
     int step = tokens <= 64 ? 16 : tokens <= 128 ? 32 : 64;
     return (tokens + step - 1) / step * step;

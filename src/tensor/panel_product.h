@@ -83,8 +83,8 @@ typedef struct panel_call {
     int64_t rows;
 } panel_call;
 
-/* On the calling thread. scratch: panel_product_scratch_bytes. Where n <= k, y may lie over x, at the
- * same place or before it: rows are copied before any is written that could lie over them. */
+/* On the calling thread. scratch: panel_product_scratch_bytes. Where n <= k, y may lie over x, at the same place or
+ * before it: rows are copied before any is written that could lie over them. */
 uint64_t panel_product_scratch_bytes(const panel_product *p);
 void panel_product_run(const panel_product *p, const panel_call *call, void *scratch);
 
