@@ -266,7 +266,8 @@ static carina_status check_output(int count, char *const *words, const build_val
         .word_count = count,
         .with_model = true,
         .model = v->model};
-    return output_check(&file, 1, &reading, error);
+    TRY(output_check(&file, 1, &reading, error));
+    return index_file_check_target(v->out, error);
 }
 
 static carina_status build(int count, char *const *words, const build_values *v, carina_error *error) {
@@ -380,7 +381,7 @@ const command command_index_build = {
         "and test films are not read unless --allow-split names them. A model that was trained with sentences has the\n"
         "projector for its text encoder; for other models it is the encoder's own, or --projector's.\n",
     .examples =
-        "carina index build --out phantom.sentences --text-encoder models/text chest_imagenome=data/phantom\n"
+        "carina index build --out phantom.sentences --text-encoder text-small chest_imagenome=data/phantom\n"
         "carina index build --out phantom.sentences --embeddings vectors.npy --sentences sentences.txt \\\n"
         "    chest_imagenome=data/phantom\n",
     .options = build_options,

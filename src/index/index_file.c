@@ -76,6 +76,11 @@ static carina_status sqlite_fail(sqlite3 *db, const char *path, carina_error *er
         case SQLITE_LOCKED:
             return error_set(error, CARINA_ERROR_IO,
                              "%s: locked by another program that writes to it; try again when it has finished", path);
+        case SQLITE_READONLY: /* only what must be settled first is written to when reading */
+            return error_set(error, CARINA_ERROR_IO,
+                             "%s: a program was stopped while it wrote to it, and left a journal beside it; open it "
+                             "once with sqlite3, or build it again",
+                             path);
         case SQLITE_NOMEM: return error_memory(error, path, 0);
         case SQLITE_FULL: return error_set(error, CARINA_ERROR_IO, "%s: cannot write: %s", path, text);
         case SQLITE_TOOBIG: return error_set(error, CARINA_ERROR_LIMIT, "%s: %s", path, text);
@@ -262,12 +267,52 @@ static carina_status write_database(const char *temporary, const char *path, con
 /* SQLite would take ":memory:" and "" as something else than names of files. */
 static char *plain_path(const char *path) { return path_join(*path == '/' ? "" : ".", path); }
 
+/* SQLite settles what was left when it begins to write; what it cannot read is not ours to judge here. */
+static carina_status settle(const char *path, carina_error *error) {
+    sqlite3 *db = NULL;
+    carina_status status = CARINA_OK;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
+        sqlite3_busy_timeout(db, WAIT_SECONDS * 1000);
+        if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_BUSY)
+            status = sqlite_fail(db, path, error);
+        else
+            sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    }
+    sqlite3_close(db);
+    return status;
+}
+
+static carina_status check_left(const char *path, const char *suffix, carina_error *error) {
+    char *left = malloc(strlen(path) + strlen(suffix) + 1);
+    if (!left) return error_memory(error, path, strlen(path));
+    sprintf(left, "%s%s", path, suffix);
+    carina_status status = CARINA_OK;
+    if (file_exists(left))
+        status = error_set(error, CARINA_ERROR_IO,
+                           "%s: left by a program that was stopped while it wrote to %s; a new file would be read with "
+                           "it: remove it, or write elsewhere",
+                           left, path);
+    free(left);
+    return status;
+}
+
+carina_status index_file_check_target(const char *path, carina_error *error) {
+    char *plain = plain_path(path);
+    if (!plain) return error_memory(error, path, strlen(path));
+    carina_status status = file_exists(plain) ? settle(plain, error) : CARINA_OK;
+    if (status == CARINA_OK) status = check_left(plain, "-journal", error);
+    if (status == CARINA_OK) status = check_left(plain, "-wal", error);
+    free(plain);
+    return status;
+}
+
 carina_status index_file_write(const char *path, const sentence_index *index, carina_error *error) {
     file_writer *file;
     TRY(file_writer_open(&file, path, error));
     char *temporary = plain_path(file_writer_temporary(file));
     carina_status status = temporary ? write_database(temporary, path, index, error) : error_memory(error, path, 4096);
     free(temporary);
+    if (status == CARINA_OK) status = index_file_check_target(path, error);
     if (status == CARINA_OK) return file_writer_commit(file, error);
     file_writer_abort(file);
     return status;

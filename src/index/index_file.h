@@ -15,6 +15,11 @@
 
 carina_status index_file_write(const char *path, const sentence_index *index, carina_error *error);
 
+/* May what lies at `path` be replaced? Not while another program writes to it. What a program that was stopped left
+ * beside it (-journal, -wal) is settled by SQLite, or else an error: it would be laid over the new file. Asked by
+ * index_file_write itself, and by callers with long work before it. */
+carina_status index_file_check_target(const char *path, carina_error *error);
+
 /* use may be NULL: whatever the file holds. The caller owns *out. */
 carina_status index_file_read(sentence_index **out, const char *path, const sentence_index_use *use,
                               carina_error *error);

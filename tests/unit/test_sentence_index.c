@@ -543,6 +543,67 @@ static void says_when_it_is_locked(void **state) {
     sentence_index_free(index);
 }
 
+static void is_not_replaced_while_it_is_written_to(void **state) {
+    (void)state;
+    char path[700];
+    sqlite3 *db;
+    carina_error error;
+    snprintf(path, sizeof path, "%s", in_folder("busy.sentences"));
+    write_small(path);
+    assert_int_equal(index_file_check_target(path, &error), CARINA_OK);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(index_file_check_target(path, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "locked by another program"));
+    sentence_index *index;
+    assert_int_equal(index_file_read(&index, path, NULL, &error), CARINA_OK);
+    assert_int_equal(index_file_write(path, index, &error), CARINA_ERROR_IO);
+    sqlite3_close(db);
+    assert_int_equal(index_file_write(path, index, &error), CARINA_OK);
+    sentence_index_free(index);
+}
+
+static void copy_file(const char *from, const char *to) {
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_true(in && out);
+    for (int c; (c = fgetc(in)) != EOF;) fputc(c, out);
+    fclose(in);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* What a stopped writer left must not be read over the file that replaces its own. */
+static void settles_what_was_left(void **state) {
+    (void)state;
+    char path[700], left[720], from[700], wal[720];
+    sqlite3 *db;
+    sentence_index *index;
+    carina_error error;
+    snprintf(from, sizeof from, "%s", in_folder("writing.sentences"));
+    snprintf(wal, sizeof wal, "%s-wal", from);
+    snprintf(path, sizeof path, "%s", in_folder("stopped.sentences"));
+    snprintf(left, sizeof left, "%s-wal", path);
+    write_small(from);
+    assert_int_equal(index_file_read(&index, from, NULL, &error), CARINA_OK);
+    assert_int_equal(sqlite3_open(from, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = wal; DELETE FROM sentence", NULL, NULL, NULL), SQLITE_OK);
+    copy_file(from, path), copy_file(wal, left);
+    sqlite3_close(db);
+    if (index_file_write(path, index, &error) != CARINA_OK) fail_msg("%s", error.message);
+    assert_false(file_exists(left));
+    sentence_index *back;
+    assert_int_equal(index_file_read(&back, path, NULL, &error), CARINA_OK);
+    assert_int_equal(sentence_index_total(back), sentence_index_total(index));
+    sentence_index_free(back);
+
+    snprintf(left, sizeof left, "%s-journal", path); /* SQLite does not touch what is no journal of its own */
+    copy_file(path, left);
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(index_file_write(path, index, &error), CARINA_ERROR_IO);
+    assert_non_null(strstr(error.message, "-journal: left by a program"));
+    assert_int_equal(remove(left), 0);
+    sentence_index_free(index);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_most_similar),
@@ -556,6 +617,8 @@ int main(void) {
         cmocka_unit_test(refuses_other_versions_and_damage),
         cmocka_unit_test(notices_flipped_bytes),
         cmocka_unit_test(says_when_it_is_locked),
+        cmocka_unit_test(is_not_replaced_while_it_is_written_to),
+        cmocka_unit_test(settles_what_was_left),
         cmocka_unit_test(has_a_fingerprint),
         cmocka_unit_test(ranks_by_the_prior),
     };
