@@ -14,7 +14,7 @@ variants=("$@")
 out=results/ablations
 mkdir -p $out
 
-"$build/carina" data phantom --out runs/phantoms --count 16000 --seed 1 --no-masks --split train=0.96,valid=0.04
+"$build/carina" data phantom --out runs/phantoms-ablations --count 16000 --seed 1 --no-masks --split train=0.96,valid=0.04
 "$build/carina" data phantom --out runs/phantoms-test --count 500 --seed 7001 --no-masks --split test=1
 
 for variant in "${variants[@]}"; do
@@ -33,7 +33,7 @@ for variant in "${variants[@]}"; do
     model=$run/last.safetensors
     cp "$run/config.yaml" "$out/$variant.config.yaml"
     "$build/carina" index build --quiet --out "$run/sentences.sqlite" --text-encoder models/text-small --model "$model" \
-        --own-split-only chest_imagenome=runs/phantoms
+        --own-split-only chest_imagenome=runs/phantoms-ablations
     "$build/carina" eval locate --quiet --model "$model" --own-split-only --json "$out/$variant.locate.json" \
         chest_imagenome=runs/phantoms-test >"$out/$variant.locate.txt"
     "$build/carina" eval retrieval --quiet --model "$model" --database "$run/sentences.sqlite" --own-split-only \

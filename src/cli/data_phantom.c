@@ -8,6 +8,8 @@
 #include "cli/command.h"
 #include "data/phantom/writer.h"
 
+#define TABLE_MAX_BYTES (UINT64_C(1) << 30)
+
 typedef struct data_phantom_values {
     const char *out, *split, *size;
     int64_t count, seed, start, threads;
@@ -101,9 +103,30 @@ static carina_status check_folder(const char *folder, carina_error *error) {
     return CARINA_OK;
 }
 
+/* The tables name the films of the last run alone: a smaller count would hide the others. */
+static carina_status check_count(const char *folder, int64_t count, carina_error *error) {
+    char *path = path_join(folder, "mimic-cxr-2.0.0-split.csv");
+    if (!path) return error_memory(error, folder, strlen(folder));
+    uint8_t *text = NULL;
+    uint64_t size = 0;
+    carina_status status = file_exists(path) ? file_read(path, TABLE_MAX_BYTES, &text, &size, error) : CARINA_OK;
+    free(path);
+    int64_t there = -1; /* the first line names the columns */
+    for (uint64_t i = 0; i < size; i++) there += text[i] == '\n';
+    free(text);
+    if (status == CARINA_OK && there > count)
+        return error_set(
+            error, CARINA_ERROR_ARGUMENT,
+            "%s: holds %lld films, and --count %lld would leave the others out of its tables; give --count "
+            "%lld or more, or choose another folder",
+            folder, (long long)there, (long long)count, (long long)there);
+    return status;
+}
+
 static carina_status make_set(const data_phantom_values *v, phantom_writer_options *o, phantom_writer_result *result,
                               carina_error *error) {
     TRY(check_folder(v->out, error));
+    TRY(check_count(v->out, v->count, error));
     TRY(thread_pool_create(&o->pool, (int)v->threads, error));
     progress_catch_interrupts();
     o->progress = progress_start("phantoms", "films", 0, o->count);
@@ -155,7 +178,7 @@ const command command_data_phantom = {
         "Computes synthetic frontal chest films and writes them, with region boxes, masks, labels, reports and scene\n"
         "graphs, in the layouts of Chest ImaGenome and MIMIC-CXR-JPG: what trains on those sets trains on these.\n"
         "Film i depends on the seed, i and the size alone. An interrupted run goes on where it stopped when the same\n"
-        "command is given again; a larger --count adds films.\n",
+        "command is given again; a larger --count adds films, a smaller one is refused.\n",
     .examples =
         "carina data phantom --out runs/phantoms --count 20000 --seed 1 --size 512\n"
         "carina data phantom --out runs/test --count 500 --seed 77 --split test=1\n"

@@ -134,12 +134,16 @@ const command command_interpret = {
     .arguments = "FILE...",
     .description =
         "Reads frontal chest films as `carina locate` does and gives for each region its box, the sentence of the\n"
-        "model's sentence database that it most likely shows, and for the whole film the 14 findings\n"
+        "model's sentence database that fits it best, and for the whole film the 14 findings\n"
         "with a probability. The database is a file NAME.sentences.sqlite beside the model NAME.safetensors, or\n"
         "--database; one that was made with another model is an error. Without any there are boxes and findings only.\n"
         "\n"
         "Sentences come with their cosine and, where the model's file holds a calibration of them (carina eval\n"
-        "calibrate --database), with the probability that ranks them; else they are ranked by cosine, and it says so.\n"
+        "calibrate --database), with a probability. They are ranked by what saying them is worth where the "
+        "calibration\n"
+        "knows that (then a finding can stand before a likelier \"is healthy\"), else by probability, else by cosine; "
+        "the\n"
+        "output says by which.\n"
         "\n"
         "A picture that does not look like a frontal chest film is refused with the reason and a score (0 to 1, 0.5 "
         "is\n"

@@ -305,10 +305,21 @@ static void put_ranking(FILE *out, const interpret_view *v) {
     fputs(".", out);
 }
 
+/* Readers see the page alone: a percentage that is not the largest of its list must not look like a mistake. */
+static void put_order(FILE *out, const interpret_view *v) {
+    const sentence_ranking *r = interpreter_ranking(v->interpreter);
+    if (r && r->namings)
+        fputs(
+            "<p><small>Sentences stand in the order of what saying them is worth, not of how probable they are: a "
+            "finding can stand before a likelier &ldquo;is healthy&rdquo;.</small></p>\n",
+            out);
+}
+
 static void put_page(FILE *out, const interpret_view *v, const char *png, size_t size) {
     put_head(out, v);
     put_figure(out, v, png, size);
     put_findings(out, v);
+    put_order(out, v);
     put_group(out, v, "Regions that are not healthy", "ill");
     put_group(out, v, "Healthy regions", "well");
     put_group(out, v, "Regions without a sentence", "none");

@@ -53,7 +53,8 @@ static void print_ranking(const interpret_view *v, const sentence_ranking *ranki
         printf("\nsentences ranked by cosine%s%s", *ranking->why_not ? ": " : "", ranking->why_not);
         return;
     }
-    printf("\nsentences ranked by %s, calibrated%s", ranking->namings ? "what they are worth" : "probability",
+    printf("\nsentences ranked by %s, calibrated%s",
+           ranking->namings ? "what saying them is worth (not by probability)" : "probability",
            c->fitted_on[0] ? " on" : "");
     if (!c->fitted_on[0]) return;
     putchar('\n');

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/progress.h"
 #include "cli/command.h"
 
 static int lost; /* errno of the first failure: the stream remembers only that there was one */
@@ -21,7 +22,8 @@ bool standard_output_flush(void) {
     int before = errno;
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return !lost;
-    if (!lost) lost = errno ? errno : before ? before : EIO; /* `before`: a full buffer was written while printing */
+    if (!lost) /* `before`: a full buffer was written while printing */
+        lost = errno ? errno : progress_interrupted() ? EINTR : before ? before : EIO;
     return false;
 }
 
@@ -37,6 +39,7 @@ int standard_output_finish(int status) {
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
+    if (lost == EINTR) return COMMAND_FAILED; /* what was interrupted has said so */
     fprintf(stderr, "carina: cannot write standard output: %s\n", strerror(lost));
     return COMMAND_FAILED;
 }

@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/text_lines.h"
@@ -107,6 +108,7 @@ static carina_status encode_all(encode_run *r, carina_error *error) {
     for (;;) {
         uint64_t cut;
         TRY(read_round(r, error));
+        if (progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
         if (r->count == 0 || ferror(stdout)) return CARINA_OK;
         uint64_t kept = v->out ? r->total : 0; /* rows that stay in memory: the file's header tells their number */
         TRY(grow(&r->vectors, &r->vector_room, kept + (uint64_t)r->count, (uint64_t)r->width * sizeof(float), error));
@@ -163,6 +165,7 @@ static int run_encode(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     if (!r) return error_memory(&error, "sentences", sizeof *r), command_fail(&error);
     r->values = v;
+    progress_catch_interrupts();
     carina_status status = encode(r, &error);
     text_encoder_free(&r->encoder);
     thread_pool_free(r->pool);

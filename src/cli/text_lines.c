@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/progress.h"
+
 static const char *name_of(const text_lines *l) { return l->name ? l->name : "standard input"; }
 
 static carina_status put(text_lines *l, char byte, carina_error *error) {
@@ -27,6 +29,7 @@ carina_status text_lines_next(text_lines *l, bool *more, carina_error *error) {
     int c = getc_unlocked(l->stream);
     *more = c != EOF;
     for (; c != EOF && c != '\n'; c = getc_unlocked(l->stream)) TRY(put(l, (char)c, error));
+    if (ferror(l->stream) && progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
     if (ferror(l->stream)) return error_errno(error, "%s: line %llu", name_of(l), (unsigned long long)l->number);
     if (c == '\n' && !l->keep_return && l->size && l->line[l->size - 1] == '\r') l->size--;
     return CARINA_OK;

@@ -40,6 +40,10 @@ film=$(cd part && find files -name '*.jpg' | head -1)
 cmp -s "part/$film" "whole/$film" || fail "film of a part differs from the same film of the whole"
 [ -e part/masks ] && fail "--no-masks wrote masks"
 
+expect 1 '' 'set: holds 5 films, and --count 4 would leave' "$CARINA" data phantom --out set --count 4 --seed 8 \
+    --size 96x128 --split train=0.5,test=0.5 --dicom
+diff -r whole set > difference || fail "a smaller count changed the set: $(head -5 difference)"
+
 expect 1 '' 'seed: the folder holds a set with 8, wanted is 9; choose another folder' "$CARINA" data phantom --out set \
     --count 5 --seed 9 --size 96x128 --dicom
 echo '{"seed": ' > set/phantom.json

@@ -110,7 +110,7 @@ expect 1 - 'tiny.db' $fit -d tiny.db --json tiny.db --out no.safetensors $set
 # It ranks; --cosine and a model without it do not.
 model="-m ./ranked.safetensors -d tiny.db"
 expect 0 '^ id  region +prob\. cosine ' '' "$CARINA" interpret $model --force --top 2 --html ranked film.jpg
-grep -qE '^sentences ranked by (probability|what they are worth), calibrated on$' expect.out || fail "the table does not say what ranked"
+grep -qE '^sentences ranked by (probability|what saying them is worth \(not by probability\)), calibrated on$' expect.out || fail "the table does not say what ranked"
 [ "$(awk '{ if (length > 100) print }' expect.out | wc -l)" -eq 0 ] || fail "lines are too wide"
 grep -qE '<small>[0-9.]+ % \(-?[0-9.]+\)</small>' ranked/film.html || fail "no probabilities in the page"
 expect 0 '"sentence_ranking": \{"by": "calibrated", "temperature": [0-9.e-]+, "prior_exponent": [0-9.]+, "healthy_discount": [0-9.]+, "finding_worth": [0-9.]+\}' '' "$CARINA" interpret $model --force --json --top 1024 film.jpg
