@@ -93,6 +93,9 @@ static int check_usage(const char *name, int count, char *const *words, const bu
         if (status == CARINA_OK) status = dataset_check_type(type, &error);
         free(type);
         if (status != CARINA_OK) return command_usage("%s: %s", name, error.message);
+        for (int j = 0; j < i; j++)
+            if (strcmp(words[i], words[j]) == 0)
+                return command_usage("%s: %s is given twice; its films would count twice", name, words[i]);
     }
     if (check_split(v, &error) != CARINA_OK) return command_usage("%s: %s", name, error.message);
     return COMMAND_OK;

@@ -7,7 +7,8 @@
 #include "base/cursor.h"
 #include "model/bert_file.h"
 
-#define MOST_TOKENS 4096
+#define MOST_TOKENS     4096
+#define MOST_SPARE_ROWS 127 /* some tables are filled up to a multiple of 128 rows */
 
 /* Classes get wider as sentences get longer: few graphs to plan, little padding to compute. All are even, so that two
  * rows that are multiplied as a pair (tensor/strassen.h) are of one sentence. */
@@ -22,8 +23,10 @@ static carina_status load(text_encoder *e, const char *folder, carina_error *err
     TRY(bert_load(&e->model, folder, error));
     if (o->projector) TRY(bert_load_projector(&e->model, o->projector, error));
     const bert_config *c = &e->model->config;
-    if (e->tokens.words.count > c->vocabulary)
-        return error_set(error, CARINA_ERROR_MISMATCH, "%s: vocab.txt has %d tokens, the weights have rows for %d",
+    if (e->tokens.words.count > c->vocabulary || e->tokens.words.count + MOST_SPARE_ROWS < c->vocabulary)
+        return error_set(error, CARINA_ERROR_MISMATCH,
+                         "%s: vocab.txt has %d tokens, the weights have rows for %d; it is cut short, or another "
+                         "model's",
                          folder, e->tokens.words.count, c->vocabulary);
     if (o->batch <= 0) o->batch = 32;
     if (o->max_tokens <= 0) o->max_tokens = 512;

@@ -29,6 +29,7 @@ expect 0 '"region": "svc", "films": 1, "first": "train/00000000-.*shows ij line 
 expect 0 '^Left lung is healthy\.$' '' "$CARINA" index sentences -q --plain chest_imagenome=set
 cp expect.out sentences.txt
 rows=$(wc -l < sentences.txt)
+expect 2 '' 'chest_imagenome=set is given twice' "$CARINA" index sentences -q chest_imagenome=set chest_imagenome=set
 [ "$rows" -gt 40 ] || fail "only $rows sentences"
 [ "$(sort sentences.txt | uniq -d | wc -l)" -eq 0 ] || fail "a sentence is listed twice"
 expect 0 '' '' "$CARINA" index sentences -q --plain --threads 1 chest_imagenome=set

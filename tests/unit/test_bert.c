@@ -363,6 +363,35 @@ static void directories_of_every_form(void **state) {
     bert_free(wanted);
 }
 
+/* vocab.txt has 166 tokens; up to 127 rows more fill a table up, more than that are words that are missing. */
+static void a_vocabulary_cut_short_is_refused(void **state) {
+    (void)state;
+    const char *folder = TEST_TMP "/bert_long";
+    for (int spare = 127; spare <= 128; spare++) {
+        bert_config c = bert_config_base();
+        c.vocabulary = 166 + spare, c.width = 8, c.heads = 2, c.layers = 1, c.ffn_width = 8, c.positions = 16;
+        c.projector_width = c.feature_size = 0;
+        bert *m;
+        carina_error error = {0};
+        assert_int_equal(bert_create(&m, &c, 1, NULL), CARINA_OK);
+        if (bert_save(m, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
+        bert_free(m);
+        uint8_t *words;
+        uint64_t size;
+        assert_int_equal(file_read(FOLDER "/vocab.txt", 1 << 20, &words, &size, NULL), CARINA_OK);
+        assert_int_equal(file_write(TEST_TMP "/bert_long/vocab.txt", words, size, NULL), CARINA_OK);
+        free(words);
+        text_encoder e;
+        text_encoder_options options = {0};
+        carina_status status = text_encoder_load(&e, folder, &options, &error);
+        assert_int_equal(status, spare == 127 ? CARINA_OK : CARINA_ERROR_MISMATCH);
+        if (status == CARINA_OK)
+            text_encoder_free(&e);
+        else
+            assert_non_null(strstr(error.message, "has 166 tokens, the weights have rows for 294; it is cut short"));
+    }
+}
+
 static void a_vocabulary_larger_than_the_table_is_refused(void **state) {
     (void)state;
     bert_config c = bert_config_base();
@@ -410,6 +439,7 @@ int main(void) {
         cmocka_unit_test(weights_that_do_not_fit_are_named),
         cmocka_unit_test(directories_of_every_form),
         cmocka_unit_test(a_vocabulary_larger_than_the_table_is_refused),
+        cmocka_unit_test(a_vocabulary_cut_short_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
