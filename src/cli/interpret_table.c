@@ -75,7 +75,8 @@ static void print_head(const interpret_view *v) {
     }
     const sentence_ranking *ranking = interpreter_ranking(v->interpreter);
     if (ranking) print_ranking(v, ranking);
-    printf("\nfrontal chest film: score %.2f, least by %s", (double)m->check.score, film_measure_name(m->check.reason));
+    printf("\nfrontal chest film: score %.2f, the lowest measure: %s", (double)m->check.score,
+           film_measure_name(m->check.reason));
     if (m->check.refused) fputs(" (refused, but --force)", stdout);
     puts("\n");
 }
@@ -93,6 +94,7 @@ static void print_findings(const interpret_view *v) {
         for (int k = 0; k < (int)(f->probability * 30 + 0.5f); k++) putchar('#');
         puts(c->fitted && !f->calibrated ? " (not calibrated)" : "");
     }
+    puts("  * present: at or above the finding's own threshold (--json has them)");
 }
 
 static void print_region(const interpret_view *v, int r, bool sentences, int width) {
