@@ -24,12 +24,12 @@ static carina_status measure(void *result, const sentence_eval_run *r, FILE *pre
     opacity_database *database;
     p->origin = (opacity_origin){locator_name(r->locator),
                                  interpreter_fingerprint(r->interpreter),
-                                 r->v->database,
+                                 r->database,
                                  r->database_print,
                                  r->word,
                                  ranking->order};
     const opacity_run_options o = {r->v->quiet ? NULL : "retrieving", predictions, p->origin};
-    TRY(opacity_database_create(&database, ranking, locator_regions(r->locator), r->v->database, error));
+    TRY(opacity_database_create(&database, ranking, locator_regions(r->locator), r->database, error));
     carina_status status = opacity_run(&p->table, r->locator, database, r->set, &o, error);
     opacity_database_free(database);
     return status;

@@ -34,7 +34,7 @@ static carina_status measure(void *result, const sentence_eval_run *r, FILE *pre
         .progress = r->v->quiet ? NULL : "retrieving",
         .predictions = predictions,
         .origin = {out->made.regions->name, locator_name(r->locator), interpreter_fingerprint(r->interpreter),
-                   r->v->database, r->word, ranking->order}};
+                   r->database, r->word, ranking->order}};
     TRY(retrieval_collector_create(&out->made.collector, ranking, ranking->order, out->made.regions, error));
     return retrieval_run(&out->made, r->locator, r->set, &o, error);
 }

@@ -16,6 +16,11 @@ static carina_status open_model(sentence_eval_run *r, carina_error *error) {
     const locator_options o = {.threads = (int)v->threads, .bf16 = v->dtype == 1, .batch = (int)v->batch};
     TRY(locator_open(&r->locator, v->model, &o, error));
     TRY(interpreter_open(&r->interpreter, r->locator, &(interpreter_options){v->database, 1, v->cosine}, error));
+    if (!interpreter_database(r->interpreter))
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "%s: no sentence database lies beside it; give one with --database (carina index build)",
+                         locator_path(r->locator));
+    r->database = interpreter_database_path(r->interpreter);
     fingerprint_text(r->database_print, sentence_index_fingerprint(interpreter_database(r->interpreter)));
     return CARINA_OK;
 }
@@ -129,8 +134,7 @@ int sentence_eval_main(const sentence_eval *e, const sentence_eval_values *v, in
         return command_usage(
             "%s: --from reads a file alone: no TYPE=PATH, --database, --predictions, --model, --images or --cosine",
             e->name);
-    if (!v->from && (count != 1 || !v->database))
-        return command_usage("%s: needs --database FILE and one TYPE=PATH, or --from FILE", e->name);
+    if (!v->from && count != 1) return command_usage("%s: needs one TYPE=PATH, or --from FILE", e->name);
     if (!v->from && check_word(e, v, words[0], &error) != CARINA_OK)
         return command_usage("%s: %s", e->name, error.message);
     progress_catch_interrupts();

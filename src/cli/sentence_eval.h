@@ -22,12 +22,12 @@ typedef struct sentence_eval_values {
 /* The options of both, in the middle of a table; --split, --limit and the like are each command's own. */
 #define SENTENCE_EVAL_OPTION(name, letter, kind, argument, help, member, low, high) \
     { name, letter, kind, argument, help, offsetof(sentence_eval_values, member), low, high }
-#define SENTENCE_EVAL_OPTIONS_FIRST                                                                              \
-    SENTENCE_EVAL_OPTION("model", 'm', OPTION_TEXT, "NAME|PATH", "model to evaluate", model, 0, 0),              \
-        SENTENCE_EVAL_OPTION("database", 'd', OPTION_FILE, "FILE", "its sentence database (carina index build)", \
-                             database, 0, 0),                                                                    \
-        SENTENCE_EVAL_OPTION("images", 0, OPTION_FOLDER, "FOLDER",                                               \
-                             "films, when they lie elsewhere than the annotations", images, 0, 0),               \
+#define SENTENCE_EVAL_OPTIONS_FIRST                                                                               \
+    SENTENCE_EVAL_OPTION("model", 'm', OPTION_TEXT, "NAME|PATH", "model to evaluate", model, 0, 0),               \
+        SENTENCE_EVAL_OPTION("database", 'd', OPTION_FILE, "FILE",                                                \
+                             "its sentence database (default: NAME.sentences.sqlite beside it)", database, 0, 0), \
+        SENTENCE_EVAL_OPTION("images", 0, OPTION_FOLDER, "FOLDER",                                                \
+                             "films, when they lie elsewhere than the annotations", images, 0, 0),                \
         OPTION_COSINE(sentence_eval_values, cosine)
 #define SENTENCE_EVAL_OPTIONS_LAST                                                                                    \
     SENTENCE_EVAL_OPTION("predictions", 0, OPTION_FILE, "FILE",                                                       \
@@ -49,6 +49,7 @@ typedef struct sentence_eval_run {
     locator *locator;
     interpreter *interpreter;
     dataset *set;
+    const char *database; /* the one that was told, or found beside the model; borrowed */
     char database_print[FINGERPRINT_TEXT];
 } sentence_eval_run;
 

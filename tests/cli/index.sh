@@ -90,7 +90,8 @@ same=$(awk -F '\t' 'NR == FNR { said[$1] = $2; next } ($1 in said) && (said[$1] 
 [ "$same" -eq "$(wc -l < measured.txt)" ] || fail "interpret says the same of $same regions of $(wc -l < measured.txt)"
 
 expect 1 - 'made with another model' env CARINA_MODELS="$ROOT/models" $eval -d bert.db chest_imagenome=set
-expect 2 - 'needs --database FILE' $eval chest_imagenome=set
+expect 1 - 'no sentence database lies beside it; give one with --database' $eval -m ./tiny.safetensors chest_imagenome=set
+expect 2 - 'needs one TYPE=PATH, or --from FILE' $eval
 expect 2 - '--from reads a file alone' $eval --from kept.jsonl chest_imagenome=set
 expect 2 - '--from reads a file alone' $eval --from kept.jsonl -m ./tiny.safetensors
 expect 1 - 'set.db:1' $eval --from set.db

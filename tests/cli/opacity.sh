@@ -65,8 +65,8 @@ expect 1 - 'tiny.db: .*made with another model' env CARINA_MODELS="$ROOT/models"
 expect 1 - 'missing.db' $run -d missing.db $set
 expect 1 - 'tiny.safetensors: exists and is no JSON file; give another --predictions' $run -d tiny.db --predictions tiny.safetensors $set
 expect 1 - 'kept.jsonl: is read by this command; give another --json' $from kept.jsonl --json kept.jsonl
-expect 2 - 'needs --database FILE and one TYPE=PATH' $run $set
-expect 2 - 'needs --database FILE and one TYPE=PATH' $run -d tiny.db
+expect 1 - 'no sentence database lies beside it' $run $set
+expect 2 - 'needs one TYPE=PATH' $run -d tiny.db
 expect 2 - 'nobody has read films of type chest_imagenome for lung opacity' $run -d tiny.db chest_imagenome=films
 expect 2 - 'unknown data set type' $run -d tiny.db nih=nih
 sed -i 's/"rsna_target": [01]/"rsna_target": null/' films.txt && annotations
