@@ -363,6 +363,14 @@ static void directories_of_every_form(void **state) {
     bert_free(wanted);
 }
 
+static void copy_vocabulary(const char *path) {
+    uint8_t *words;
+    uint64_t size;
+    assert_int_equal(file_read(FOLDER "/vocab.txt", 1 << 20, &words, &size, NULL), CARINA_OK);
+    assert_int_equal(file_write(path, words, size, NULL), CARINA_OK);
+    free(words);
+}
+
 /* vocab.txt has 166 tokens; up to 127 rows more fill a table up, more than that are words that are missing. */
 static void a_vocabulary_cut_short_is_refused(void **state) {
     (void)state;
@@ -376,11 +384,7 @@ static void a_vocabulary_cut_short_is_refused(void **state) {
         assert_int_equal(bert_create(&m, &c, 1, NULL), CARINA_OK);
         if (bert_save(m, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
         bert_free(m);
-        uint8_t *words;
-        uint64_t size;
-        assert_int_equal(file_read(FOLDER "/vocab.txt", 1 << 20, &words, &size, NULL), CARINA_OK);
-        assert_int_equal(file_write(TEST_TMP "/bert_long/vocab.txt", words, size, NULL), CARINA_OK);
-        free(words);
+        copy_vocabulary(TEST_TMP "/bert_long/vocab.txt");
         text_encoder e;
         text_encoder_options options = {0};
         carina_status status = text_encoder_load(&e, folder, &options, &error);
@@ -406,11 +410,7 @@ static void a_vocabulary_larger_than_the_table_is_refused(void **state) {
     if (bert_load(&again, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
     assert_int_equal(again->config.feature_size, 0);
     assert_memory_equal(again->words->value, m->words->value, (size_t)m->words->count * sizeof(float));
-    uint8_t *words;
-    uint64_t size;
-    assert_int_equal(file_read(FOLDER "/vocab.txt", 1 << 20, &words, &size, NULL), CARINA_OK);
-    assert_int_equal(file_write(TEST_TMP "/bert_saved/vocab.txt", words, size, NULL), CARINA_OK);
-    free(words);
+    copy_vocabulary(TEST_TMP "/bert_saved/vocab.txt");
     text_encoder e;
     text_encoder_options options = {0};
     assert_int_equal(text_encoder_load(&e, folder, &options, &error), CARINA_ERROR_MISMATCH);
