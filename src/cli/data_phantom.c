@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "data/phantom/writer.h"
 
-#define TABLE_MAX_BYTES (UINT64_C(1) << 30)
+#define TABLE_MAX_BYTES (UINT64_C(1) << 30) /* of the table of splits: 80 bytes a film */
 
 typedef struct data_phantom_values {
     const char *out, *split, *size;

@@ -352,9 +352,9 @@ const command command_index_query = {
     .description =
         "Prints, for each vector of FILE.npy, the K sentences of the region with the highest cosine similarity: rank,\n"
         "similarity, how many films say it, sentence. Equal similarities keep the order of the database. With a\n"
-        "--model whose sentences are calibrated (carina eval calibrate --database) their probability stands before "
-        "the\n"
-        "similarity, and they are ranked by what saying them is worth where the calibration knows that, else by it.\n",
+        "--model whose sentences are calibrated (carina eval calibrate --database) their probability stands before\n"
+        "the similarity, and they are ranked by what saying them is worth where the calibration knows that, else by\n"
+        "probability.\n",
     .examples =
         "carina index query phantom.sentences --region \"right lung\" --vector feature.npy -k 3\n"
         "carina index query phantom.sentences --vector all-36-features.npy --json\n"

@@ -22,8 +22,10 @@ bool standard_output_flush(void) {
     int before = errno;
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return !lost;
-    if (!lost) /* `before`: a full buffer was written while printing */
-        lost = errno ? errno : progress_interrupted() ? EINTR : before ? before : EIO;
+    if (!lost && errno)
+        lost = errno;
+    else if (!lost) /* a full buffer was written while printing: `before` is of that, or of anything since */
+        lost = progress_interrupted() ? EINTR : before ? before : EIO;
     return false;
 }
 

@@ -283,9 +283,8 @@ static carina_status settle(const char *path, carina_error *error) {
 }
 
 static carina_status check_left(const char *path, const char *suffix, carina_error *error) {
-    char *left = malloc(strlen(path) + strlen(suffix) + 1);
-    if (!left) return error_memory(error, path, strlen(path));
-    sprintf(left, "%s%s", path, suffix);
+    char *left;
+    if (asprintf(&left, "%s%s", path, suffix) < 0) return error_memory(error, path, strlen(path));
     carina_status status = CARINA_OK;
     if (file_exists(left))
         status = error_set(error, CARINA_ERROR_IO,

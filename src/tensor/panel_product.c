@@ -32,11 +32,8 @@ static int64_t depth_of(const panel_product *p) { return round_up(p->k, p->kerne
 static int64_t panel_values(const panel_product *p) { return depth_of(p) * p->kernel->columns; }
 static int64_t panel_count(const panel_product *p) { return (p->n + p->kernel->columns - 1) / p->kernel->columns; }
 
-/* From one copied row to the next, in bytes: an odd number of cache lines, or a tile's rows would share a few sets of
- * the first-level cache. */
 static int64_t row_bytes(const panel_product *p) {
-    int64_t bytes = depth_of(p) * (int64_t)type_bytes(p->kernel->type);
-    return (round_up(bytes, LINE_BYTES) / LINE_BYTES | 1) * LINE_BYTES;
+    return panel_row_bytes(depth_of(p) * (int64_t)type_bytes(p->kernel->type));
 }
 
 panel_product panel_product_make(const panel_kernel *kernel, int64_t n, int64_t k, activation_function function) {

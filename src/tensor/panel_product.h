@@ -50,6 +50,10 @@ extern const panel_kernel panel_kernel_generic, panel_kernel_avx2, panel_kernel_
 /* The best for this processor, as capped by CARINA_MAX_ISA; NULL: none for this type. */
 const panel_kernel *panel_kernel_best(tensor_type type);
 
+/* From one copied row of so many bytes to the next: an odd number of cache lines, or a tile's rows would share a few
+ * sets of the first-level cache. */
+static inline int64_t panel_row_bytes(int64_t bytes) { return ((bytes + 63) / 64 | 1) * 64; }
+
 /* A panel whose columns are rows in memory: W[i, j] = rows[j step + i], of the kernel's type, for i < k, a multiple of
  * its group, and j < count; columns beyond are zeros. */
 void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel);

@@ -1,20 +1,19 @@
 /* Operands of the seven products, and the order in which they are made; see strassen.h. */
 #include "tensor/strassen.h"
 
-#define LINE_VALUES   16
+#define LINE_VALUES   16  /* of the widest register; half a sum is a whole number of them */
 #define LEAST_DEPTH   512 /* shorter sums gain less by the missing product than sums of operands and products cost */
 #define LEAST_COLUMNS 512 /* that share the sums of x */
 #define BLOCK_BYTES   (320 << 10) /* of operands: they stay in the second-level cache beside a panel */
 #define MOST_TILES    6           /* of a block */
 #define PACK_VALUES   64          /* of a half column at a time */
 
-static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 static int64_t depth_of(const panel_product *p) { return p->k / 2; }
 static int64_t panel_values(const panel_product *p) { return depth_of(p) * p->kernel->columns; }
 
-/* From one row of an operand to the next: an odd number of cache lines, as in panel_product.c. */
+/* From one row of an operand to the next. */
 static int64_t row_step(const panel_product *p) {
-    return (round_up(depth_of(p), LINE_VALUES) / LINE_VALUES | 1) * LINE_VALUES;
+    return panel_row_bytes(depth_of(p) * (int64_t)sizeof(float)) / (int64_t)sizeof(float);
 }
 
 bool strassen_suits(const panel_product *p) {
