@@ -58,6 +58,8 @@ typedef struct kernels {
 
     /* p = exp(scale s - m) / sum over one row, in place; returns m + log(sum), the log-sum-exp of scale s */
     float (*softmax)(float *s, int64_t n, float scale);
+    /* the same down each column of s [n, columns], in place */
+    void (*softmax_columns)(float *s, int64_t n, int64_t columns, float scale);
     /* s = exp(scale s - lse), in place: the row of probabilities again */
     void (*softmax_again)(float *s, int64_t n, float scale, float lse);
     /* ds = p (dp - delta) scale, into dp */

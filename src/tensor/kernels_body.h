@@ -332,6 +332,31 @@ static float softmax(float *s, int64_t n, float factor) {
     return maximum_value + logf(sum);
 }
 
+/* Of `width` columns, LANES at most: a constant wherever it can be, so that they are one register. */
+static inline __attribute__((always_inline)) void softmax_of_columns(float *s, int64_t n, int64_t columns, int width,
+                                                                     float factor) {
+    float best[LANES], sum[LANES] = {0}; /* factor > 0 */
+    for (int j = 0; j < width; j++) best[j] = s[j];
+    for (int64_t i = 1; i < n; i++)
+        for (int j = 0; j < width; j++) best[j] = s[i * columns + j] > best[j] ? s[i * columns + j] : best[j];
+    for (int j = 0; j < width; j++) best[j] *= factor;
+    for (int64_t i = 0; i < n; i++)
+        for (int j = 0; j < width; j++) {
+            float e = exp_f32(s[i * columns + j] * factor - best[j]);
+            s[i * columns + j] = e;
+            sum[j] += e;
+        }
+    for (int j = 0; j < width; j++) sum[j] = 1.0f / sum[j];
+    for (int64_t i = 0; i < n; i++)
+        for (int j = 0; j < width; j++) s[i * columns + j] *= sum[j];
+}
+
+static void softmax_columns(float *s, int64_t n, int64_t columns, float factor) {
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES) softmax_of_columns(s + j, n, columns, LANES, factor);
+    if (j < columns) softmax_of_columns(s + j, n, columns, (int)(columns - j), factor);
+}
+
 static void softmax_again(float *s, int64_t n, float factor, float lse) {
     for (int64_t i = 0; i < n; i++) s[i] = exp_f32(s[i] * factor - lse);
 }
@@ -505,6 +530,7 @@ const kernels KERNELS_TABLE = {
     .rms_norm = rms_norm,
     .rms_norm_gradient = rms_norm_gradient,
     .softmax = softmax,
+    .softmax_columns = softmax_columns,
     .softmax_again = softmax_again,
     .softmax_gradient = softmax_gradient,
     .exponentials_bf16 = exponentials_bf16,

@@ -10,6 +10,12 @@
 
 #include <stdint.h>
 
+/* What each query takes of each value: p[r row_step + j key_step]. */
+typedef struct mixture {
+    const float *p;
+    int64_t row_step, key_step;
+} mixture;
+
 typedef struct key_rows_kernel {
     const char *name;
     /* scores[r score_step + j] = q[r] . keys[j]: rows of n values, queries q_step apart, keys `step` apart */
@@ -17,11 +23,11 @@ typedef struct key_rows_kernel {
                    int64_t step, int64_t count, int64_t n);
     void (*scores_bf16)(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows,
                         const void *keys, int64_t step, int64_t count, int64_t n);
-    /* y[r] += sum over j of p[r p_step + j] values[j], in the order of j */
-    void (*mix)(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
-                int64_t step, int64_t count, int64_t n);
-    void (*mix_bf16)(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
-                     int64_t step, int64_t count, int64_t n);
+    /* y[r] += sum over j of p[r, j] values[j], in the order of j */
+    void (*mix)(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+                int64_t count, int64_t n);
+    void (*mix_bf16)(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+                     int64_t count, int64_t n);
 } key_rows_kernel;
 extern const key_rows_kernel key_rows_generic, key_rows_avx2, key_rows_avx512;
 

@@ -114,8 +114,10 @@ INLINE void score_all(float *scores, int64_t score_step, const float *q, int64_t
 /* ---- mixtures ---- */
 
 /* `parts` times 16 columns, the last of them `last` wide. */
-INLINE void mix_tile(float *y, int64_t y_step, const float *p, int64_t p_step, int rows, const void *values,
+INLINE void mix_tile(float *y, int64_t y_step, const mixture *m, int64_t first, int rows, const void *values,
                      int64_t step, int64_t count, int parts, int64_t last, bool narrow) {
+    const float *p = m->p + first * m->row_step;
+    int64_t row_step = m->row_step, key_step = m->key_step;
     lanes sum[ROWS * KEYS];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -131,7 +133,8 @@ INLINE void mix_tile(float *y, int64_t y_step, const float *p, int64_t p_step, i
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
-            for (int c = 0; c < parts; c++) sum[r * parts + c] += p[r * p_step + j] * value[c];
+            for (int c = 0; c < parts; c++) sum[r * parts + c] += p[r * row_step] * value[c];
+        p += key_step;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -140,22 +143,22 @@ INLINE void mix_tile(float *y, int64_t y_step, const float *p, int64_t p_step, i
             memcpy(y + r * y_step + c * LANES, &sum[r * parts + c], (size_t)(c + 1 < parts ? LANES : last) * sizeof *y);
 }
 
-INLINE void mix_rows(float *y, int64_t y_step, const float *p, int64_t p_step, int rows, const void *values,
+INLINE void mix_rows(float *y, int64_t y_step, const mixture *m, int64_t first, int rows, const void *values,
                      int64_t step, int64_t count, int64_t n, int together, bool narrow) {
     int64_t c = 0;
     for (; c + together * LANES <= n; c += together * LANES)
-        mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, together, LANES, narrow);
+        mix_tile(y + c, y_step, m, first, rows, row_of(values, narrow, c), step, count, together, LANES, narrow);
     for (; c + LANES <= n; c += LANES)
-        mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, 1, LANES, narrow);
-    if (c < n) mix_tile(y + c, y_step, p, p_step, rows, row_of(values, narrow, c), step, count, 1, n - c, narrow);
+        mix_tile(y + c, y_step, m, first, rows, row_of(values, narrow, c), step, count, 1, LANES, narrow);
+    if (c < n) mix_tile(y + c, y_step, m, first, rows, row_of(values, narrow, c), step, count, 1, n - c, narrow);
 }
 
-INLINE void mix_all(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
-                    int64_t step, int64_t count, int64_t n, bool narrow) {
+INLINE void mix_all(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+                    int64_t count, int64_t n, bool narrow) {
     int64_t r = 0;
 #define MIX(tile)                       \
     for (; r + tile <= rows; r += tile) \
-    mix_rows(y + r * y_step, y_step, p + r * p_step, p_step, tile, values, step, count, n, ROWS / tile * KEYS, narrow)
+    mix_rows(y + r * y_step, y_step, m, r, tile, values, step, count, n, ROWS / tile * KEYS, narrow)
     MIX(ROWS);
     if (ROWS >= 4) MIX(2);
     MIX(1);
@@ -172,13 +175,13 @@ static void scores_bf16(float *out, int64_t score_step, const float *q, int64_t 
                         int64_t step, int64_t count, int64_t n) {
     score_all(out, score_step, q, q_step, rows, keys, step, count, n, true);
 }
-static void mix(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
-                int64_t step, int64_t count, int64_t n) {
-    mix_all(y, y_step, p, p_step, rows, values, step, count, n, false);
+static void mix(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+                int64_t count, int64_t n) {
+    mix_all(y, y_step, m, rows, values, step, count, n, false);
 }
-static void mix_bf16(float *y, int64_t y_step, const float *p, int64_t p_step, int64_t rows, const void *values,
-                     int64_t step, int64_t count, int64_t n) {
-    mix_all(y, y_step, p, p_step, rows, values, step, count, n, true);
+static void mix_bf16(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+                     int64_t count, int64_t n) {
+    mix_all(y, y_step, m, rows, values, step, count, n, true);
 }
 
 const key_rows_kernel KERNEL = {

@@ -2,7 +2,7 @@
  * on blocks of queries and keeps only each row's log-sum-exp; backward makes each block of probabilities again.
  * d = D / heads; head h is columns [h d, (h + 1) d) of q, k, v and the output. Products are oneDNN's; bf16 goes by
  * tiles where there are any (tile_attention.h), and forward over few keys by the loops of panel_product.h and
- * key_rows.h. */
+ * key_rows.h, on scores that lie key by key: a softmax is then the same steps for many queries at once. */
 #include <math.h>
 #include <string.h>
 
@@ -40,7 +40,6 @@ typedef struct attention_state {
     const panel_kernel *few_keys; /* forward over few keys, q k^T: instead of the products too; or NULL */
     const key_rows_kernel *mixes; /* and p v */
     int64_t head_runs;            /* that a block's heads are cut into, for few keys */
-    int64_t score_step;           /* from one query's scores to the next's */
 } attention_state;
 
 static void products_free(block_products *b) {
@@ -87,7 +86,7 @@ static carina_status create_products(block_products *b, op *o, int64_t rows, car
 }
 
 /* One worker's scratch: two f32 blocks of scores, their bf16 twins, dK and dV sums, oneDNN's own; for few keys a panel
- * of a head's keys and a head of outputs. */
+ * of a head's queries, their scores and outputs. */
 typedef struct attention_scratch {
     float *scores, *dp;
     uint16_t *narrow_p, *narrow_ds;
@@ -100,22 +99,22 @@ typedef struct attention_scratch {
 static uint64_t aligned(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static uint64_t scratch_layout(const attention_state *s, uint8_t *base, attention_scratch *out) {
-    uint64_t block = aligned((uint64_t)(s->block * s->score_step) * sizeof(float));
-    uint64_t narrow = aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
-    uint64_t sums = aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
-    uint64_t rows = s->few_keys ? aligned((uint64_t)(s->block * s->head_width) * sizeof(float)) : 0;
-    uint64_t panel = s->few_keys ? aligned((uint64_t)(s->few_keys->columns * s->head_width) * sizeof(float)) : 0;
+    bool few = s->few_keys != NULL;
+    uint64_t block = aligned((uint64_t)(s->block * s->keys) * sizeof(float)), twin = few ? 0 : block;
+    uint64_t narrow = few ? 0 : aligned((uint64_t)(s->block * s->keys) * sizeof(uint16_t));
+    uint64_t sums = few ? 0 : aligned((uint64_t)(s->keys * s->head_width) * sizeof(float));
+    uint64_t rows = few ? aligned((uint64_t)(s->block * s->head_width) * sizeof(float)) : 0;
     uint64_t offset = 0;
 #define TAKE(field, bytes)                          \
     if (base) out->field = (void *)(base + offset); \
     offset += (bytes)
     TAKE(scores, block);
-    TAKE(dp, block);
+    TAKE(dp, twin);
     TAKE(narrow_p, narrow);
     TAKE(narrow_ds, narrow);
     TAKE(dk, sums);
     TAKE(dv, sums);
-    TAKE(panel, panel);
+    TAKE(panel, rows);
     TAKE(y, rows);
     TAKE(product, s->product_scratch);
 #undef TAKE
@@ -134,12 +133,12 @@ static carina_status attention_prepare(op *o, carina_error *error) {
     }
     s->block = min_i64(QUERY_BLOCK, s->queries);
     s->block_count = (s->queries + s->block - 1) / s->block;
-    s->score_step = s->keys;
     const panel_kernel *kernel = panel_kernel_best(o->output->type);
-    if (!o->backward_active && s->keys <= FEW_KEYS && kernel && s->head_width % kernel->group == 0) {
+    if (!o->backward_active && s->dropout <= 0 && s->keys <= FEW_KEYS && kernel && s->head_width % kernel->group == 0) {
         s->few_keys = kernel;
         s->mixes = key_rows_best();
-        s->score_step = (s->keys + kernel->columns - 1) / kernel->columns * kernel->columns;
+        s->block = kernel->columns;
+        s->block_count = (s->queries + s->block - 1) / s->block;
         s->head_runs = s->batch * s->block_count >= MANY_BLOCKS ? 1 : s->heads;
         o->worker_bytes = scratch_layout(s, NULL, NULL);
         return CARINA_OK;
@@ -171,20 +170,31 @@ static const void *narrowed(const op *o, const float *values, uint16_t *buffer, 
     return buffer;
 }
 
+/* A block's scores, and how far apart those of two queries, and of two keys, are. */
+typedef struct score_block {
+    float *scores;
+    int64_t query_step, key_step;
+} score_block;
+
+static void hide(const score_block *block, int64_t query, int64_t key) {
+    block->scores[query * block->query_step + key * block->key_step] = -1e30f;
+}
+
 /* Keys that are not to be seen get a score whose exponential vanishes beside any other; finite, so that no NaN can
  * come. `first` is the block's first query. */
-static void mask_scores(const op *o, int64_t b, int64_t first, float *scores, int64_t rows) {
+static void mask_scores(const op *o, int64_t b, int64_t first, int64_t rows, score_block block) {
     const attention_state *s = o->state;
-    int64_t keys = s->keys, step = s->score_step;
+    int64_t keys = s->keys;
     const float *mask = o->input[MASK] ? tensor_f32(o->input[MASK]) + b * keys : NULL;
     int64_t seen = 0;
     while (mask && seen < keys && mask[seen] > 0) seen++;
     for (int64_t i = 0; mask && seen < keys && i < rows; i++)
-        for (int64_t j = seen; j < keys; j++) scores[i * step + j] = mask[j] > 0 ? scores[i * step + j] : -1e30f;
+        for (int64_t j = seen; j < keys; j++)
+            if (!(mask[j] > 0)) hide(&block, i, j);
     for (int64_t i = 0; s->causal && i < rows; i++) {
         int64_t last = first + i + keys - s->queries, begin = s->window ? max_i64(0, last + 1 - s->window) : 0;
-        for (int64_t j = 0; j < begin; j++) scores[i * step + j] = -1e30f;
-        for (int64_t j = last + 1; j < keys; j++) scores[i * step + j] = -1e30f;
+        for (int64_t j = 0; j < begin; j++) hide(&block, i, j);
+        for (int64_t j = last + 1; j < keys; j++) hide(&block, i, j);
     }
 }
 
@@ -204,16 +214,16 @@ static void drop_row(const op *o, int64_t row, float *p) {
 
 static void drop_rows(const op *o, int64_t row, int64_t rows, float *p) {
     const attention_state *s = o->state;
-    for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->score_step);
+    for (int64_t i = 0; s->dropout > 0 && i < rows; i++) drop_row(o, row + i, p + i * s->keys);
 }
 
 static void softmax_rows(const op *o, int64_t b, int64_t h, int64_t first, float *scores, int64_t rows) {
     const attention_state *s = o->state;
     float *lse = o->saved[0].data;
     int64_t row = (b * s->heads + h) * s->queries + first;
-    mask_scores(o, b, first, scores, rows);
+    mask_scores(o, b, first, rows, (score_block){scores, s->keys, 1});
     for (int64_t i = 0; i < rows; i++) {
-        float row_lse = o->owner->kernels->softmax(scores + i * s->score_step, s->keys, s->factor);
+        float row_lse = o->owner->kernels->softmax(scores + i * s->keys, s->keys, s->factor);
         if (lse) lse[row + i] = row_lse;
     }
     drop_rows(o, row, rows, scores);
@@ -225,21 +235,19 @@ static void fetch_head(const uint8_t *values, size_t step, int64_t rows, size_t 
         for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(values + (size_t)i * step + at, 0, 2);
 }
 
-/* q k^T of one head. */
+/* k q^T of one head: [keys][queries of a panel]. */
 static void few_keys_scores(const attention_state *s, const attention_scratch *scratch, const uint8_t *q,
                             const uint8_t *keys, int64_t rows) {
     const panel_kernel *kernel = s->few_keys;
-    size_t bytes = type_bytes(kernel->type);
+    int tiles = (int)((s->keys + kernel->rows - 1) / kernel->rows);
+    kernel->panel_of_rows(scratch->panel, q, s->width, rows, s->head_width);
     panel_tile tile = {
-        .x_step = s->width, .panel = scratch->panel, .depth = s->head_width, .wide = true, .y_step = s->score_step};
-    for (int64_t j = 0; j < s->keys; j += kernel->columns) {
-        panel_of_rows(kernel, keys + (size_t)(j * s->key_width) * bytes, s->key_width, s->keys - j, s->head_width,
-                      scratch->panel);
-        for (int64_t i = 0; i < rows; i += kernel->rows) {
-            tile.x = q + (size_t)(i * s->width) * bytes;
-            tile.y = scratch->scores + i * s->score_step + j;
-            kernel->run(&tile, (int)min_i64(kernel->rows, rows - i));
-        }
+        .x_step = s->key_width, .panel = scratch->panel, .depth = s->head_width, .wide = true, .y_step = s->block};
+    for (int i = 0; i < tiles; i++) {
+        range r = shard_range(s->keys, tiles, i);
+        tile.x = keys + (size_t)(r.begin * s->key_width) * type_bytes(kernel->type);
+        tile.y = scratch->scores + r.begin * s->block;
+        kernel->run(&tile, (int)(r.end - r.begin));
     }
 }
 
@@ -247,6 +255,7 @@ static void few_keys_scores(const attention_state *s, const attention_scratch *s
 static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t b, int64_t h, int64_t first,
                           int64_t rows) {
     const attention_state *s = o->state;
+    const kernels *k = o->owner->kernels;
     tensor_type t = o->output->type;
     bool is_wide = t == TENSOR_F32;
     const uint8_t *q = (const uint8_t *)tensor_values(o->input[Q]) + query_at(s, t, b, first, h);
@@ -261,13 +270,14 @@ static void few_keys_head(const op *o, const attention_scratch *scratch, int64_t
         fetch_head(values + bytes, (size_t)s->key_width * type_bytes(t), s->keys, bytes);
     }
     few_keys_scores(s, scratch, q, keys, rows);
-    softmax_rows(o, b, h, first, scratch->scores, rows);
+    mask_scores(o, b, first, rows, (score_block){scratch->scores, 1, s->block});
+    k->softmax_columns(scratch->scores, s->keys, s->block, s->factor);
     float *y_rows = is_wide ? (void *)y : scratch->y;
     for (int64_t i = 0; i < rows; i++) memset(y_rows + i * step, 0, (size_t)d * sizeof *y_rows);
-    (is_wide ? s->mixes->mix : s->mixes->mix_bf16)(y_rows, step, scratch->scores, s->score_step, rows, values,
-                                                   s->key_width, s->keys, d);
+    mixture m = {scratch->scores, 1, s->block};
+    (is_wide ? s->mixes->mix : s->mixes->mix_bf16)(y_rows, step, &m, rows, values, s->key_width, s->keys, d);
     for (int64_t i = 0; i < rows && !is_wide; i++)
-        o->owner->kernels->narrow_bf16((uint16_t *)(void *)y + i * s->width, y_rows + i * d, d);
+        k->narrow_bf16((uint16_t *)(void *)y + i * s->width, y_rows + i * d, d);
 }
 
 /* A run of a block's heads in turn, so that the next one's rows can be asked for. */
@@ -361,7 +371,7 @@ static void backward_head(op *o, const attention_scratch *scratch, int64_t b, in
         size_t offset = query_at(s, t, b, first, h);
         const block_products *p = block_of(s, block);
         product_run(p->across, q + offset, k, NULL, scratch->scores, scratch->product);
-        mask_scores(o, b, first, scratch->scores, rows);
+        mask_scores(o, b, first, rows, (score_block){scratch->scores, s->keys, 1});
         product_run(p->across, dy + offset, v, NULL, scratch->dp, scratch->product);
         int64_t row = (b * s->heads + h) * s->queries + first;
         drop_rows(o, row, rows, scratch->dp);

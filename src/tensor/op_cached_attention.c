@@ -96,8 +96,9 @@ static void score(const cached_state *s, const block_view *b, int64_t done, cons
 }
 static void mix(const cached_state *s, const block_view *b, int64_t done, const void *values, int64_t count) {
     const key_rows_kernel *k = s->kernel;
-    (b->cache->type == TENSOR_F32 ? k->mix : k->mix_bf16)(b->y, s->head_width, b->scores + done, b->score_step,
-                                                          b->vectors, values, b->cache->width, count, s->head_width);
+    mixture m = {b->scores + done, b->score_step, 1};
+    (b->cache->type == TENSOR_F32 ? k->mix : k->mix_bf16)(b->y, s->head_width, &m, b->vectors, values, b->cache->width,
+                                                          count, s->head_width);
 }
 
 /* All rows of keys or values that the block sees, a few at a time: those stay in the first cache over all vectors. */

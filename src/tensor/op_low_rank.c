@@ -63,8 +63,8 @@ static void outer_shard(void *context, int shard, int worker) {
         void *values = tensor_values(o->output);
         float *buffer = op_worker_scratch(o, worker), *y = span_target(values, type, at, buffer);
         if (type == TENSOR_BF16) k->widen_bf16(buffer, (const uint16_t *)values + at, n);
-        s->kernel->mix(y, s->outputs, (const float *)op_scratch(o) + row * LOW_RANK_MOST, LOW_RANK_MOST, count,
-                       p->up + r.begin, s->outputs, p->rank, n);
+        mixture m = {(const float *)op_scratch(o) + row * LOW_RANK_MOST, LOW_RANK_MOST, 1};
+        s->kernel->mix(y, s->outputs, &m, count, p->up + r.begin, s->outputs, p->rank, n);
         span_flush(k, values, type, at, n, y);
     }
 }

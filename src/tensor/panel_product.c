@@ -101,22 +101,6 @@ static void pack_unit(const panel_product *p, const float *plain, int64_t row, i
         pack_panel(p, plain, row, column, index, packed);
 }
 
-void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel) {
-    int64_t columns = kernel->columns, used = min_i64(columns, count);
-    if (used < columns) memset(panel, 0, (size_t)(columns * k) * type_bytes(kernel->type));
-    if (kernel->type == TENSOR_F32) {
-        float *out = panel;
-        for (int64_t j = 0; j < used; j++)
-            for (int64_t i = 0; i < k; i++) out[i * columns + j] = ((const float *)rows)[j * step + i];
-    } else {
-        uint16_t *out = panel;
-        for (int64_t j = 0; j < used; j++) {
-            const uint16_t *row = (const uint16_t *)rows + j * step;
-            for (int64_t i = 0; i < k; i += 2) memcpy(out + i * columns + 2 * j, row + i, 2 * sizeof *row);
-        }
-    }
-}
-
 void panel_product_pack(const panel_product *p, const float *plain, int64_t row, int64_t column, void *packed) {
     for (int64_t i = 0; i < panel_units(p); i++) pack_unit(p, plain, row, column, i, packed);
 }

@@ -38,6 +38,9 @@ typedef struct panel_kernel {
     int rows, columns; /* of a tile, at most; of a panel */
     int group;         /* values of k that one instruction takes */
     void (*run)(const panel_tile *tile, int rows);
+    /* A panel whose columns are rows in memory: W[i, j] = rows[j step + i] for i < k, a multiple of the group, and
+     * j < count; columns beyond are zeros. */
+    void (*panel_of_rows)(void *panel, const void *rows, int64_t step, int64_t count, int64_t k);
     /* The rest is strassen.h's and f32's (else NULL). The left operands of two rows (partner NULL: zeros), `depth`
      * values each, from one operand to the next `step` values: */
     void (*sum_rows)(float *operands, int64_t step, const float *row, const float *partner, int64_t depth);
@@ -53,10 +56,6 @@ const panel_kernel *panel_kernel_best(tensor_type type);
 /* From one copied row of so many bytes to the next: an odd number of cache lines, or a tile's rows would share a few
  * sets of the first-level cache. */
 static inline int64_t panel_row_bytes(int64_t bytes) { return ((bytes + 63) / 64 | 1) * 64; }
-
-/* A panel whose columns are rows in memory: W[i, j] = rows[j step + i], of the kernel's type, for i < k, a multiple of
- * its group, and j < count; columns beyond are zeros. */
-void panel_of_rows(const panel_kernel *kernel, const void *rows, int64_t step, int64_t count, int64_t k, void *panel);
 
 typedef struct panel_product {
     const panel_kernel *kernel;

@@ -110,20 +110,48 @@ INLINE void fetch_targets(const panel_tile *t, int rows) {
     }
 }
 
+/* Where to read rows of x: five registers address fourteen of them. Fourteen offsets from one pointer would be more
+ * than the processor has, and every one that is kept elsewhere costs the multipliers a turn. */
+typedef struct row_pointers {
+    const value *x, *x5;
+    int64_t step, step3, step5;
+} row_pointers;
+
+INLINE const value *row_pointer(row_pointers p, int r) {
+    switch (r) {
+        case 0: return p.x;
+        case 1: return p.x + p.step;
+        case 2: return p.x + 2 * p.step;
+        case 3: return p.x + p.step3;
+        case 4: return p.x + 4 * p.step;
+        case 5: return p.x5;
+        case 6: return p.x5 + p.step;
+        case 7: return p.x5 + 2 * p.step;
+        case 8: return p.x5 + p.step3;
+        case 9: return p.x5 + 4 * p.step;
+        case 10: return p.x5 + p.step5;
+        case 11: return p.x5 + 2 * p.step3;
+        case 12: return p.x + 4 * p.step3;
+        default: return p.x5 + 8 * p.step;
+    }
+}
+
 /* rows is a constant wherever this is put in, so that all sums are registers. */
 INLINE void tile_rows(const panel_tile *t, int rows) {
-    const value *x = t->x, *w = t->panel;
-    int64_t step = t->x_step, depth = t->depth;
+    const value *w = t->panel;
+    int64_t depth = t->depth;
+    row_pointers p = {t->x, (const value *)t->x + 5 * t->x_step, t->x_step, 3 * t->x_step, 5 * t->x_step};
     fetch_targets(t, rows);
     lanes left[ROWS], right[ROWS], bias[2] = {{0}, {0}};
     if (t->bias) bias[0] = load(t->bias), bias[1] = load(t->bias + LANES);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) left[r] = bias[0], right[r] = bias[1];
-    for (int64_t k = 0; k < depth; k += GROUP) {
-        factors w_left = load_factors(w + k * COLUMNS), w_right = load_factors(w + k * COLUMNS + LANES * GROUP);
+    for (int64_t k = 0; k < depth; k += GROUP, p.x += GROUP, p.x5 += GROUP, w += GROUP * COLUMNS) {
+        factors w_left = load_factors(w), w_right = load_factors(w + LANES * GROUP);
+        __asm__("" : "+r"(p.x), "+r"(p.x5), "+r"(p.step), "+r"(p.step3), "+r"(p.step5));
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
-            factor a = load_factor(x + r * step + k);
+            factor a = load_factor(row_pointer(p, r));
             left[r] = multiply_add(left[r], a, w_left);
             right[r] = multiply_add(right[r], a, w_right);
         }
@@ -157,6 +185,45 @@ static void run(const panel_tile *t, int rows) {
 #endif
         default: break;
     }
+}
+
+/* ---- panels of rows: a transposition of 32-bit units, which are a group each ---- */
+
+/* One round interleaves the first half of v with the second; after as many as LANES has bits, v is transposed. */
+INLINE void interleave_halves(lane_bits v[LANES]) {
+    lane_bits low, high, out[LANES];
+    for (int i = 0; i < LANES; i++) {
+        low[i] = i / 2 + i % 2 * LANES;
+        high[i] = LANES / 2 + low[i];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES / 2; i++) {
+        out[2 * i] = __builtin_shuffle(v[i], v[i + LANES / 2], low);
+        out[2 * i + 1] = __builtin_shuffle(v[i], v[i + LANES / 2], high);
+    }
+    memcpy(v, out, sizeof out);
+}
+
+/* `units` units, LANES at most, of up to LANES rows; columns beyond those are zeros. */
+INLINE void transpose_block(value *panel, const value *rows, int64_t step, int64_t count, int64_t units) {
+    lane_bits v[LANES] = {{0}};
+    for (int j = 0; j < LANES && j < count; j++) memcpy(&v[j], rows + j * step, (size_t)units * GROUP * sizeof *rows);
+#pragma GCC unroll 4
+    for (int i = 1; i < LANES; i *= 2) interleave_halves(v);
+    for (int i = 0; i < units; i++) memcpy(panel + i * COLUMNS * GROUP, &v[i], sizeof *v);
+}
+
+static void panel_of_rows(void *panel, const void *rows, int64_t step, int64_t count, int64_t k) {
+    for (int64_t i = 0; i < k; i += LANES * GROUP)
+        for (int64_t j = 0; j < COLUMNS; j += LANES) {
+            value *block = (value *)panel + i * COLUMNS + j * GROUP;
+            const value *first = (const value *)rows + j * step + i;
+            int64_t units = (k - i) / GROUP;
+            if (units >= LANES)
+                transpose_block(block, first, step, count - j, LANES);
+            else
+                transpose_block(block, first, step, count - j, units);
+        }
 }
 
 #ifndef BF16
@@ -209,6 +276,7 @@ const panel_kernel KERNEL = {.name = NAME,
                              .columns = COLUMNS,
                              .group = GROUP,
                              .run = run,
+                             .panel_of_rows = panel_of_rows,
 #ifndef BF16
                              .sum_rows = sum_rows,
                              .combine = combine

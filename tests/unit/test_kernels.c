@@ -89,6 +89,8 @@ static void do_softmax(const kernels *k, operands *o, int64_t n) {
     float lse = k->softmax(o->out, n, 0.7f);
     k->softmax_again(o->a, n, 0.7f, lse);
     k->softmax_gradient(o->b, o->out, n, 0.1f, 0.7f);
+    memcpy(o->other, o->c, sizeof o->other);
+    k->softmax_columns(o->other, 3, n / 3, 0.7f);
 }
 static void do_norms(const kernels *k, operands *o, int64_t n) {
     k->affine(o->out, o->a, o->b, o->c, o->d, 1, n);
@@ -173,6 +175,28 @@ static void functions_are_what_they_are_called(void **state) {
     for (int i = 0; i < 200; i++) assert_true(fabs((double)y[i] - exp(2 * (double)x[i]) / sum) < 1e-6);
 }
 
+/* Columns of every number, full vectors of them and what is left beside. */
+static void softmax_of_columns_is_that_of_rows(void **state) {
+    (void)state;
+    enum { N = 7, MOST_COLUMNS = 40 };
+    const kernels *all[4];
+    random_state random = random_seed(11);
+    int count = kernels_all(all);
+    for (int t = 0; t < count; t++)
+        for (int columns = 1; columns <= MOST_COLUMNS; columns += 13) {
+            float s[N * MOST_COLUMNS], row[N];
+            for (int i = 0; i < N * columns; i++) s[i] = 30 * (float)random_normal(&random);
+            float across[N * MOST_COLUMNS];
+            memcpy(across, s, sizeof s);
+            all[t]->softmax_columns(across, N, columns, 0.7f);
+            for (int j = 0; j < columns; j++) {
+                for (int i = 0; i < N; i++) row[i] = s[i * columns + j];
+                all[t]->softmax(row, N, 0.7f);
+                for (int i = 0; i < N; i++) assert_true(fabs((double)row[i] - (double)across[i * columns + j]) < 1e-6);
+            }
+        }
+}
+
 /* Kernels on bf16 against their f32 twins on the widened values: one rounding apart. */
 static bool near_bf16(const uint16_t *narrow, const float *wide, int64_t n) {
     for (int64_t i = 0; i < n; i++)
@@ -237,6 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_agree_with_plain_c),
         cmocka_unit_test(functions_are_what_they_are_called),
+        cmocka_unit_test(softmax_of_columns_is_that_of_rows),
         cmocka_unit_test(bf16_kernels_follow_their_f32_twins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ static void sums_are_right(void **state) {
                 (type ? kernels[k]->scores_bf16 : kernels[k]->scores)(
                     scores, KEYS, q, WIDTH, ROWS, type ? (const void *)narrow : keys, WIDTH, KEYS, n);
                 memcpy(mixed, y, sizeof y);
-                (type ? kernels[k]->mix_bf16 : kernels[k]->mix)(mixed, WIDTH, p, KEYS, ROWS,
+                (type ? kernels[k]->mix_bf16 : kernels[k]->mix)(mixed, WIDTH, &(mixture){p, KEYS, 1}, ROWS,
                                                                 type ? (const void *)narrow : keys, WIDTH, KEYS, n);
                 for (int r = 0; r < ROWS; r++) {
                     for (int j = 0; j < KEYS; j++) {
@@ -90,11 +90,11 @@ static void company_changes_nothing(void **state) {
                     assert_memory_equal(&one, &many[r * KEYS + j], sizeof one);
                 }
             memcpy(mixed, y, sizeof y);
-            kernels[k]->mix(mixed, WIDTH, p, KEYS, ROWS, keys, WIDTH, KEYS, n);
+            kernels[k]->mix(mixed, WIDTH, &(mixture){p, KEYS, 1}, ROWS, keys, WIDTH, KEYS, n);
             for (int r = 0; r < ROWS; r++) {
                 memcpy(alone, y + r * WIDTH, sizeof alone);
                 for (int j = 0; j < KEYS; j++)
-                    kernels[k]->mix(alone, WIDTH, p + r * KEYS + j, KEYS, 1, keys + j * WIDTH, WIDTH, 1, n);
+                    kernels[k]->mix(alone, WIDTH, &(mixture){p + r * KEYS + j, KEYS, 1}, 1, keys + j * WIDTH, WIDTH, 1, n);
                 assert_memory_equal(alone, mixed + r * WIDTH, (size_t)n * sizeof *alone);
             }
         }
