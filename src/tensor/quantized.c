@@ -261,7 +261,7 @@ double quantized_error_relative(const quantized_error *sum) {
 
 /* ---- rows of activations ---- */
 
-static bool is_wide(quantized_kind kind) { return kind == QUANTIZED_BF16; }
+static bool is_narrow(quantized_kind kind) { return kind == QUANTIZED_BF16; }
 
 static uint64_t round_up(uint64_t bytes) { return (bytes + QUANTIZED_ALIGN - 1) / QUANTIZED_ALIGN * QUANTIZED_ALIGN; }
 
@@ -270,15 +270,15 @@ static uint64_t round_up(uint64_t bytes) { return (bytes + QUANTIZED_ALIGN - 1) 
 uint64_t quantized_rows_bytes(quantized_kind kind, int64_t count, int64_t inputs) {
     uint64_t values, bytes;
     if (!size_multiply((uint64_t)count, (uint64_t)inputs, &values) || values > MOST_BYTES / 8) return MOST_BYTES;
-    bytes = is_wide(kind) ? 4 * values : round_up(values) + 3 * round_up(values / QUANTIZED_GROUP * 4);
+    bytes = is_narrow(kind) ? 2 * values : round_up(values) + 3 * round_up(values / QUANTIZED_GROUP * 4);
     return round_up(bytes);
 }
 
 void quantized_rows_place(quantized_rows *rows, void *memory, quantized_kind kind, int64_t count, int64_t inputs) {
     uint8_t *at = memory;
     uint64_t values = (uint64_t)count * (uint64_t)inputs, few = round_up(values / QUANTIZED_GROUP * 4);
-    *rows = (quantized_rows){.count = count, .inputs = inputs, .wide = is_wide(kind)};
-    if (rows->wide) {
+    *rows = (quantized_rows){.count = count, .inputs = inputs, .narrow = is_narrow(kind)};
+    if (rows->narrow) {
         rows->values = memory;
         return;
     }
@@ -295,7 +295,7 @@ int64_t quantized_rows_panels(const quantized_rows *rows) {
 static quantized_panel panel_of(const quantized_rows *rows, int64_t panel) {
     int64_t groups = rows->inputs / QUANTIZED_GROUP, first = panel * QUANTIZED_PANEL;
     quantized_panel p = {.groups = groups, .tokens = (int)least(QUANTIZED_PANEL, rows->count - first)};
-    if (rows->wide) {
+    if (rows->narrow) {
         p.values = rows->values + first * rows->inputs;
         return p;
     }
@@ -307,8 +307,9 @@ static quantized_panel panel_of(const quantized_rows *rows, int64_t panel) {
 }
 
 static void prepare_group(const quantized_kernels *k, const quantized_rows *rows, int64_t at, const float *x) {
-    if (rows->wide)
-        memcpy(rows->values + at * QUANTIZED_GROUP, x, QUANTIZED_GROUP * sizeof *x);
+    if (!k->prepare) k = k->otherwise;
+    if (rows->narrow)
+        k->narrow(rows->values + at * QUANTIZED_GROUP, x);
     else
         k->prepare(rows->quants + at * QUANTIZED_GROUP, rows->scales + at, rows->offsets + at, rows->sums + at, x);
 }
@@ -331,13 +332,13 @@ void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values) {
     for (int64_t k = 0; k < rows->inputs; k++) {
         int64_t at = first * groups + k / QUANTIZED_GROUP * tokens + m - first;
         int64_t value = at * QUANTIZED_GROUP + k % QUANTIZED_GROUP;
-        values[k] = rows->wide ? rows->values[value] : rows->scales[at] * (float)rows->quants[value];
+        values[k] = rows->narrow ? bf16_to_f32(rows->values[value]) : rows->scales[at] * (float)rows->quants[value];
     }
 }
 
 /* ---- the product ---- */
 
-int quantized_kernels_all(const quantized_kernels *out[4]) {
+int quantized_kernels_all(const quantized_kernels *out[QUANTIZED_KERNELS_MOST]) {
     int count = 0;
     cpu_level level = cpu_level_effective();
     cpu_features features = cpu_detect();
@@ -345,12 +346,14 @@ int quantized_kernels_all(const quantized_kernels *out[4]) {
     if (level >= CPU_AVX2) out[count++] = &quantized_avx2_table;
     /* The first processors with AVX-512 lack VNNI; AVX2 serves them. */
     if (level >= CPU_AVX512 && features.avx512_vnni) out[count++] = &quantized_avx512_table;
+    if (level >= CPU_AVX512 && features.avx512_vnni && features.avx512_bf16)
+        out[count++] = &quantized_avx512_bf16_table;
     if (level >= CPU_AMX && features.avx512_vnni && quantized_amx_table.name) out[count++] = &quantized_amx_table;
     return count;
 }
 
 const quantized_kernels *quantized_kernels_best(void) {
-    const quantized_kernels *all[4];
+    const quantized_kernels *all[QUANTIZED_KERNELS_MOST];
     return all[quantized_kernels_all(all) - 1];
 }
 
@@ -361,6 +364,7 @@ static void product_block(const quantized_kernels *kernels, const quantized_matr
                           const quantized_panel *panel, float *y, int64_t step) {
     const uint8_t *packed = matrix->packed + (uint64_t)block * matrix->block_bytes;
     int64_t output = block * QUANTIZED_BLOCK, there = least(QUANTIZED_BLOCK, matrix->outputs - output);
+    if (!kernels->product[matrix->kind]) kernels = kernels->otherwise;
     if (there == QUANTIZED_BLOCK) {
         kernels->product[matrix->kind](y + output, step, packed, panel);
         return;
@@ -373,7 +377,7 @@ static void product_block(const quantized_kernels *kernels, const quantized_matr
 
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
                            int64_t first_block, int64_t block_count, float *y, int64_t step) {
-    int64_t panels = quantized_rows_panels(rows), panel_bytes = QUANTIZED_PANEL * rows->inputs * (rows->wide ? 4 : 1);
+    int64_t panels = quantized_rows_panels(rows), panel_bytes = QUANTIZED_PANEL * rows->inputs * (rows->narrow ? 2 : 1);
     int64_t together = ACTIVATIONS_IN_CACHE / panel_bytes < 1 ? 1 : ACTIVATIONS_IN_CACHE / panel_bytes;
     if (kernels->begin) kernels->begin();
     /* A block's weights are gone through for some panels while both are in cache. */

@@ -20,22 +20,26 @@
  *
  * Activations are quantised too, for the three kinds of integers: every token's group of 32 inputs has an f32 scale,
  * largest magnitude / 127, and 32 integers of 8 bits (one scale a token would let one outlier take the others' bits).
- * For BF16 they stay f32.
+ * For BF16 they are rounded to bf16, as its weights are.
  *
- * Arithmetic: the sum over a group is exact in integers (BF16: f32, input by input). Groups are added in order, in f32,
- * each operation rounded by itself:
+ * Arithmetic: the sum over a group is exact in integers. Groups are added in order, in f32, each operation rounded by
+ * itself:
  *
  *     Q4M alone:  y = y - minimum * (scale of activations * sum of their integers)
  *                 y = y + sum * (scale of weights * scale of activations)
+ *     BF16, pair by pair of inputs:
+ *                 y = y + second activation * second weight       (products of two bf16 are exact in f32)
+ *                 y = y + first activation * first weight
+ *                 which is vdpbf16ps; tiles sum first and second products apart, 32 inputs at a time
  *
- * and this at every instruction set. So a token's result is the same, bit for bit, at every CARINA_MAX_ISA, alone or
- * among 512, and however a caller shares out the blocks. Fused multiply-add should save little where additions run
- * beside the products, as on Zen 4; it was not tried. Against the exact sum over the quantised values a result is
- * off by at most (groups + 4) 2^-24 times the sum of the magnitudes of all that is added, with twice the groups for Q4M
- * and 32 more for BF16.
+ * So a token's result is the same, bit for bit, alone or among 512, and however a caller shares out the blocks; and at
+ * every CARINA_MAX_ISA, but for BF16 on tiles. Fused multiply-add should save little where additions run beside the
+ * products, as on Zen 4; it was not tried. Against the exact sum over the quantised values a result is off by at most
+ * (groups + 4) 2^-24 times the sum of the magnitudes of all that is added, with twice the groups for Q4M, and inputs
+ * instead of groups for BF16.
  *
  * Activations must be finite: with NaN or infinity in a group, results of that token are unspecified, others are not
- * touched. Groups of activations below 2^-100 count as zero.
+ * touched. Groups of activations below 2^-100 count as zero; of BF16, products below 2^-126.
  */
 #ifndef TENSOR_QUANTIZED_H
 #define TENSOR_QUANTIZED_H
@@ -117,12 +121,12 @@ double quantized_error_relative(const quantized_error *sum); /* root of the quot
 #define QUANTIZED_PANEL 16
 typedef struct quantized_rows {
     int64_t count, inputs;
-    bool wide;        /* for BF16: values, else the four others */
+    bool narrow;      /* for BF16: values, else the four others */
     int8_t *quants;   /* panel p begins at 16 p inputs: [groups, tokens of the panel, 32] */
     float *scales;    /* panel p begins at 16 p groups: [groups, tokens of the panel]; so do the next two */
     int32_t *offsets; /* -8 times the sum of a group's quants: what q - 8 has less than q */
     float *sums;      /* scale times that sum */
-    float *values;    /* like quants */
+    uint16_t *values; /* bf16, like quants */
 } quantized_rows;
 
 typedef struct quantized_kernels quantized_kernels; /* one instruction set's (quantized_kernels.h) */
@@ -130,7 +134,8 @@ typedef struct quantized_kernels quantized_kernels; /* one instruction set's (qu
 const quantized_kernels *quantized_kernels_best(void);
 const char *quantized_kernels_name(const quantized_kernels *kernels);
 /* All that this processor can run, best last; for tests. Returns how many. */
-int quantized_kernels_all(const quantized_kernels *out[4]);
+#define QUANTIZED_KERNELS_MOST 5
+int quantized_kernels_all(const quantized_kernels *out[QUANTIZED_KERNELS_MOST]);
 
 /* Memory for `count` rows, in bytes (at most 2^62: larger counts give that, which no allocation grants). */
 uint64_t quantized_rows_bytes(quantized_kind kind, int64_t count, int64_t inputs);

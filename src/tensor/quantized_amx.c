@@ -1,12 +1,13 @@
-/* Quantised products on AMX tiles: 16 tokens times 16 outputs, 32 inputs per instruction, for full panels of tokens;
- * others go the way of AVX-512 VNNI, whose results are the same bits. As in tiles.c, whose registers are for bf16, this
- * is compiled for processors that have tiles and run only where quantized_kernels_all() found them.
+/* Quantised products on AMX tiles: 16 tokens times 16 outputs, 32 inputs per instruction. Integers for full panels of
+ * tokens: others go the way of AVX-512 VNNI, whose results are the same bits. BF16 for all, as tiles sum in an order of
+ * their own. As tiles.c, this is compiled for processors that have tiles and run only where quantized_kernels_all()
+ * found them.
  *
- * Not measured yet: held against plain C bit for bit with its tile instructions emulated, on a machine without tiles.
+ * Its speed is not measured yet: it has run with its tile instructions emulated only (tests/tile_emulation.h).
  */
 #include "tensor/quantized_kernels.h"
 
-#ifdef __AMX_INT8__
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
 
 #include <immintrin.h>
 #include <string.h>
@@ -18,14 +19,15 @@ typedef int32_t ints __attribute__((vector_size(64)));
  * come late. */
 #define STORES_ARE_DONE() __asm__ volatile("" ::: "memory")
 
-/* 0: sums, tokens by outputs. 1: activations, 16 tokens of 32 bytes. 2: weights, 8 rows of four inputs of 16 outputs.
- */
+/* 0: sums, tokens by outputs. Integers: 1: activations, 16 tokens of 32 bytes; 2: weights, 8 rows of four inputs of 16
+ * outputs. BF16: 3: activations, 16 tokens of 32 values; 4: weights, 16 rows of two inputs of 16 outputs; 5 to 7: more
+ * sums. */
 static void begin(void) {
     struct __attribute__((packed)) {
         uint8_t palette, start_row, reserved[14];
         uint16_t row_bytes[16];
         uint8_t rows[16];
-    } config = {.palette = 1, .row_bytes = {64, 32, 64}, .rows = {16, 16, 8}};
+    } config = {.palette = 1, .row_bytes = {64, 32, 64, 64, 64, 64, 64, 64}, .rows = {16, 16, 8, 16, 16, 16, 16, 16}};
     STORES_ARE_DONE();
     _tile_loadconfig(&config);
 }
@@ -94,6 +96,47 @@ static inline __attribute__((always_inline)) void multiply(quantized_kind kind, 
     for (int t = 0; t < 16; t++) memcpy(y + t * step, &total[t], sizeof total[t]);
 }
 
+/* ---- BF16 ---- */
+
+/* Tokens that a panel does not have are zeros: a token's sums are the same in any company. */
+static const uint16_t *full_panel(uint16_t padded[16 * QUANTIZED_GROUP], const quantized_panel *x, int64_t group) {
+    const uint16_t *values = x->values + group * x->tokens * QUANTIZED_GROUP;
+    if (x->tokens == 16) return values;
+    memcpy(padded, values, (size_t)x->tokens * QUANTIZED_GROUP * sizeof *values);
+    STORES_ARE_DONE();
+    return padded;
+}
+
+/* A tile waits 52 cycles for its last sums and could be given new products every 16: groups take turns with four. */
+static void product_bf16(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) {
+    uint16_t padded[16 * QUANTIZED_GROUP] __attribute__((aligned(64))) = {0};
+    float sums[4][16 * QUANTIZED_BLOCK] __attribute__((aligned(64)));
+    _tile_zero(0);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t g = 0; g < x->groups; g++) {
+        _tile_loadd(3, full_panel(padded, x, g), 64);
+        _tile_loadd(4, block + g * 1024, 64);
+        switch (g % 4) {
+            case 0: _tile_dpbf16ps(0, 3, 4); break;
+            case 1: _tile_dpbf16ps(5, 3, 4); break;
+            case 2: _tile_dpbf16ps(6, 3, 4); break;
+            default: _tile_dpbf16ps(7, 3, 4); break;
+        }
+    }
+    _tile_stored(0, sums[0], 64);
+    _tile_stored(5, sums[1], 64);
+    _tile_stored(6, sums[2], 64);
+    _tile_stored(7, sums[3], 64);
+    STORES_ARE_DONE();
+    for (int t = 0; t < x->tokens; t++)
+        for (int n = 0; n < QUANTIZED_BLOCK; n++) {
+            int at = t * QUANTIZED_BLOCK + n;
+            y[t * step + n] = (sums[0][at] + sums[1][at]) + (sums[2][at] + sums[3][at]);
+        }
+}
+
 #define PRODUCT(name, kind)                                                                    \
     static void name(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) { \
         if (x->tokens == 16)                                                                   \
@@ -105,16 +148,9 @@ PRODUCT(product_q8, QUANTIZED_Q8)
 PRODUCT(product_q4, QUANTIZED_Q4)
 PRODUCT(product_q4m, QUANTIZED_Q4M)
 
-static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x) {
-    quantized_avx512_table.prepare(quants, scale, offset, sum, x);
-}
-static void product_bf16(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) {
-    quantized_avx512_table.product[QUANTIZED_BF16](y, step, block, x);
-}
-
 const quantized_kernels quantized_amx_table = {
     .name = "amx",
-    .prepare = prepare,
+    .otherwise = &quantized_avx512_table,
     .product = {[QUANTIZED_Q8] = product_q8,
                 [QUANTIZED_Q4] = product_q4,
                 [QUANTIZED_Q4M] = product_q4m,

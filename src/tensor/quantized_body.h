@@ -13,6 +13,8 @@
  */
 #include <string.h>
 
+#include "base/half.h"
+
 #define INLINE static inline __attribute__((always_inline))
 
 #define PREFETCH_AHEAD 4096 /* bytes: the time that memory takes to answer, at the speed at which one core reads */
@@ -43,6 +45,10 @@ static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, c
     }
     *offset = (int32_t)(0u - 8u * total);
     *sum = *scale * (float)(int32_t)total;
+}
+
+static void narrow(uint16_t *values, const float *x) {
+    for (int i = 0; i < QUANTIZED_GROUP; i++) values[i] = bf16_from_f32(x[i]);
 }
 
 /* ---- products ---- */
@@ -99,28 +105,37 @@ INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64
 }
 
 /* The same for BF16: pairs of inputs lie in one lane, the first one below. */
-INLINE void multiply_wide(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
+INLINE floats first_of(ints pairs) {
+    floats values;
+    pairs <<= 16;
+    memcpy(&values, &pairs, sizeof values);
+    return values;
+}
+INLINE floats second_of(ints pairs) {
+    floats values;
+    pairs &= (int32_t)0xffff0000;
+    memcpy(&values, &pairs, sizeof values);
+    return values;
+}
+
+INLINE void multiply_bf16(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
     floats total[MOST_TOKENS];
     for (int t = 0; t < tokens; t++) total[t] = (floats){0};
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
         prefetch(at, 1024);
-        const float *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
-        floats group[MOST_TOKENS];
-        for (int t = 0; t < tokens; t++) group[t] = (floats){0};
+        const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
         for (int i = 0; i < QUANTIZED_GROUP; i += 2) {
-            ints pair, low, high;
-            floats even, odd;
-            memcpy(&pair, at + 32 * i, sizeof pair);
-            low = pair << 16, high = pair & (int32_t)0xffff0000;
-            memcpy(&even, &low, sizeof even);
-            memcpy(&odd, &high, sizeof odd);
+            ints pairs;
+            memcpy(&pairs, at + 32 * i, sizeof pairs);
+            floats even = first_of(pairs), odd = second_of(pairs);
 #pragma GCC unroll 16
             for (int t = 0; t < tokens; t++) {
-                group[t] += even * values[t * QUANTIZED_GROUP + i];
-                group[t] += odd * values[t * QUANTIZED_GROUP + i + 1];
+                int32_t pair;
+                memcpy(&pair, values + t * QUANTIZED_GROUP + i, sizeof pair);
+                total[t] += odd * second_of((ints){0} + pair);
+                total[t] += even * first_of((ints){0} + pair);
             }
         }
-        for (int t = 0; t < tokens; t++) total[t] += group[t];
     }
     for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
 }
@@ -145,11 +160,12 @@ INLINE void multiply_wide(int tokens, int first, float *y, int64_t step, const u
 PRODUCT(product_q8, multiply, QUANTIZED_Q8 COMMA)
 PRODUCT(product_q4, multiply, QUANTIZED_Q4 COMMA)
 PRODUCT(product_q4m, multiply, QUANTIZED_Q4M COMMA)
-PRODUCT(product_bf16, multiply_wide, )
+PRODUCT(product_bf16, multiply_bf16, )
 
 const quantized_kernels TABLE = {
     .name = NAME,
     .prepare = prepare,
+    .narrow = narrow,
     .product = {[QUANTIZED_Q8] = product_q8,
                 [QUANTIZED_Q4] = product_q4,
                 [QUANTIZED_Q4M] = product_q4m,

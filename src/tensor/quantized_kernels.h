@@ -33,19 +33,21 @@ typedef struct quantized_panel {
     const float *scales;
     const int32_t *offsets;
     const float *sums;
-    const float *values;
+    const uint16_t *values;
 } quantized_panel;
 
 struct quantized_kernels {
-    const char *name; /* "generic", "avx2", "avx512", "amx" */
+    const char *name;                   /* "generic", "avx2", "avx512", "avx512 bf16", "amx" */
+    const quantized_kernels *otherwise; /* has what is NULL in the next three */
     /* One group of one token: 32 integers, their scale, offset and sum. */
     void (*prepare)(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x);
+    void (*narrow)(uint16_t *values, const float *x); /* the same for BF16 */
     /* y[t][n] for the panel's tokens, rows `step` apart, and the 16 outputs of one block. */
     void (*product[QUANTIZED_KINDS])(float *y, int64_t step, const uint8_t *block, const quantized_panel *x);
     void (*begin)(void), (*end)(void); /* around calls of `product`, on each thread; NULL: nothing to do */
 };
 
 extern const quantized_kernels quantized_generic_table, quantized_avx2_table, quantized_avx512_table,
-    quantized_amx_table;
+    quantized_avx512_bf16_table, quantized_amx_table;
 
 #endif
