@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "base/progress.h"
-
-#define BYTES       ((uint64_t)256 << 20)
+#define HUGE_PAGE   ((size_t)2 << 20)
 #define SHARD_BYTES ((uint64_t)1 << 20)
 
 typedef uint64_t wide __attribute__((vector_size(64)));
@@ -41,21 +40,13 @@ void memory_read(thread_pool *pool, const void *bytes, uint64_t size) {
     thread_pool_run(pool, (int)((size + SHARD_BYTES - 1) / SHARD_BYTES), read_shard, &r);
 }
 
-carina_status memory_read_speed(double *out, thread_pool *pool, int runs, carina_error *error) {
-    uint8_t *bytes = aligned_alloc(64, BYTES);
-    double least = 1e9;
-    *out = 0;
-    if (!bytes) return error_memory(error, "memory speed", BYTES);
-    memset(bytes, 1, BYTES);
-    for (int i = 0; i < runs; i++) {
-        double began = clock_seconds();
-        memory_read(pool, bytes, BYTES);
-        double seconds = clock_seconds() - began;
-        if (seconds < least) least = seconds;
-    }
-    free(bytes);
-    *out = (double)BYTES / least;
-    return CARINA_OK;
+void *memory_probe(void) {
+    void *bytes = aligned_alloc(HUGE_PAGE, MEMORY_PROBE_BYTES);
+#ifdef MADV_HUGEPAGE
+    if (bytes) (void)madvise(bytes, MEMORY_PROBE_BYTES, MADV_HUGEPAGE);
+#endif
+    if (bytes) memset(bytes, 1, MEMORY_PROBE_BYTES);
+    return bytes;
 }
 
 static uint64_t meminfo(const char *key) {

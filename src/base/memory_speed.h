@@ -11,8 +11,10 @@
 /* Reads all of `bytes` (aligned to 64, size a multiple of 64) once by all threads of the pool, as fast as it goes. */
 void memory_read(thread_pool *pool, const void *bytes, uint64_t size);
 
-/* Bytes a second: 256 MiB, which no cache holds, read by all threads of the pool; the fastest of `runs` passes. */
-carina_status memory_read_speed(double *out, thread_pool *pool, int runs, carina_error *error);
+/* What memory_read may be timed on: MEMORY_PROBE_BYTES, which no cache holds, in large pages where the system grants
+ * them. To be freed by the caller; NULL: no memory. */
+#define MEMORY_PROBE_BYTES ((uint64_t)256 << 20)
+void *memory_probe(void);
 
 uint64_t memory_total(void);     /* bytes; 0: unknown */
 uint64_t memory_available(void); /* likewise: what can be taken without swapping */

@@ -52,8 +52,8 @@ static gemma3_config shape_of(int choice) {
 
 typedef struct bench_result {
     double prompt_seconds, reused_seconds, decode_seconds;
-    double memory_speed, register_speed; /* bytes, operations a second */
-    double prompt_operations;            /* of the prompt's products with weights */
+    double memory_seconds, register_speed; /* of `decode` readings of the probe; operations a second */
+    double prompt_operations;              /* of the prompt's products with weights */
     uint64_t weight_bytes, session_bytes;
     uint64_t keys_bytes; /* keys and values that all of decoding read */
 } bench_result;
@@ -66,6 +66,7 @@ typedef struct bench_run {
     gemma3_runner *runner;
     gemma3_session *session;
     progress *shown;
+    void *probe;               /* memory to read */
     const register_loop *loop; /* the machine's own limit for such weights */
     bench_result result;
 } bench_run;
@@ -112,6 +113,8 @@ static carina_status set_up(bench_run *r, carina_error *error) {
     TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
     r->result.session_bytes = gemma3_session_bytes(r->session);
     r->result.prompt_operations = prompt_operations(r);
+    r->probe = memory_probe();
+    if (!r->probe) return error_memory(error, "lm bench", MEMORY_PROBE_BYTES);
     r->loop = register_loop_best(kind == QUANTIZED_BF16 ? REGISTER_BF16 : REGISTER_INT8);
     return CARINA_OK;
 }
@@ -120,6 +123,7 @@ static void tear_down(bench_run *r) {
     gemma3_session_free(r->session);
     gemma3_runner_free(r->runner);
     gemma3_free(r->model);
+    free(r->probe);
     thread_pool_free(r->pool);
 }
 
@@ -191,11 +195,18 @@ static uint64_t keys_read(const bench_run *r) {
     return (uint64_t)rows * (uint64_t)c->key_heads * (uint64_t)c->head_width * 2 * sizeof(uint16_t);
 }
 
+/* Between two tokens the memory's speed is measured, so that both are held against each other under the same load: on a
+ * shared machine it may be half as much again a minute later. */
 static carina_status decode(bench_run *r, const float *logits, carina_error *error) {
     for (int64_t i = 0; i < r->v->decode; i++) {
         const gemma3_row row = {r->session, largest(logits, r->config.vocabulary), NULL, true};
         r->result.keys_bytes += keys_read(r);
+        double began = clock_seconds();
         TRY(gemma3_runner_step(r->runner, &row, 1, &logits, error));
+        double done = clock_seconds();
+        memory_read(r->pool, r->probe, MEMORY_PROBE_BYTES);
+        r->result.decode_seconds += done - began;
+        r->result.memory_seconds += clock_seconds() - done;
         progress_update(r->shown, (uint64_t)(r->v->prompt + i + 1), NULL);
         if (progress_interrupted()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
     }
@@ -211,31 +222,24 @@ static carina_status measure(bench_run *r, carina_error *error) {
     /* The second prompt's logits are in the place of the first one's: the last token once more. */
     gemma3_session_rewind(r->session, r->v->prompt - 1);
     TRY(take_tokens(r, r->session, 1, 0, &logits, error));
-    began = clock_seconds();
-    carina_status status = decode(r, logits, error);
-    r->result.decode_seconds = clock_seconds() - began;
-    return status;
+    return decode(r, logits, error);
 }
 
 /* Before and after: the faster one, so that a pause of the machine does not flatter us. */
-static carina_status measure_limits(bench_run *r, carina_error *error) {
-    bench_result *b = &r->result;
-    double memory, registers = register_speed(r->loop, r->pool, REGISTER_PASSES);
-    TRY(memory_read_speed(&memory, r->pool, 3, error));
-    if (memory > b->memory_speed) b->memory_speed = memory;
-    if (registers > b->register_speed) b->register_speed = registers;
-    return CARINA_OK;
+static void measure_registers(bench_run *r) {
+    double registers = register_speed(r->loop, r->pool, REGISTER_PASSES);
+    if (registers > r->result.register_speed) r->result.register_speed = registers;
 }
 
 static carina_status run_bench(bench_run *r, carina_error *error) {
     TRY(set_up(r, error));
     TRY(warm_up(r, error));
-    TRY(measure_limits(r, error));
+    measure_registers(r);
     r->shown = progress_start("lm bench", "tokens", 0, (uint64_t)(r->v->prompt + r->v->decode));
     carina_status status = measure(r, error);
     progress_finish(r->shown);
-    TRY(status);
-    return measure_limits(r, error);
+    if (status == CARINA_OK) measure_registers(r);
+    return status;
 }
 
 static double peak_memory(void) {
@@ -258,7 +262,7 @@ static bench_figures figures_of(const bench_run *r) {
     const bench_result *b = &r->result;
     bench_figures f = {.prompt = (double)r->v->prompt / b->prompt_seconds,
                        .decode = (double)r->v->decode / b->decode_seconds,
-                       .memory = 1e-9 * b->memory_speed,
+                       .memory = 1e-9 * (double)r->v->decode * (double)MEMORY_PROBE_BYTES / b->memory_seconds,
                        .keys = 1e-9 * (double)b->keys_bytes / (double)r->v->decode,
                        .products = 1e-9 * b->prompt_operations / b->prompt_seconds,
                        .registers = 1e-9 * b->register_speed,
@@ -337,8 +341,8 @@ const command command_lm_bench = {
         "one that differs in its last 8 tokens (reused_first_token_s), then tokens one by one, and prints tokens a\n"
         "second. Beside what was achieved stands what this machine does in the same run at most:\n"
         "\n"
-        "    memory_gb_per_s       reading memory. Every token that is decoded reads all weights once\n"
-        "                          (weights_gb_per_s), and the keys and values that it looks back on\n"
+        "    memory_gb_per_s       reading memory, measured between the tokens. Every token that is decoded reads all\n"
+        "                          weights once (weights_gb_per_s), and the keys and values that it looks back on\n"
         "                          (read_gb_per_s: both together)\n"
         "    register_gop_per_s    multiplying and adding in registers on all threads, by the widest instruction for\n"
         "                          such weights (register_instruction): 8-bit integers for q4 and q8, else bf16. A\n"

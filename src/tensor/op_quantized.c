@@ -4,6 +4,9 @@
 #include "tensor/quantized.h"
 #include "tensor/span.h"
 
+#define MOST_SHARDS 64
+#define LEAST_RUN   (128 << 10) /* bytes of weights that a shard reads at least */
+
 enum { X };
 
 typedef struct quantized_state {
@@ -47,12 +50,19 @@ static void product_shard(void *context, int shard, int worker) {
     }
 }
 
+/* With few tokens a shard is one run through memory, which takes its time to begin. */
+static int shard_count_of(const quantized_state *s) {
+    int64_t blocks = s->matrix->blocks, together = LEAST_RUN / (int64_t)s->matrix->block_bytes;
+    if (s->rows <= QUANTIZED_PANEL && together > 1) blocks = (blocks + together - 1) / together;
+    return (int)min_i64(blocks, MOST_SHARDS);
+}
+
 static carina_status quantized_linear_prepare(op *o, carina_error *error) {
     quantized_state *s = o->state;
     if (o->backward_active)
         return error_set(error, CARINA_ERROR_ARGUMENT, "packed weights have no gradient; train in f32");
     s->kernels = quantized_kernels_best();
-    s->shards = (int)min_i64(s->matrix->blocks, 64);
+    s->shards = shard_count_of(s);
     o->scratch_bytes = quantized_rows_bytes(s->matrix->kind, s->rows, s->matrix->inputs);
     return CARINA_OK;
 }
