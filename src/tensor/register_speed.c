@@ -37,26 +37,28 @@ static double total_floats(const void *sums, uint64_t bytes) {
     return total;
 }
 
-/* ---- plain: four lanes of f32 ---- */
+/* CHAINS sums of `lanes`: `step` adds a product of x and y, of type `factors`, to sum[i]. */
+#define CHAINED(name, isa, lanes, factors, x_value, y_value, keep, step, total)            \
+    isa static double name(int64_t rounds, int a, int b) {                                 \
+        lanes sum[CHAINS];                                                                 \
+        factors x = x_value, y = y_value;                                                  \
+        _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) { sum[i] = (lanes){0}; } \
+        for (int64_t r = 0; r < rounds; r++) {                                             \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {                    \
+                keep(x);                                                                   \
+                step;                                                                      \
+                keep(sum[i]);                                                              \
+            }                                                                              \
+        }                                                                                  \
+        _Pragma("GCC unroll 12") for (int i = 1; i < CHAINS; i++) { sum[0] += sum[i]; }    \
+        lanes all = sum[0];                                                                \
+        return total(&all, sizeof all);                                                    \
+    }
 
 typedef float four_floats __attribute__((vector_size(16)));
 
-static double plain_floats(int64_t rounds, int a, int b) {
-    four_floats sum[CHAINS], x = (four_floats){0} + (float)a, y = (four_floats){0} + (float)b;
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = (four_floats){0};
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            KEEP(x);
-            sum[i] += x * y;
-            KEEP(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = sum[0] + sum[i];
-    four_floats all = sum[0];
-    return total_floats(&all, sizeof all);
-}
+CHAINED(plain_floats, , four_floats, four_floats, (four_floats){0} + (float)a, (four_floats){0} + (float)b, KEEP,
+        sum[i] += x * y, total_floats)
 
 #if defined(__x86_64__)
 
@@ -70,24 +72,17 @@ static double total_ints(const void *sums, uint64_t bytes) {
     return total;
 }
 
+typedef int32_t four_ints __attribute__((vector_size(16)));
+typedef int32_t sixteen_ints __attribute__((vector_size(64)));
+
 /* ---- integers ---- */
 
-static double sse2_ints(int64_t rounds, int a, int b) {
-    __m128i sum[CHAINS], x = _mm_set1_epi16((int16_t)a), y = _mm_set1_epi16((int16_t)b);
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm_setzero_si128();
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            KEEP(x);
-            sum[i] = _mm_add_epi32(sum[i], _mm_madd_epi16(x, y));
-            KEEP(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm_add_epi32(sum[0], sum[i]);
-    __m128i all = sum[0];
-    return total_ints(&all, sizeof all);
-}
+CHAINED(sse2_ints, , four_ints, __m128i, _mm_set1_epi16((int16_t)a), _mm_set1_epi16((int16_t)b), KEEP,
+        sum[i] += (four_ints)_mm_madd_epi16(x, y), total_ints)
+
+CHAINED(vnni_ints, TARGET("avx512f,avx512vnni"), sixteen_ints, __m512i, _mm512_set1_epi8((int8_t)a),
+        _mm512_set1_epi8((int8_t)b), KEEP_WIDE, sum[i] = (sixteen_ints)_mm512_dpbusd_epi32((__m512i)sum[i], y, x),
+        total_ints)
 
 /* As products of 4 bits can do it (quantized_avx2.c): a group is added up in 16 bits and widened once. */
 TARGET("avx2") static double avx2_ints(int64_t rounds, int a, int b) {
@@ -110,72 +105,18 @@ TARGET("avx2") static double avx2_ints(int64_t rounds, int a, int b) {
     return total_ints(&all, sizeof all);
 }
 
-TARGET("avx512f,avx512vnni") static double vnni_ints(int64_t rounds, int a, int b) {
-    __m512i sum[CHAINS], x = _mm512_set1_epi8((int8_t)a), y = _mm512_set1_epi8((int8_t)b);
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_setzero_si512();
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_dpbusd_epi32(sum[i], y, x);
-            KEEP_WIDE(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-    __m512i all = sum[0];
-    return total_ints(&all, sizeof all);
-}
-
 /* ---- numbers ---- */
 
-TARGET("avx2,fma") static double avx2_floats(int64_t rounds, int a, int b) {
-    __m256 sum[CHAINS], x = _mm256_set1_ps((float)a), y = _mm256_set1_ps((float)b);
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm256_setzero_ps();
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm256_fmadd_ps(x, y, sum[i]);
-            KEEP(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm256_add_ps(sum[0], sum[i]);
-    __m256 all = sum[0];
-    return total_floats(&all, sizeof all);
-}
+CHAINED(avx2_floats, TARGET("avx2,fma"), __m256, __m256, _mm256_set1_ps((float)a), _mm256_set1_ps((float)b), KEEP,
+        sum[i] = _mm256_fmadd_ps(x, y, sum[i]), total_floats)
 
-TARGET("avx512f") static double avx512_floats(int64_t rounds, int a, int b) {
-    __m512 sum[CHAINS], x = _mm512_set1_ps((float)a), y = _mm512_set1_ps((float)b);
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_setzero_ps();
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_fmadd_ps(x, y, sum[i]);
-            KEEP_WIDE(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-    __m512 all = sum[0];
-    return total_floats(&all, sizeof all);
-}
+CHAINED(avx512_floats, TARGET("avx512f"), __m512, __m512, _mm512_set1_ps((float)a), _mm512_set1_ps((float)b), KEEP_WIDE,
+        sum[i] = _mm512_fmadd_ps(x, y, sum[i]), total_floats)
 
-TARGET("avx512f,avx512bf16") static double avx512_bf16(int64_t rounds, int a, int b) {
-    __m512 sum[CHAINS], wide_x = _mm512_set1_ps((float)a), wide_y = _mm512_set1_ps((float)b);
-    __m512bh x = _mm512_cvtne2ps_pbh(wide_x, wide_x), y = _mm512_cvtne2ps_pbh(wide_y, wide_y);
-#pragma GCC unroll 12
-    for (int i = 0; i < CHAINS; i++) sum[i] = _mm512_setzero_ps();
-    for (int64_t r = 0; r < rounds; r++)
-#pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) {
-            sum[i] = _mm512_dpbf16_ps(sum[i], x, y);
-            KEEP_WIDE(sum[i]);
-        }
-#pragma GCC unroll 12
-    for (int i = 1; i < CHAINS; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-    __m512 all = sum[0];
-    return total_floats(&all, sizeof all);
-}
+CHAINED(avx512_bf16, TARGET("avx512f,avx512bf16"), __m512, __m512bh,
+        _mm512_cvtne2ps_pbh(_mm512_set1_ps((float)a), _mm512_set1_ps((float)a)),
+        _mm512_cvtne2ps_pbh(_mm512_set1_ps((float)b), _mm512_set1_ps((float)b)), KEEP_WIDE,
+        sum[i] = _mm512_dpbf16_ps(sum[i], x, y), total_floats)
 
 /* ---- tiles: 16 x 16 sums of 64 bytes each; 0 to 5 are sums, 6 and 7 what is multiplied ---- */
 
