@@ -53,12 +53,25 @@ static char *real(number_text *n, double value) {
     return n->text;
 }
 
+/* The steps, the norm, the losses, in one line. */
+typedef struct unlogged_text {
+    char text[32 * (2 + TRAIN_TASK_LOSSES)];
+} unlogged_text;
+
+static char *unlogged(unlogged_text *out, const checkpoint_unlogged *u) {
+    size_t length = (size_t)snprintf(out->text, sizeof out->text, "%" PRIu64 " %a", u->steps, u->norm);
+    for (int k = 0; k < TRAIN_TASK_LOSSES; k++)
+        length += (size_t)snprintf(out->text + length, sizeof out->text - length, " %a", u->losses[k]);
+    return out->text;
+}
+
 /* safetensors_write takes names and values as char *, but only reads them. */
 static char *constant(const char *text) { return (char *)(uintptr_t)text; }
 
 carina_status checkpoint_save(const char *path, const optimizer *o, const checkpoint_state *state,
                               carina_error *error) {
     number_text n[8];
+    unlogged_text sums;
     tensor_file_entry metadata[] = {
         {constant("format"), constant(FORMAT_NAME)},
         {constant("carina_version"), constant(build_version())},
@@ -72,6 +85,7 @@ carina_status checkpoint_save(const char *path, const optimizer *o, const checkp
         {constant("best"), real(&n[5], state->best)},
         {constant("best_step"), whole(&n[6], state->best_step)},
         {constant("seconds"), real(&n[7], state->seconds)},
+        {constant("unlogged"), unlogged(&sums, &state->unlogged)},
     };
     named_tensor *tensors = calloc((size_t)o->set->count * 4 + 1, sizeof *tensors);
     if (!tensors) return error_memory(error, path, (unsigned long long)o->set->count * 4 * sizeof *tensors);
@@ -133,12 +147,33 @@ static carina_status get_real(const tensor_file *file, const char *path, const c
     return CARINA_OK;
 }
 
+/* Checkpoints made before it was kept do not have it: then the next line of the log is of fewer steps. */
+static carina_status get_unlogged(const tensor_file *file, const char *path, checkpoint_unlogged *out,
+                                  carina_error *error) {
+    const char *text = tensor_file_metadata(file, "unlogged");
+    char *end;
+    *out = (checkpoint_unlogged){0};
+    if (!text) return CARINA_OK;
+    bool whole_text = *text >= '0' && *text <= '9';
+    out->steps = strtoull(text, &end, 10);
+    for (int k = -1; k < TRAIN_TASK_LOSSES && whole_text; k++) {
+        const char *from = end;
+        double value = strtod(from, &end);
+        whole_text = end != from && isfinite(value);
+        *(k < 0 ? &out->norm : &out->losses[k]) = value;
+    }
+    if (whole_text && !*end) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: metadata unlogged: \"%.40s\" is not a count and %d numbers", path,
+                     text, 1 + TRAIN_TASK_LOSSES);
+}
+
 /* Counts that no run can have would set the loader to a place in the data that never comes. */
 static carina_status check_state(const checkpoint_state *s, const char *path, carina_error *error) {
     const char *key = s->step > CHECKPOINT_MAX_STEPS                    ? "step"
                       : s->batch > s->step * CHECKPOINT_MAX_ACCUMULATED ? "batch"
                       : s->skipped > s->step                            ? "skipped"
                       : s->best_step > s->step                          ? "best_step"
+                      : s->unlogged.steps > s->step                     ? "unlogged"
                       : !isfinite(s->best)                              ? "best"
                       : !isfinite(s->seconds) || s->seconds < 0         ? "seconds"
                                                                         : NULL;
@@ -163,6 +198,7 @@ static carina_status read_state(const tensor_file *file, const char *path, check
     TRY(get_whole(file, path, "best_step", &state->best_step, error));
     TRY(get_real(file, path, "best", &state->best, error));
     TRY(get_real(file, path, "seconds", &state->seconds, error));
+    TRY(get_unlogged(file, path, &state->unlogged, error));
     TRY(check_state(state, path, error));
     state->configuration = strdup(configuration);
     return state->configuration ? CARINA_OK : error_memory(error, path, strlen(configuration) + 1);

@@ -36,10 +36,9 @@ typedef struct trainer {
     double session_start, session_base, last_save;
     int skipped_in_a_row;
     struct {
-        double losses[TRAIN_TASK_LOSSES], norm;
-        uint64_t steps, samples;
+        uint64_t samples;
         double since;
-    } window;          /* since the last line of the log */
+    } window;          /* of this session, since the last line of the log; what the line averages is state.unlogged */
     double shown_loss; /* of the last line of the log, as the class wants it */
     double speed;      /* samples a second */
 } trainer;
@@ -287,37 +286,40 @@ static carina_status step(trainer *t, carina_error *error) {
         return CARINA_OK;
     }
     t->skipped_in_a_row = 0;
-    for (int k = 0; k < TRAIN_TASK_LOSSES; k++) t->window.losses[k] += sum[k];
-    t->window.norm += norm;
-    t->window.steps++;
+    for (int k = 0; k < TRAIN_TASK_LOSSES; k++) t->state.unlogged.losses[k] += sum[k];
+    t->state.unlogged.norm += norm;
+    t->state.unlogged.steps++;
     return CARINA_OK;
 }
 
 /* Where every step of the window was skipped there is no mean: NAN, which the log writes as null. */
 static void log_window(trainer *t, trainer_result *result) {
-    double count = t->window.steps ? (double)t->window.steps : NAN, now = clock_seconds();
+    checkpoint_unlogged *u = &t->state.unlogged;
+    double count = u->steps ? (double)u->steps : NAN, now = clock_seconds();
     const train_task_class *type = t->task->type;
     char speed_name[64];
     run_log_value values[TRAIN_TASK_LOSSES + 4];
     int value_count = 0;
     t->speed = now > t->window.since ? (double)t->window.samples / (now - t->window.since) : 0;
-    result->loss = t->window.losses[0] / count;
-    t->shown_loss = t->window.losses[type->shown_loss] / count;
+    result->loss = u->losses[0] / count;
+    t->shown_loss = u->losses[type->shown_loss] / count;
     for (int k = 0; k < TRAIN_TASK_LOSSES && type->loss_names[k]; k++)
-        values[value_count++] = (run_log_value){type->loss_names[k], t->window.losses[k] / count};
+        values[value_count++] = (run_log_value){type->loss_names[k], u->losses[k] / count};
     snprintf(speed_name, sizeof speed_name, "%s_per_second", type->samples);
-    values[value_count++] = (run_log_value){"gradient_norm", t->window.norm / count};
+    values[value_count++] = (run_log_value){"gradient_norm", u->norm / count};
     values[value_count++] = (run_log_value){"rate", schedule_rate(&t->rate, t->state.step - 1)};
     values[value_count++] = (run_log_value){"epoch", (double)t->state.batch / type->batches_per_epoch(t->task)};
     values[value_count++] = (run_log_value){speed_name, t->speed};
     run_log_values(t->log, t->state.step, values, value_count);
-    memset(&t->window, 0, sizeof t->window);
+    *u = (checkpoint_unlogged){0};
+    t->window.samples = 0;
     t->window.since = now;
 }
 
 /* Over the steps since the last line of the log; NAN when there are none. */
 static double window_loss(const trainer *t) {
-    return t->window.steps ? t->window.losses[0] / (double)t->window.steps : NAN;
+    const checkpoint_unlogged *u = &t->state.unlogged;
+    return u->steps ? u->losses[0] / (double)u->steps : NAN;
 }
 
 static void show(const trainer *t, const trainer_result *result) {
