@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/configuration.h"
 #include "cli/output.h"
 #include "format/json_writer.h"
 #include "model/text_encoder.h"
@@ -198,12 +199,8 @@ static int run(const void *values, int count, char *const *arguments) {
     char *folder;
     triples t = {0};
     if (!v->model) return command_usage("eval text: --model is wanted; see `carina eval text --help`");
-    for (int i = 1; i < count; i++)
-        if (!strchr(arguments[i], '=') || arguments[i][0] == '=')
-            return command_usage("eval text: '%s' is not of the form KEY=VALUE; see `carina eval text --help`",
-                                 arguments[i]);
-    if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
-        return command_fail(&error);
+    int read = configuration_read(&config, "eval text", count, arguments);
+    if (read != COMMAND_OK) return read;
     progress_catch_interrupts();
     carina_status status = model_path_find_encoder(&folder, v->model, &error);
     found.model = folder;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/configuration.h"
 #include "cli/film_run.h"
 #include "format/json_writer.h"
 #include "train/run_log.h"
@@ -139,16 +140,13 @@ static int run(const void *values, int count, char *const *arguments) {
     trainer_result result;
     if (v->resume && v->overwrite)
         return command_usage("train: --resume and --overwrite contradict each other; see `carina train --help`");
-    for (int i = 1; i < count; i++)
-        if (!strchr(arguments[i], '=') || arguments[i][0] == '=')
-            return command_usage("train: '%s' is not of the form KEY=VALUE; see `carina train --help`", arguments[i]);
     uint8_t *start; /* hours of training are not for finding out that a file is missing */
     uint64_t size;
     if (v->check_losses && file_read_start(v->check_losses, 1, &start, &size, &error) != CARINA_OK)
         return command_fail(&error);
     if (v->check_losses) free(start);
-    if (train_config_read(&config, arguments[0], (const char *const *)(arguments + 1), count - 1, &error) != CARINA_OK)
-        return command_fail(&error);
+    int read = configuration_read(&config, "train", count, arguments);
+    if (read != COMMAND_OK) return read;
     if (check_losses_apart(v, &config, &error) != CARINA_OK) {
         train_config_free(&config);
         return command_fail(&error);

@@ -339,7 +339,7 @@ static carina_status take_word(config_slots *all, const char *word, carina_error
     if (!equal || equal == word)
         return error_set(error, CARINA_ERROR_ARGUMENT, "'%.200s' is not of the form key=value", word);
     char key[CONFIG_MAX_KEY];
-    origin from = {"command line", 0};
+    origin from = {CONFIG_COMMAND_LINE, 0};
     snprintf(key, sizeof key, "%.*s", (int)(equal - word < 1000 ? equal - word : 1000), word);
     config_slot *slot = find_slot(all, key);
     if (!slot && is_section(all, key)) return fail(from, key, error, "is a section: name a key below it", NULL);

@@ -117,6 +117,9 @@ typedef struct config_part {
     void *target;
 } config_part;
 
+/* What errors name in the place of a file where a word is wrong. */
+#define CONFIG_COMMAND_LINE "command line"
+
 /* Fills every part's struct: defaults, then the file (path NULL: none), then the words "key=value" in order. The
  * structs' former content is ignored and overwritten. On an error all of them are left zeroed (nothing to free). */
 carina_status config_load(const config_part *parts, uint32_t part_count, const char *path, const char *const *words,

@@ -171,11 +171,11 @@ typedef struct source {
     int word_count;
 } source;
 
-/* The file, or "command line" for what was set there. */
+/* The file, or CONFIG_COMMAND_LINE for what was set there. */
 static const char *place_of(const source *from, const char *key) {
     size_t length = strlen(key);
     for (int i = 0; i < from->word_count; i++)
-        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') return "command line";
+        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') return CONFIG_COMMAND_LINE;
     return from->path;
 }
 

@@ -73,7 +73,7 @@ typedef struct train_config {
 extern const char *const train_config_train_keys[TRAIN_CONFIG_TRAIN_SETS];
 
 /* words: "key.path=value", in order. Unknown keys are errors that name the nearest known one; every error begins with
- * the file (or "command line") and the full key. */
+ * the file (or CONFIG_COMMAND_LINE) and the full key. */
 carina_status train_config_read(train_config *out, const char *path, const char *const *words, int word_count,
                                 carina_error *error);
 void train_config_free(train_config *c);  /* accepts NULL and an empty one */
