@@ -189,17 +189,24 @@ static void run(const panel_tile *t, int rows) {
 
 /* ---- panels of rows: a transposition of 32-bit units, which are a group each ---- */
 
+#if LANES == 4
+#define LOWER_LANES 0, 4, 1, 5 /* of two registers in turn */
+#define UPPER_LANES 2, 6, 3, 7
+#elif LANES == 8
+#define LOWER_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+
 /* One round interleaves the first half of v with the second; after as many as LANES has bits, v is transposed. */
 INLINE void interleave_halves(lane_bits v[LANES]) {
-    lane_bits low, high, out[LANES];
-    for (int i = 0; i < LANES; i++) {
-        low[i] = i / 2 + i % 2 * LANES;
-        high[i] = LANES / 2 + low[i];
-    }
+    lane_bits out[LANES];
 #pragma GCC unroll 16
     for (int i = 0; i < LANES / 2; i++) {
-        out[2 * i] = __builtin_shuffle(v[i], v[i + LANES / 2], low);
-        out[2 * i + 1] = __builtin_shuffle(v[i], v[i + LANES / 2], high);
+        out[2 * i] = __builtin_shufflevector(v[i], v[i + LANES / 2], LOWER_LANES);
+        out[2 * i + 1] = __builtin_shufflevector(v[i], v[i + LANES / 2], UPPER_LANES);
     }
     memcpy(v, out, sizeof out);
 }

@@ -42,6 +42,6 @@ expect 1 '' 'no feature extraction that could attend' "$CARINA" interpret --forc
 expect 0 '^  features: decoder$' '' "$CARINA" model info ./runs/decoder/last.safetensors
 
 expect 1 - 'smoke.yaml: alignment.text_encoder: films/vocab.txt: ' $train name=bad alignment.text_encoder=films
-expect 1 - "unknown key 'alignment.wait' \(did you mean 'alignment.weight'\?\)" $train name=bad alignment.wait=1
+expect 2 - "unknown key 'alignment.wait' \(did you mean 'alignment.weight'\?\)" $train name=bad alignment.wait=1
 [ ! -e runs/bad ] || fail "a run that cannot begin left a folder"
 finish
