@@ -231,21 +231,40 @@ static tensor *plain_product(graph *g, const gemma3_matrix *m, tensor *x, activa
     return linear(g, m->weight, x, act, by_row);
 }
 
-/* With what an attached adapter and the rows' own ones add. */
-static tensor *product(graph *g, const gemma3_matrix *m, tensor *x, activation act, const gemma3_past *past) {
-    bool adapted = past && past->adapters;
-    if (!m->down && !adapted) return plain_product(g, m, x, act, past != NULL);
-    tensor *y = plain_product(g, m, x, ACTIVATION_NONE, past != NULL);
+static bool is_adapted(const gemma3_matrix *m, const gemma3_past *past) { return m->down || (past && past->adapters); }
+
+/* y of the plain matrix, with what an attached adapter and the rows' own ones add. */
+static tensor *adapt(graph *g, const gemma3_matrix *m, tensor *x, tensor *y, const gemma3_past *past) {
     if (m->down) {
         tensor *inner = linear(g, m->down, x, ACTIVATION_NONE, past != NULL);
         tensor *outer = linear(g, m->up, inner, ACTIVATION_NONE, past != NULL);
         y = op_add(g, y, op_scale(g, outer, m->scale));
     }
-    if (adapted) y = op_low_rank(g, y, x, past->adapters, m->slot);
-    return act == ACTIVATION_NONE ? y : op_activation(g, y, act);
+    return past && past->adapters ? op_low_rank(g, y, x, past->adapters, m->slot) : y;
+}
+
+/* Products of the same rows; acts: of each, or NULL. */
+static void products(graph *g, int count, const gemma3_matrix *const *matrices, const activation *acts, tensor *x,
+                     const gemma3_past *past, tensor **y) {
+    quantized_linear_part parts[QUANTIZED_LINEARS_MOST];
+    bool all_packed = true;
+    for (int i = 0; i < count; i++) {
+        activation act = acts && !is_adapted(matrices[i], past) ? acts[i] : ACTIVATION_NONE;
+        parts[i] = (quantized_linear_part){matrices[i]->packed, act};
+        all_packed = all_packed && matrices[i]->packed;
+    }
+    for (int i = 0; i < count && !all_packed; i++) y[i] = plain_product(g, matrices[i], x, parts[i].act, past != NULL);
+    if (all_packed) op_quantized_linears(g, x, count, parts, y);
+    for (int i = 0; i < count; i++) {
+        if (!is_adapted(matrices[i], past)) continue;
+        y[i] = adapt(g, matrices[i], x, y[i], past);
+        if (acts && acts[i] != ACTIVATION_NONE) y[i] = op_activation(g, y[i], acts[i]);
+    }
 }
 static tensor *multiply(graph *g, const gemma3_matrix *m, tensor *x, const gemma3_past *past) {
-    return product(g, m, x, ACTIVATION_NONE, past);
+    tensor *y;
+    products(g, 1, &m, NULL, x, past, &y);
+    return y;
 }
 static tensor *embed(graph *g, const gemma3_matrix *table, tensor *ids) {
     if (table->packed) return op_quantized_embedding(g, ids, table->packed);
@@ -283,17 +302,18 @@ static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, tensor
 
 static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past) {
     const gemma3_layer *layer = &m->layers[index];
-    tensor *q =
-        op_rotary(g, normed(g, m, layer->query_norm, multiply(g, &layer->query, x, past)), table, m->config.heads);
-    tensor *k =
-        op_rotary(g, normed(g, m, layer->key_norm, multiply(g, &layer->key, x, past)), table, m->config.key_heads);
-    tensor *v = multiply(g, &layer->value, x, past);
-    return multiply(g, &layer->output, look_back(g, m, index, q, k, v, past), past);
+    tensor *y[3];
+    products(g, 3, (const gemma3_matrix *[]){&layer->query, &layer->key, &layer->value}, NULL, x, past, y);
+    tensor *q = op_rotary(g, normed(g, m, layer->query_norm, y[0]), table, m->config.heads);
+    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, y[1]), table, m->config.key_heads);
+    return multiply(g, &layer->output, look_back(g, m, index, q, k, y[2], past), past);
 }
 
 static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x, const gemma3_past *past) {
-    tensor *gate = product(g, &layer->gate, x, ACTIVATION_GELU_TANH, past);
-    return multiply(g, &layer->down, op_multiply(g, gate, multiply(g, &layer->up, x, past)), past);
+    static const activation acts[] = {ACTIVATION_GELU_TANH, ACTIVATION_NONE};
+    tensor *y[2];
+    products(g, 2, (const gemma3_matrix *[]){&layer->gate, &layer->up}, acts, x, past, y);
+    return multiply(g, &layer->down, op_multiply(g, y[0], y[1]), past);
 }
 
 tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {

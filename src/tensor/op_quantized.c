@@ -4,17 +4,17 @@
 #include "tensor/quantized.h"
 #include "tensor/span.h"
 
-#define MOST_SHARDS 64
+#define MOST_SHARDS 64          /* of a matrix */
 #define LEAST_RUN   (128 << 10) /* bytes of weights that a shard reads at least */
 
-enum { X };
+enum { X, EARLIER }; /* EARLIER: outputs of the matrices before the last one */
 
 typedef struct quantized_state {
-    const quantized_matrix *matrix;
+    int count;
+    quantized_linear_part parts[QUANTIZED_LINEARS_MOST];
+    int shards[QUANTIZED_LINEARS_MOST]; /* of the blocks of each matrix */
     const quantized_kernels *kernels;
-    int64_t rows;
-    activation_function function;
-    int shards; /* of the outputs' blocks */
+    int64_t rows, inputs;
 } quantized_state;
 
 /* ---- products ---- */
@@ -30,75 +30,123 @@ static void prepare_shard(void *context, int shard, int worker) {
     const product_call *c = context;
     const quantized_state *s = c->o->state;
     range r = shard_range(quantized_rows_panels(&c->rows), c->panel_shards, shard);
-    quantized_rows_prepare(s->kernels, &c->rows, tensor_f32(c->o->input[X]), s->matrix->inputs, r.begin,
-                           r.end - r.begin);
+    quantized_rows_prepare(s->kernels, &c->rows, tensor_f32(c->o->input[X]), s->inputs, r.begin, r.end - r.begin);
 }
 
 static void product_shard(void *context, int shard, int worker) {
     (void)worker;
     const product_call *c = context;
     const quantized_state *s = c->o->state;
-    const quantized_matrix *m = s->matrix;
-    float *y = tensor_values(c->o->output);
-    range r = shard_range(m->blocks, s->shards, shard);
+    int i = 0;
+    while (shard >= s->shards[i]) shard -= s->shards[i++];
+    const quantized_matrix *m = s->parts[i].matrix;
+    activation_function function = (activation_function)s->parts[i].act;
+    float *y = tensor_values(i + 1 < s->count ? c->o->input[EARLIER + i] : c->o->output);
+    range r = shard_range(m->blocks, s->shards[i], shard);
     quantized_product_run(s->kernels, m, &c->rows, r.begin, r.end - r.begin, y, m->outputs);
-    if (s->function == FUNCTION_NONE) return;
+    if (function == FUNCTION_NONE) return;
     int64_t first = r.begin * QUANTIZED_BLOCK, count = min_i64(r.end * QUANTIZED_BLOCK, m->outputs) - first;
     for (int64_t row = 0; row < s->rows; row++) {
         float *values = y + row * m->outputs + first;
-        c->o->owner->kernels->activate(values, values, count, s->function);
+        c->o->owner->kernels->activate(values, values, count, function);
     }
 }
 
 /* With few tokens a shard is one run through memory, which takes its time to begin. */
-static int shard_count_of(const quantized_state *s) {
-    int64_t blocks = s->matrix->blocks, together = LEAST_RUN / (int64_t)s->matrix->block_bytes;
+static int shard_count_of(const quantized_state *s, const quantized_matrix *m) {
+    int64_t blocks = m->blocks, together = LEAST_RUN / (int64_t)m->block_bytes;
     if (s->rows <= QUANTIZED_PANEL && together > 1) blocks = (blocks + together - 1) / together;
     return (int)min_i64(blocks, MOST_SHARDS);
 }
 
-static carina_status quantized_linear_prepare(op *o, carina_error *error) {
+static carina_status check_runs_only(op *o, carina_error *error) {
+    if (!o->backward_active) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT, "packed weights have no gradient; train in f32");
+}
+
+static carina_status quantized_linears_prepare(op *o, carina_error *error) {
     quantized_state *s = o->state;
-    if (o->backward_active)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "packed weights have no gradient; train in f32");
+    TRY(check_runs_only(o, error));
     s->kernels = quantized_kernels_best();
-    s->shards = shard_count_of(s);
-    o->scratch_bytes = quantized_rows_bytes(s->matrix->kind, s->rows, s->matrix->inputs);
+    for (int i = 0; i < s->count; i++) s->shards[i] = shard_count_of(s, s->parts[i].matrix);
+    o->scratch_bytes = quantized_rows_bytes(s->parts[0].matrix->kind, s->rows, s->inputs);
     return CARINA_OK;
 }
 
-static void quantized_linear_forward(op *o) {
+static void quantized_linears_forward(op *o) {
     const quantized_state *s = o->state;
     product_call c = {.o = o};
-    quantized_rows_place(&c.rows, op_scratch(o), s->matrix->kind, s->rows, s->matrix->inputs);
+    int shards = 0;
+    for (int i = 0; i < s->count; i++) shards += s->shards[i];
+    quantized_rows_place(&c.rows, op_scratch(o), s->parts[0].matrix->kind, s->rows, s->inputs);
     c.panel_shards = (int)min_i64(quantized_rows_panels(&c.rows), 16);
     op_parallel(o, c.panel_shards, prepare_shard, &c);
-    op_parallel(o, s->shards, product_shard, &c);
+    op_parallel(o, shards, product_shard, &c);
 }
 
-static const op_type quantized_linear_type = {"quantized linear", quantized_linear_prepare, quantized_linear_forward,
-                                              NULL, NULL};
+/* The last matrix's op fills the outputs of the others, which have their place in memory from their own op on. */
+static void filled_by_a_later_op(op *o) { (void)o; }
+
+static const op_type quantized_linears_type = {"quantized linear", quantized_linears_prepare, quantized_linears_forward,
+                                               NULL, NULL};
+static const op_type quantized_place_type = {"quantized linear, place", check_runs_only, filled_by_a_later_op, NULL,
+                                             NULL};
+
+static bool share_rows(const quantized_matrix *a, const quantized_matrix *b) {
+    return (a->kind == QUANTIZED_BF16) == (b->kind == QUANTIZED_BF16);
+}
+
+void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out) {
+    tensor *inputs[QUANTIZED_LINEARS_MOST] = {x};
+    for (int i = 0; i < count; i++) out[i] = NULL;
+    if (!x) return;
+    for (int i = 1; i < count; i++)
+        if (!share_rows(parts[0].matrix, parts[i].matrix)) {
+            op_quantized_linears(g, x, i, parts, out);
+            op_quantized_linears(g, x, count - i, parts + i, out + i);
+            return;
+        }
+    for (int i = 0; i < count; i++) {
+        const quantized_matrix *m = parts[i].matrix;
+        bool last = i + 1 == count;
+        if (x->type != TENSOR_F32 || x->rank < 1 || x->size[x->rank - 1] != m->inputs) {
+            graph_fail(g, "quantized linear: f32 rows of %lld are wanted", (long long)m->inputs);
+            return;
+        }
+        int64_t size[TENSOR_MAX_RANK];
+        for (int axis = 0; axis < x->rank; axis++) size[axis] = x->size[axis];
+        size[x->rank - 1] = m->outputs;
+        op *o = graph_record(g, last ? &quantized_linears_type : &quantized_place_type, last ? count : 1, inputs,
+                             TENSOR_F32, x->rank, size, last ? sizeof(quantized_state) : 0);
+        if (!o) return;
+        out[i] = o->output;
+        if (!last) {
+            inputs[EARLIER + i] = o->output;
+            continue;
+        }
+        quantized_state *s = o->state;
+        *s = (quantized_state){.count = count, .rows = x->count / m->inputs, .inputs = m->inputs};
+        for (int j = 0; j < count; j++) s->parts[j] = parts[j];
+    }
+}
 
 tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act) {
-    if (!x) return NULL;
-    if (x->type != TENSOR_F32 || x->rank < 1 || x->size[x->rank - 1] != matrix->inputs)
-        return graph_fail(g, "quantized linear: f32 rows of %lld are wanted", (long long)matrix->inputs);
-    int64_t size[TENSOR_MAX_RANK];
-    for (int i = 0; i < x->rank; i++) size[i] = x->size[i];
-    size[x->rank - 1] = matrix->outputs;
-    op *o = graph_record(g, &quantized_linear_type, 1, &x, TENSOR_F32, x->rank, size, sizeof(quantized_state));
-    if (!o) return NULL;
-    *(quantized_state *)o->state =
-        (quantized_state){.matrix = matrix, .rows = x->count / matrix->inputs, .function = (activation_function)act};
-    return o->output;
+    tensor *y;
+    op_quantized_linears(g, x, 1, &(quantized_linear_part){matrix, act}, &y);
+    return y;
 }
 
 /* ---- rows of a table ---- */
 
+typedef struct embedding_state {
+    const quantized_matrix *table;
+    int64_t rows;
+} embedding_state;
+
 static void embedding_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
-    const quantized_matrix *m = ((const quantized_state *)o->state)->matrix;
+    const quantized_matrix *m = ((const embedding_state *)o->state)->table;
     float id = tensor_f32(o->input[X])[shard], *y = (float *)tensor_values(o->output) + shard * m->inputs;
     if (id >= 0 && id < (float)m->outputs)
         quantized_get_row(m, (int64_t)id, y);
@@ -106,15 +154,11 @@ static void embedding_shard(void *context, int shard, int worker) {
         for (int64_t i = 0; i < m->inputs; i++) y[i] = 0;
 }
 
-static carina_status quantized_embedding_prepare(op *o, carina_error *error) {
-    if (!o->backward_active) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_ARGUMENT, "packed weights have no gradient; train in f32");
-}
 static void quantized_embedding_forward(op *o) {
-    op_parallel(o, (int)((const quantized_state *)o->state)->rows, embedding_shard, o);
+    op_parallel(o, (int)((const embedding_state *)o->state)->rows, embedding_shard, o);
 }
-static const op_type quantized_embedding_type = {"quantized embedding", quantized_embedding_prepare,
-                                                 quantized_embedding_forward, NULL, NULL};
+static const op_type quantized_embedding_type = {"quantized embedding", check_runs_only, quantized_embedding_forward,
+                                                 NULL, NULL};
 
 tensor *op_quantized_embedding(graph *g, tensor *ids, const quantized_matrix *table) {
     if (!ids) return NULL;
@@ -124,8 +168,8 @@ tensor *op_quantized_embedding(graph *g, tensor *ids, const quantized_matrix *ta
     for (int i = 0; i < ids->rank; i++) size[i] = ids->size[i];
     size[ids->rank] = table->inputs;
     op *o =
-        graph_record(g, &quantized_embedding_type, 1, &ids, TENSOR_F32, ids->rank + 1, size, sizeof(quantized_state));
+        graph_record(g, &quantized_embedding_type, 1, &ids, TENSOR_F32, ids->rank + 1, size, sizeof(embedding_state));
     if (!o) return NULL;
-    *(quantized_state *)o->state = (quantized_state){.matrix = table, .rows = ids->count};
+    *(embedding_state *)o->state = (embedding_state){.table = table, .rows = ids->count};
     return o->output;
 }

@@ -60,6 +60,14 @@ tensor *op_linear(graph *g, tensor *x, tensor *weight, tensor *bias, activation 
 tensor *op_row_linear(graph *g, tensor *x, tensor *weight, activation act);
 /* The same with a packed matrix, which is borrowed: x f32 [.., inputs] -> f32 [.., outputs]. No gradient. */
 tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act);
+/* The same for matrices that take the same rows: rows are quantised once, and with few of them the weights are read in
+ * one run. out[i] is part i's; all of them are to be read by later ops only. */
+#define QUANTIZED_LINEARS_MOST 4
+typedef struct quantized_linear_part {
+    const quantized_matrix *matrix;
+    activation act;
+} quantized_linear_part;
+void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out);
 /* y + up^T (down x) for each row by itself: x [.., R, I], y [.., R, O]. A row's pairs are rows[row][slot], read at
  * every run; no pairs (NULL) or a rank of 0: y as it is. A row's result does not depend on the others. No gradient. */
 typedef struct low_rank_pair {

@@ -14,7 +14,9 @@
 #include "assert_ok.h"
 #include "base/half.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "format/gguf_blocks.h"
+#include "tensor/ops.h"
 #include "tensor/quantize.h"
 #include "tensor/quantized.h"
 
@@ -554,6 +556,44 @@ static void shards_change_nothing(void **state) {
     }
 }
 
+/* Several matrices in one op, one of which takes other rows than the rest: what each gives alone. */
+static void together_is_one_by_one(void **state) {
+    (void)state;
+    enum { PARTS = 4, INPUTS = 288 };
+    static const quantized_kind kinds[PARTS] = {QUANTIZED_Q8, QUANTIZED_Q4M, QUANTIZED_BF16, QUANTIZED_BF16};
+    static const int64_t outputs[PARTS] = {50, 16, 320, 33}, rows[] = {1, 19};
+    quantized_linear_part part[PARTS];
+    for (int i = 0; i < PARTS; i++)
+        part[i] = (quantized_linear_part){random_matrix(kinds[i], outputs[i], INPUTS, (uint64_t)i),
+                                          i % 2 ? ACTIVATION_RELU : ACTIVATION_NONE};
+    for (int r = 0; r < 2; r++) {
+        random_state random = random_seed(12);
+        graph *g;
+        tensor *together[PARTS], *alone[PARTS];
+        thread_pool *pool;
+        assert_ok(thread_pool_create(&pool, 2, &error));
+        assert_ok(graph_create(&g, &(graph_options){.pool = pool}, &error));
+        tensor *x = graph_input(g, "x", 2, (int64_t[]){rows[r], INPUTS});
+        op_quantized_linears(g, x, PARTS, part, together);
+        for (int i = 0; i < PARTS; i++) alone[i] = op_quantized_linear(g, x, part[i].matrix, part[i].act);
+        for (int i = 0; i < PARTS; i++) graph_output(g, together[i]), graph_output(g, alone[i]);
+        assert_ok(graph_plan(g, &error));
+        for (int64_t i = 0; i < rows[r] * INPUTS; i++) tensor_data(x)[i] = (float)random_normal(&random);
+        graph_forward(g);
+        for (int i = 0; i < PARTS; i++) {
+            assert_int_equal(tensor_count(together[i]), rows[r] * outputs[i]);
+            assert_memory_equal(tensor_data(together[i]), tensor_data(alone[i]),
+                                (size_t)(rows[r] * outputs[i]) * sizeof(float));
+            double sum = 0;
+            for (int64_t k = 0; k < tensor_count(alone[i]); k++) sum += fabs((double)tensor_data(alone[i])[k]);
+            assert_true(sum > 0);
+        }
+        graph_free(g);
+        thread_pool_free(pool);
+    }
+    for (int i = 0; i < PARTS; i++) quantized_matrix_free((quantized_matrix *)(uintptr_t)part[i].matrix);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes),
@@ -567,6 +607,7 @@ int main(void) {
         cmocka_unit_test(largest_sums),
         cmocka_unit_test(batches_change_nothing),
         cmocka_unit_test(shards_change_nothing),
+        cmocka_unit_test(together_is_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
