@@ -35,10 +35,14 @@ static inline void emulated_must_exist(int tile) {
 }
 
 static inline void emulated_loadconfig(const void *memory) {
+    const emulated_configuration *s = &emulated_shape;
     memcpy(&emulated_shape, memory, sizeof emulated_shape);
-    for (int t = 0; t < EMULATED_TILES; t++)
-        emulated_must(emulated_shape.rows[t] <= EMULATED_ROWS && emulated_shape.row_bytes[t] <= EMULATED_BYTES &&
-                      emulated_shape.row_bytes[t] % 4 == 0);
+    emulated_must(s->palette == 1 && s->start_row == 0);
+    for (size_t i = 0; i < sizeof s->reserved; i++) emulated_must(s->reserved[i] == 0);
+    for (int t = 0; t < 16; t++) {
+        int most = t < EMULATED_TILES ? EMULATED_ROWS : 0;
+        emulated_must(s->rows[t] <= most && s->row_bytes[t] <= 4 * most && !s->rows[t] == !s->row_bytes[t]);
+    }
     memset(emulated_tile, 0, sizeof emulated_tile);
 }
 static inline void emulated_release(void) { memset(&emulated_shape, 0, sizeof emulated_shape); }

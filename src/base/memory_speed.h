@@ -1,5 +1,5 @@
-/* What a program that is bound by memory should be held against: how fast this machine reads now, and how much memory
- * it has. Measured or asked anew at each call: other programs share both.
+/* What a program that is bound by memory should be held against: reading as fast as it goes, to be timed beside it, and
+ * how much memory this machine has now. Other programs share both.
  */
 #ifndef BASE_MEMORY_SPEED_H
 #define BASE_MEMORY_SPEED_H

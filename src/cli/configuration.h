@@ -4,8 +4,8 @@
 
 #include "train/train_config.h"
 
-/* COMMAND_OK; else what is wrong has been said: COMMAND_USAGE where it is one of the words, COMMAND_FAILED for the
- * file. On success free with train_config_free. */
+/* COMMAND_OK; else what is wrong has been said: COMMAND_USAGE where the key that is named was set by a word,
+ * COMMAND_FAILED where by the file. On success free with train_config_free. */
 int configuration_read(train_config *out, const char *name, int count, char *const *arguments);
 
 #endif

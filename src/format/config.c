@@ -91,11 +91,15 @@ typedef struct origin {
     int line; /* 0: on the command line */
 } origin;
 
+static carina_status status_of(origin from) {
+    return from.line == 0 && strcmp(from.name, CONFIG_COMMAND_LINE) == 0 ? CARINA_ERROR_ARGUMENT : CARINA_ERROR_FORMAT;
+}
+
 static carina_status fail(origin from, const char *key, carina_error *error, const char *what, const char *text) {
     char place[300];
     snprintf(place, sizeof place, from.line ? "%.280s:%d" : "%.280s", from.name, from.line);
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %s%s%s%s", place, key, what, text ? " '" : "",
-                     text ? text : "", text ? "'" : "");
+    return error_set(error, status_of(from), "%s: %s: %s%s%s%s", place, key, what, text ? " '" : "", text ? text : "",
+                     text ? "'" : "");
 }
 
 static carina_status check_range(const config_slot *slot, double value, origin from, carina_error *error) {
@@ -305,7 +309,7 @@ static carina_status unknown_key(const config_slots *all, const char *key, origi
     bool found = nearest_key(nearest, all, key);
     char place[300];
     snprintf(place, sizeof place, from.line ? "%.280s:%d" : "%.280s", from.name, from.line);
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: unknown key '%.80s'%s%s%s", place, key,
+    return error_set(error, status_of(from), "%s: unknown key '%.80s'%s%s%s", place, key,
                      found ? " (did you mean '" : "", nearest, found ? "'?)" : "");
 }
 

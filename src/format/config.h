@@ -117,7 +117,8 @@ typedef struct config_part {
     void *target;
 } config_part;
 
-/* What errors name in the place of a file where a word is wrong. */
+/* What errors name in the place of a file where a word is wrong; their status is then CARINA_ERROR_ARGUMENT, and for
+ * the file CARINA_ERROR_FORMAT. */
 #define CONFIG_COMMAND_LINE "command line"
 
 /* Fills every part's struct: defaults, then the file (path NULL: none), then the words "key=value" in order. The

@@ -1,11 +1,13 @@
-/* Products with packed weight matrices and rows of packed tables (quantized.h): for running only, activations in f32.
+/* Products with packed weight matrices and rows of packed tables (quantized.h): for running only, x and y in f32.
  * A row's result does not depend on the other rows, and work is cut by outputs, so neither batch nor threads matter. */
+#include <assert.h>
+
 #include "tensor/ops.h"
 #include "tensor/quantized.h"
 #include "tensor/span.h"
 
 #define MOST_SHARDS 64          /* of a matrix */
-#define LEAST_RUN   (128 << 10) /* bytes of weights that a shard reads at least */
+#define LEAST_RUN   (128 << 10) /* bytes of weights that a shard reads, about */
 
 enum { X, EARLIER }; /* EARLIER: outputs of the matrices before the last one */
 
@@ -98,6 +100,7 @@ static bool share_rows(const quantized_matrix *a, const quantized_matrix *b) {
 
 void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out) {
     tensor *inputs[QUANTIZED_LINEARS_MOST] = {x};
+    assert(count >= 1 && count <= QUANTIZED_LINEARS_MOST);
     for (int i = 0; i < count; i++) out[i] = NULL;
     if (!x) return;
     for (int i = 1; i < count; i++)

@@ -61,7 +61,8 @@ tensor *op_row_linear(graph *g, tensor *x, tensor *weight, activation act);
 /* The same with a packed matrix, which is borrowed: x f32 [.., inputs] -> f32 [.., outputs]. No gradient. */
 tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix, activation act);
 /* The same for matrices that take the same rows: rows are quantised once, and with few of them the weights are read in
- * one run. out[i] is part i's; all of them are to be read by later ops only. */
+ * one run (BF16 takes other rows than the integer kinds: beside them it is an op of its own). out[i] is part i's, NULL
+ * on failure; all of them are to be read by later ops only. */
 #define QUANTIZED_LINEARS_MOST 4
 typedef struct quantized_linear_part {
     const quantized_matrix *matrix;

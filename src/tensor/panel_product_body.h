@@ -117,6 +117,7 @@ typedef struct row_pointers {
     int64_t step, step3, step5;
 } row_pointers;
 
+_Static_assert(ROWS <= 14, "row_pointer knows fourteen rows");
 INLINE const value *row_pointer(row_pointers p, int r) {
     switch (r) {
         case 0: return p.x;
@@ -140,7 +141,8 @@ INLINE const value *row_pointer(row_pointers p, int r) {
 INLINE void tile_rows(const panel_tile *t, int rows) {
     const value *w = t->panel;
     int64_t depth = t->depth;
-    row_pointers p = {t->x, (const value *)t->x + 5 * t->x_step, t->x_step, 3 * t->x_step, 5 * t->x_step};
+    const value *x = t->x;
+    row_pointers p = {x, rows > 5 ? x + 5 * t->x_step : x, t->x_step, 3 * t->x_step, 5 * t->x_step};
     fetch_targets(t, rows);
     lanes left[ROWS], right[ROWS], bias[2] = {{0}, {0}};
     if (t->bias) bias[0] = load(t->bias), bias[1] = load(t->bias + LANES);

@@ -307,11 +307,11 @@ static quantized_panel panel_of(const quantized_rows *rows, int64_t panel) {
 }
 
 static void prepare_group(const quantized_kernels *k, const quantized_rows *rows, int64_t at, const float *x) {
-    if (!k->prepare) k = k->otherwise;
     if (rows->narrow)
-        k->narrow(rows->values + at * QUANTIZED_GROUP, x);
+        (k->narrow ? k : k->otherwise)->narrow(rows->values + at * QUANTIZED_GROUP, x);
     else
-        k->prepare(rows->quants + at * QUANTIZED_GROUP, rows->scales + at, rows->offsets + at, rows->sums + at, x);
+        (k->prepare ? k : k->otherwise)
+            ->prepare(rows->quants + at * QUANTIZED_GROUP, rows->scales + at, rows->offsets + at, rows->sums + at, x);
 }
 
 void quantized_rows_prepare(const quantized_kernels *kernels, const quantized_rows *rows, const float *x, int64_t step,

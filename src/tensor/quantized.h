@@ -30,16 +30,17 @@
  *     BF16, pair by pair of inputs:
  *                 y = y + second activation * second weight       (products of two bf16 are exact in f32)
  *                 y = y + first activation * first weight
- *                 which is vdpbf16ps; tiles sum first and second products apart, 32 inputs at a time
+ *                 which is vdpbf16ps, but at the ends of f32's range; tiles sum first and second products apart, 32
+ *                 inputs at a time
  *
  * So a token's result is the same, bit for bit, alone or among 512, and however a caller shares out the blocks; and at
- * every CARINA_MAX_ISA, but for BF16 on tiles. Fused multiply-add saves nothing where additions run beside the products
- * (measured on Zen 4). Against the exact sum over the quantised values a result is off by at most
- * (groups + 4) 2^-24 times the sum of the magnitudes of all that is added, with twice the groups for Q4M, and inputs
- * instead of groups for BF16.
+ * every CARINA_MAX_ISA, but for BF16 on tiles and where BF16's products or sums leave the range of normal numbers.
+ * Fused multiply-add saves nothing where additions run beside the products (measured on Zen 4). Against the exact sum
+ * over the quantised values a result is off by at most (groups + 4) 2^-24 times the sum of the magnitudes of all that
+ * is added, with twice the groups for Q4M, and inputs instead of groups for BF16.
  *
  * Activations must be finite: with NaN or infinity in a group, results of that token are unspecified, others are not
- * touched. Groups of activations below 2^-100 count as zero; of BF16, products below 2^-126.
+ * touched; for BF16 they must be finite in bf16, too (up to 3.38e38). Groups of activations below 2^-100 count as zero.
  */
 #ifndef TENSOR_QUANTIZED_H
 #define TENSOR_QUANTIZED_H

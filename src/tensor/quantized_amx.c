@@ -82,9 +82,8 @@ static inline __attribute__((always_inline)) void multiply(quantized_kind kind, 
 #pragma GCC unroll 16
             for (int t = 0; t < 16; t++) {
                 int64_t place = (from + j) * 16 + t;
-                int32_t start = kind == QUANTIZED_Q8   ? x->offsets[place] * 16
-                                : kind == QUANTIZED_Q4 ? x->offsets[place]
-                                                       : 0;
+                uint32_t taken_off = kind == QUANTIZED_Q8 ? 128 : kind == QUANTIZED_Q4 ? 8 : 0;
+                int32_t start = (int32_t)(taken_off / 8 * (uint32_t)x->offsets[place]); /* may wrap: not finite */
                 ints sum;
                 memcpy(&sum, sums + 16 * t, sizeof sum);
                 sum += start;

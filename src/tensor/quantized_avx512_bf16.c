@@ -1,5 +1,6 @@
 /* BF16's product where AVX-512 multiplies bf16: vdpbf16ps adds to each of 16 sums the second and then the first product
- * of a pair, each rounded by itself, which is the arithmetic of quantized.h. All else is as with AVX-512 VNNI. */
+ * of a pair. It fuses both, but products of two bf16 are exact: that is the arithmetic of quantized.h, as long as no
+ * product is below the normal numbers of f32 and no sum beyond them. All else is as with AVX-512 VNNI. */
 #include <immintrin.h>
 #include <string.h>
 

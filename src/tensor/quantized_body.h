@@ -104,7 +104,7 @@ INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64
     for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
 }
 
-/* The same for BF16: pairs of inputs lie in one lane, the first one below. */
+/* Pairs of BF16's inputs lie in one lane, the first one below. */
 INLINE floats first_of(ints pairs) {
     floats values;
     pairs <<= 16;
@@ -118,6 +118,7 @@ INLINE floats second_of(ints pairs) {
     return values;
 }
 
+/* The same for BF16. */
 INLINE void multiply_bf16(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
     floats total[MOST_TOKENS];
     for (int t = 0; t < tokens; t++) total[t] = (floats){0};

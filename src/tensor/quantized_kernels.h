@@ -4,7 +4,7 @@
  * multiple of 64 bytes. Numbers are little-endian.
  *
  *     Q8    run of 2 groups   f16 scales [2, 16] | a group: q + 128 [8, 16, 4], inputs 4 i .. 4 i + 3 of a lane
- * together Q4    run of 2 groups   f16 scales [2, 16] | a group: [4, 16, 4], low half input 4 i + j, high half 16 more
+ *     Q4    run of 2 groups   f16 scales [2, 16] | a group: [4, 16, 4], low half input 4 i + j, high half 16 more
  *     Q4M   run of 8 groups   f16 scales [16], minima [16] | u8 [8, 2, 16] factors of scale, of minimum | as Q4
  *     BF16  one run           [inputs / 2, 16, 2]
  *

@@ -147,24 +147,25 @@ static carina_status get_real(const tensor_file *file, const char *path, const c
     return CARINA_OK;
 }
 
-/* Checkpoints made before it was kept do not have it: then the next line of the log is of fewer steps. */
+/* A count, the norm, and as many losses as the version that wrote them had: none in the first checkpoints, whose next
+ * line of the log is then of fewer steps. */
 static carina_status get_unlogged(const tensor_file *file, const char *path, checkpoint_unlogged *out,
                                   carina_error *error) {
     const char *text = tensor_file_metadata(file, "unlogged");
     char *end;
     *out = (checkpoint_unlogged){0};
     if (!text) return CARINA_OK;
-    bool whole_text = *text >= '0' && *text <= '9';
     out->steps = strtoull(text, &end, 10);
-    for (int k = -1; k < TRAIN_TASK_LOSSES && whole_text; k++) {
+    bool fits = *text >= '0' && *text <= '9' && *end == ' ';
+    for (int k = -1; k < TRAIN_TASK_LOSSES && fits && *end; k++) {
         const char *from = end;
         double value = strtod(from, &end);
-        whole_text = end != from && isfinite(value);
+        fits = end != from && isfinite(value) && (out->steps > 0 || value == 0);
         *(k < 0 ? &out->norm : &out->losses[k]) = value;
     }
-    if (whole_text && !*end) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: metadata unlogged: \"%.40s\" is not a count and %d numbers", path,
-                     text, 1 + TRAIN_TASK_LOSSES);
+    if (fits && !*end) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: metadata unlogged: \"%.40s\" is not a count and at most %d sums",
+                     path, text, 1 + TRAIN_TASK_LOSSES);
 }
 
 /* Counts that no run can have would set the loader to a place in the data that never comes. */

@@ -95,8 +95,9 @@ static carina_status check_key(const idle_rule *rule, const config_field *field,
     const char *word = word_value(from, key), *text = word ? word : file_value(from->file, key);
     if (!text || same_value(text, field->default_text)) return CARINA_OK;
     if (!word && word_value(from, rule->decider)) return CARINA_OK;
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: has no effect: %s; leave it out",
-                     word ? CONFIG_COMMAND_LINE : from->path, key, rule->why);
+    return error_set(error, word ? CARINA_ERROR_ARGUMENT : CARINA_ERROR_FORMAT,
+                     "%s: %s: has no effect: %s; leave it out", word ? CONFIG_COMMAND_LINE : from->path, key,
+                     rule->why);
 }
 
 static carina_status check_rule(const idle_rule *rule, const train_config *c, const sources *from,

@@ -171,12 +171,16 @@ typedef struct source {
     int word_count;
 } source;
 
-/* The file, or CONFIG_COMMAND_LINE for what was set there. */
-static const char *place_of(const source *from, const char *key) {
+static bool is_word(const source *from, const char *key) {
     size_t length = strlen(key);
     for (int i = 0; i < from->word_count; i++)
-        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') return CONFIG_COMMAND_LINE;
-    return from->path;
+        if (strncmp(from->words[i], key, length) == 0 && from->words[i][length] == '=') return true;
+    return false;
+}
+
+/* The file, or CONFIG_COMMAND_LINE for what was set there. */
+static const char *place_of(const source *from, const char *key) {
+    return is_word(from, key) ? CONFIG_COMMAND_LINE : from->path;
 }
 
 /* "file.yaml: model.heads: ..." */
@@ -188,7 +192,8 @@ static carina_status refuse(const source *from, const char *key, carina_error *e
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    return error_set(error, CARINA_ERROR_FORMAT, "%s: %s: %s", place_of(from, key), key, reason);
+    return error_set(error, is_word(from, key) ? CARINA_ERROR_ARGUMENT : CARINA_ERROR_FORMAT, "%s: %s: %s",
+                     place_of(from, key), key, reason);
 }
 
 static carina_status find_regions(train_config *c, const source *from, carina_error *error) {

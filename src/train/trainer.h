@@ -28,7 +28,7 @@ typedef struct trainer_result {
     bool finished_before; /* there was nothing left to do, and nothing was done */
     bool finished;        /* all steps done, or the time is used up; false: interrupted or stop_after */
     bool interrupted;
-    double loss;       /* mean over the last log_every steps of this session; NAN when none was taken */
+    double loss;       /* of the last line of the log, else the mean over the steps since; NAN when there are none */
     const char *score; /* what the next figures are: "IoU" */
     double best;       /* validation score, -1 without a validation set */
     uint64_t best_step;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -288,7 +289,7 @@ static void weights_that_do_not_fit_are_named(void **state) {
     tensor_file_free(&w);
 }
 
-#define DIRECTORY TEST_TMP "/bert_forms"
+#define DIRECTORY "bert_forms" /* in this run's own folder, as other names without a path */
 
 static void copy(const char *name) {
     char from[512], to[512];
@@ -374,7 +375,7 @@ static void copy_vocabulary(const char *path) {
 /* vocab.txt has 166 tokens; up to 127 rows more fill a table up, more than that are words that are missing. */
 static void a_vocabulary_cut_short_is_refused(void **state) {
     (void)state;
-    const char *folder = TEST_TMP "/bert_long";
+    const char *folder = "bert_long";
     for (int spare = 127; spare <= 128; spare++) {
         bert_config c = bert_config_base();
         c.vocabulary = 166 + spare, c.width = 8, c.heads = 2, c.layers = 1, c.ffn_width = 8, c.positions = 16;
@@ -384,7 +385,7 @@ static void a_vocabulary_cut_short_is_refused(void **state) {
         assert_int_equal(bert_create(&m, &c, 1, NULL), CARINA_OK);
         if (bert_save(m, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
         bert_free(m);
-        copy_vocabulary(TEST_TMP "/bert_long/vocab.txt");
+        copy_vocabulary("bert_long/vocab.txt");
         text_encoder e;
         text_encoder_options options = {0};
         carina_status status = text_encoder_load(&e, folder, &options, &error);
@@ -403,14 +404,14 @@ static void a_vocabulary_larger_than_the_table_is_refused(void **state) {
     c.projector_width = c.feature_size = 0;
     bert *m;
     assert_int_equal(bert_create(&m, &c, 1, NULL), CARINA_OK);
-    const char *folder = TEST_TMP "/bert_saved";
+    const char *folder = "bert_saved";
     carina_error error = {0};
     if (bert_save(m, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
     bert *again;
     if (bert_load(&again, folder, &error) != CARINA_OK) fail_msg("%s", error.message);
     assert_int_equal(again->config.feature_size, 0);
     assert_memory_equal(again->words->value, m->words->value, (size_t)m->words->count * sizeof(float));
-    copy_vocabulary(TEST_TMP "/bert_saved/vocab.txt");
+    copy_vocabulary("bert_saved/vocab.txt");
     text_encoder e;
     text_encoder_options options = {0};
     assert_int_equal(text_encoder_load(&e, folder, &options, &error), CARINA_ERROR_MISMATCH);
@@ -424,8 +425,22 @@ static void a_vocabulary_larger_than_the_table_is_refused(void **state) {
     assert_int_equal(bert_load_projector(&m, FOLDER "/model.safetensors", &error), CARINA_OK);
     assert_int_equal(m->config.projector_width, 40);
     bert_free(m);
-    assert_int_not_equal(bert_load(&m, TEST_TMP "/no_such_folder", &error), CARINA_OK);
+    assert_int_not_equal(bert_load(&m, "no_such_folder", &error), CARINA_OK);
     assert_non_null(strstr(error.message, "config.json"));
+}
+
+/* The same tests may run elsewhere at the same time, with other kernels. */
+static char own_folder[] = TEST_TMP "/bert-XXXXXX";
+
+static int enter_folder(void **state) {
+    (void)state;
+    return mkdtemp(own_folder) ? chdir(own_folder) : -1;
+}
+static int remove_folder(void **state) {
+    char command[sizeof own_folder + 20];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", own_folder);
+    return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
 }
 
 int main(void) {
@@ -441,5 +456,5 @@ int main(void) {
         cmocka_unit_test(a_vocabulary_larger_than_the_table_is_refused),
         cmocka_unit_test(a_vocabulary_cut_short_is_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, enter_folder, remove_folder);
 }

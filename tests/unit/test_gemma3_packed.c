@@ -200,15 +200,14 @@ static void adapters_are_merged(void **state) {
 }
 
 /* A token's logits are the same bits alone, in a chunk, and beside another session. */
-static void batches_do_not_matter(void **state) {
-    (void)state;
+static void check_batches(quantized_kind kind) {
     gemma3 *m;
     gemma3_runner *runner;
     gemma3_session *s[3];
     const float *logits;
     float kept[70];
     const gemma3_config c = small_config();
-    assert_ok(gemma3_create_random(&m, &c, QUANTIZED_Q4, 3, &error));
+    assert_ok(gemma3_create_random(&m, &c, kind, 3, &error));
     const gemma3_runner_options options = {.type = TENSOR_F32, .chunk = 16, .tokens = 32};
     assert_ok(gemma3_runner_create(&runner, m, &options, &error));
     for (int i = 0; i < 3; i++) assert_ok(gemma3_session_create(&s[i], &c, TENSOR_BF16, 32, 16, &error));
@@ -224,6 +223,12 @@ static void batches_do_not_matter(void **state) {
     for (int i = 0; i < 3; i++) gemma3_session_free(s[i]);
     gemma3_runner_free(runner);
     gemma3_free(m);
+}
+
+static void batches_do_not_matter(void **state) {
+    (void)state;
+    check_batches(QUANTIZED_Q4);
+    check_batches(QUANTIZED_BF16);
 }
 
 /* ---- GGUF, written here ---- */

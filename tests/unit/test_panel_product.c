@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "base/half.h"
 #include "base/random.h"
 #include "tensor/panel_product.h"
@@ -190,9 +191,11 @@ static void check_panel_of_rows(const panel_kernel *kernel, int64_t count, int64
 /* Panels of fewer rows than columns, of as many, of more; sums that are no multiple of the registers. */
 static void panel_of_rows_is_turned(void **state) {
     (void)state;
-    const panel_kernel *own[] = {&panel_kernel_generic, panel_kernel_best(TENSOR_F32), panel_kernel_best(TENSOR_BF16)};
-    for (int i = 0; i < 3 && own[i]; i++)
-        for (int64_t count = 1; count <= 40; count += 13)
+    const panel_kernel *own[] = {&panel_kernel_generic, panel_kernel_best(TENSOR_F32),
+                                 cpu_level_best() >= CPU_AVX2 ? &panel_kernel_avx2 : NULL,
+                                 panel_kernel_best(TENSOR_BF16)};
+    for (int i = 0; i < 4; i++)
+        for (int64_t count = 1; own[i] && count <= 40; count += count == 1 ? own[i]->columns - 1 : 13)
             for (int64_t k = 2; k <= STEP; k += 42) check_panel_of_rows(own[i], count, k);
 }
 

@@ -91,17 +91,22 @@ static const float *forward(const product *p, int seed) {
     return tensor_data(p->y);
 }
 
+static quantized_matrix *matrix_of(int seed) {
+    quantized_matrix *m;
+    float row[64];
+    assert_int_equal(quantized_matrix_create(&m, QUANTIZED_Q8, 16, 64, NULL), CARINA_OK);
+    for (int n = 0; n < 16; n++) {
+        for (int k = 0; k < 64; k++) row[k] = (float)((n * 7 + k * 3 + seed) % 11 - 5);
+        assert_int_equal(quantized_set_row(m, n, row, NULL), CARINA_OK);
+    }
+    return m;
+}
+
 /* The larger graph comes later, and the smaller one goes on. */
 static void graphs_share_scratch(void **state) {
     (void)state;
-    quantized_matrix *m;
-    float row[64];
+    quantized_matrix *m = matrix_of(0);
     graph_scratch scratch = {0};
-    assert_int_equal(quantized_matrix_create(&m, QUANTIZED_Q8, 16, 64, NULL), CARINA_OK);
-    for (int n = 0; n < 16; n++) {
-        for (int k = 0; k < 64; k++) row[k] = (float)((n * 7 + k * 3) % 11 - 5);
-        assert_int_equal(quantized_set_row(m, n, row, NULL), CARINA_OK);
-    }
     product alone[2] = {product_of(m, 2, NULL), product_of(m, 300, NULL)};
     product small = product_of(m, 2, &scratch);
     uint64_t first = scratch.bytes;
@@ -120,8 +125,37 @@ static void graphs_share_scratch(void **state) {
     quantized_matrix_free(m);
 }
 
+/* z = (3 y2)^2 + y0 from products of 2 x with three matrices, in one op or in three; nobody reads y1. */
+static product chain_of(const quantized_linear_part *parts, bool together) {
+    product p;
+    tensor *y[3];
+    assert_int_equal(graph_create(&p.g, &(graph_options){0}, NULL), CARINA_OK);
+    p.x = graph_input(p.g, "x", 2, (int64_t[]){5, 64});
+    tensor *x = op_scale(p.g, p.x, 2);
+    if (together) op_quantized_linears(p.g, x, 3, parts, y);
+    for (int i = 0; i < 3 && !together; i++) y[i] = op_quantized_linear(p.g, x, parts[i].matrix, parts[i].act);
+    tensor *t = op_scale(p.g, y[2], 3);
+    p.y = op_add(p.g, op_multiply(p.g, t, t), y[0]);
+    graph_output(p.g, p.y);
+    assert_int_equal(graph_plan(p.g, NULL), CARINA_OK);
+    return p;
+}
+
+/* What a later op fills has its place from its own op on, to itself, even where nobody reads it. */
+static void places_filled_later_are_kept(void **state) {
+    (void)state;
+    quantized_matrix *m[3] = {matrix_of(0), matrix_of(1), matrix_of(2)};
+    const quantized_linear_part parts[3] = {{m[0], ACTIVATION_NONE}, {m[1], ACTIVATION_RELU}, {m[2], ACTIVATION_RELU}};
+    product together = chain_of(parts, true), alone = chain_of(parts, false);
+    for (int turn = 0; turn < 2; turn++)
+        assert_memory_equal(forward(&together, turn), forward(&alone, turn), 5 * 16 * sizeof(float));
+    graph_free(together.g), graph_free(alone.g);
+    for (int i = 0; i < 3; i++) quantized_matrix_free(m[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(residuals_are_overwritten_only_when_dead),
-                                       cmocka_unit_test(graphs_share_scratch)};
+                                       cmocka_unit_test(graphs_share_scratch),
+                                       cmocka_unit_test(places_filled_later_are_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* tensor/quantized: rows taken over from GGUF's blocks bit for bit; how near quantised rows are; products against sums
- * in double, every instruction set against plain C, tokens alone and in batches, shards of all sizes: the same bits. */
+ * in double, every instruction set against plain C (but for bf16 on tiles), tokens alone and in batches, shards of all
+ * sizes: the same bits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -371,6 +372,12 @@ static void activations(void **state) {
         batch other = prepare(all[i], QUANTIZED_Q4, x, ROWS, INPUTS);
         assert_memory_equal(other.memory, plain.memory, quantized_rows_bytes(QUANTIZED_Q4, ROWS, INPUTS));
         free(other.memory);
+    }
+    for (int i = 1; i < count; i++) {
+        batch own = prepare(all[0], QUANTIZED_BF16, x, ROWS, INPUTS);
+        batch other = prepare(all[i], QUANTIZED_BF16, x, ROWS, INPUTS);
+        assert_memory_equal(other.memory, own.memory, quantized_rows_bytes(QUANTIZED_BF16, ROWS, INPUTS));
+        free(own.memory), free(other.memory);
     }
     batch narrow = prepare(all[0], QUANTIZED_BF16, x, ROWS, INPUTS);
     for (int m = 0; m < ROWS; m++) {
