@@ -53,6 +53,7 @@ static gemma3_config shape_of(int choice) {
 typedef struct bench_result {
     double prompt_seconds, reused_seconds, decode_seconds;
     double register_speed;    /* operations a second */
+    double peak;              /* bytes */
     double prompt_operations; /* of the prompt's products with weights */
     uint64_t weight_bytes, session_bytes;
     uint64_t keys_bytes; /* keys and values that all of decoding read */
@@ -114,9 +115,6 @@ static carina_status set_up(bench_run *r, carina_error *error) {
     TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
     r->result.session_bytes = gemma3_session_bytes(r->session);
     r->result.prompt_operations = prompt_operations(r);
-    r->probe = memory_probe();
-    r->probe_seconds = calloc((size_t)r->v->decode, sizeof *r->probe_seconds);
-    if (!r->probe || !r->probe_seconds) return error_memory(error, "lm bench", MEMORY_PROBE_BYTES);
     r->loop = register_loop_best(kind == QUANTIZED_BF16 ? REGISTER_BF16 : REGISTER_INT8);
     return CARINA_OK;
 }
@@ -198,6 +196,20 @@ static uint64_t keys_read(const bench_run *r) {
     return (uint64_t)rows * (uint64_t)c->key_heads * (uint64_t)c->head_width * 2 * sizeof(uint16_t);
 }
 
+static double peak_memory(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
+/* What measures the memory's speed is no part of the engine's peak. */
+static carina_status make_probe(bench_run *r, carina_error *error) {
+    r->result.peak = peak_memory();
+    r->probe = memory_probe();
+    r->probe_seconds = calloc((size_t)r->v->decode, sizeof *r->probe_seconds);
+    return r->probe && r->probe_seconds ? CARINA_OK : error_memory(error, "lm bench", MEMORY_PROBE_BYTES);
+}
+
 /* Between two tokens the memory's speed is measured, so that both are held against each other under the same load: on a
  * shared machine it may be half as much again a minute later. A token then begins with caches that hold nothing of the
  * model. */
@@ -226,6 +238,7 @@ static carina_status measure(bench_run *r, carina_error *error) {
     /* The second prompt's logits are in the place of the first one's: the last token once more. */
     gemma3_session_rewind(r->session, r->v->prompt - 1);
     TRY(take_tokens(r, r->session, 1, 0, &logits, error));
+    TRY(make_probe(r, error));
     return decode(r, logits, error);
 }
 
@@ -244,12 +257,6 @@ static carina_status run_bench(bench_run *r, carina_error *error) {
     progress_finish(r->shown);
     if (status == CARINA_OK) measure_registers(r);
     return status;
-}
-
-static double peak_memory(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return 1024.0 * (double)usage.ru_maxrss;
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -281,7 +288,7 @@ static bench_figures figures_of(const bench_run *r) {
                        .keys = 1e-9 * (double)b->keys_bytes / (double)r->v->decode,
                        .products = 1e-9 * b->prompt_operations / b->prompt_seconds,
                        .registers = 1e-9 * b->register_speed,
-                       .peak = 1e-9 * peak_memory()};
+                       .peak = 1e-9 * b->peak};
     f.speed = 1e-9 * f.decode * (double)b->weight_bytes;
     f.read = f.speed + f.decode * f.keys;
     options_choice(options[0].argument, r->v->shape, f.shape, sizeof f.shape);
