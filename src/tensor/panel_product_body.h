@@ -139,9 +139,8 @@ INLINE const value *row_pointer(row_pointers p, int r) {
 
 /* rows is a constant wherever this is put in, so that all sums are registers. */
 INLINE void tile_rows(const panel_tile *t, int rows) {
-    const value *w = t->panel;
+    const value *x = t->x, *w = t->panel;
     int64_t depth = t->depth;
-    const value *x = t->x;
     row_pointers p = {x, rows > 5 ? x + 5 * t->x_step : x, t->x_step, 3 * t->x_step, 5 * t->x_step};
     fetch_targets(t, rows);
     lanes left[ROWS], right[ROWS], bias[2] = {{0}, {0}};
@@ -150,6 +149,7 @@ INLINE void tile_rows(const panel_tile *t, int rows) {
     for (int r = 0; r < rows; r++) left[r] = bias[0], right[r] = bias[1];
     for (int64_t k = 0; k < depth; k += GROUP, p.x += GROUP, p.x5 += GROUP, w += GROUP * COLUMNS) {
         factors w_left = load_factors(w), w_right = load_factors(w + LANES * GROUP);
+        /* These five, and no others that the compiler could make of them: */
         __asm__("" : "+r"(p.x), "+r"(p.x5), "+r"(p.step), "+r"(p.step3), "+r"(p.step5));
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
