@@ -170,6 +170,7 @@ def main():
         known = wordpiece_reference.read_vocabulary(os.path.join(root, "..", "tests", "data", "text", "vocab.txt"))
         letters = [c for c in "abcdefghijklmnopqrstuvwxyz0123456789"]
         known += [t for t in letters + ["##" + c for c in letters] if t not in set(known)]
+        known += ["[unused%d]" % i for i in range(len(known), config["vocab_size"])]  # as published vocabularies do
         save_directory(a.out, random_encoder(config, a.seed, sharpness=1.5), known, a.format)
     elif a.mode == "encode":
         model = load_directory(a.model).eval()
