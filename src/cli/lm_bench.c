@@ -366,12 +366,10 @@ const command command_lm_bench = {
         "    memory_gb_per_s       reading memory, the median of a reading behind each token. Every token that is\n"
         "                          decoded reads all weights once (weights_gb_per_s), and the keys and values that it\n"
         "                          looks back on (read_gb_per_s: both together)\n"
-        "    register_gop_per_s    multiplying and adding in registers on all threads at most, by the widest "
-        "instruction\n"
-        "                          for such weights (register_instruction): 8-bit integers for q4 and q8, else bf16. "
-        "A\n"
-        "                          prompt's products with the weights count two operations for each weight and\n"
-        "                          token (prompt_gop_per_s); attention takes time, and is not counted\n",
+        "    register_gop_per_s    multiplying and adding in registers on all threads, at most, by the widest\n"
+        "                          instruction for such weights (register_instruction): 8-bit integers for q4 and\n"
+        "                          q8, else bf16. A prompt's products with the weights count two operations for each\n"
+        "                          weight and token (prompt_gop_per_s); attention takes time, and is not counted\n",
     .examples =
         "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
         "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
