@@ -116,9 +116,15 @@ static void product_shard(void *context, int shard, int worker) {
     quantized_product_run(r->kernels, m, &r->rows, first, count, r->y, r->outputs);
 }
 
+static void prepare_shard(void *context, int shard, int worker) {
+    const bench_run *r = context;
+    (void)worker;
+    quantized_rows_prepare(r->kernels, &r->rows, r->x, r->inputs, shard, 1);
+}
+
 static double product_seconds(bench_run *r, thread_pool *pool, const bench_clock *c, int copies) {
     double start = now(c);
-    quantized_rows_prepare(r->kernels, &r->rows, r->x, r->inputs, 0, quantized_rows_panels(&r->rows));
+    thread_pool_run(pool, (int)quantized_rows_panels(&r->rows), prepare_shard, r);
     for (int i = 0; i < copies; i++) {
         product_job job = {r, i};
         thread_pool_run(pool, r->shard_count, product_shard, &job);

@@ -13,7 +13,9 @@
 #include "tensor/quantized_kernels.h"
 
 #define HUGE_PAGE            (2u << 20)
-#define ACTIVATIONS_IN_CACHE (256 << 10) /* bytes: a quarter of a second-level cache that is not large */
+#define ACTIVATIONS_IN_CACHE (640 << 10) /* bytes: less than a second-level cache that is not large */
+#define TOGETHER_MOST        16          /* panels */
+#define FEW_TOKENS           8           /* as many as kernels multiply at a time */
 
 static const char *const kind_names[QUANTIZED_KINDS] = {"Q8", "Q4", "Q4M", "BF16"};
 
@@ -359,33 +361,77 @@ const quantized_kernels *quantized_kernels_best(void) {
 
 const char *quantized_kernels_name(const quantized_kernels *kernels) { return kernels->name; }
 
-/* One block and one panel. The last block may stick out: it is made aside. */
-static void product_block(const quantized_kernels *kernels, const quantized_matrix *matrix, int64_t block,
-                          const quantized_panel *panel, float *y, int64_t step) {
-    const uint8_t *packed = matrix->packed + (uint64_t)block * matrix->block_bytes;
-    int64_t output = block * QUANTIZED_BLOCK, there = least(QUANTIZED_BLOCK, matrix->outputs - output);
-    if (!kernels->product[matrix->kind]) kernels = kernels->otherwise;
-    if (there == QUANTIZED_BLOCK) {
-        kernels->product[matrix->kind](y + output, step, packed, panel);
-        return;
+/* Groups [first, first + count) of a panel. */
+static quantized_panel some_groups(const quantized_rows *rows, int64_t panel, int64_t first, int64_t count) {
+    quantized_panel p = panel_of(rows, panel);
+    int64_t places = first * p.tokens;
+    p.groups = count;
+    if (rows->narrow) {
+        p.values += places * QUANTIZED_GROUP;
+        return p;
     }
-    float aside[QUANTIZED_PANEL * QUANTIZED_BLOCK];
-    kernels->product[matrix->kind](aside, QUANTIZED_BLOCK, packed, panel);
-    for (int t = 0; t < panel->tokens; t++)
-        memcpy(y + t * step + output, aside + t * QUANTIZED_BLOCK, (size_t)there * sizeof *y);
+    p.quants += places * QUANTIZED_GROUP;
+    p.scales += places;
+    p.offsets += places;
+    p.sums += places;
+    return p;
+}
+
+/* Where a group lies in its block; a run begins with it. */
+static int64_t bytes_before(quantized_kind kind, int64_t group) {
+    int64_t run = quantized_run_groups(kind);
+    return group / run * quantized_run_head(kind, run) + group * quantized_group_bytes(kind);
+}
+
+typedef struct product_job {
+    quantized_product *multiply;
+    const quantized_matrix *matrix;
+    const quantized_rows *rows;
+    float *y;
+    int64_t step;
+} product_job;
+
+/* One or two blocks and a few panels: of every slice of groups, the weights stay in the first cache while tokens go by.
+ * Sums are made aside: rows of y lie far apart, and the last block may stick out. */
+static void product_blocks(const product_job *job, int64_t block, int blocks, int64_t first_panel, int64_t end_panel) {
+    const quantized_matrix *m = job->matrix;
+    int64_t groups = m->inputs / QUANTIZED_GROUP, first = first_panel * QUANTIZED_PANEL;
+    int64_t slice = job->rows->count <= FEW_TOKENS ? groups : QUANTIZED_SLICE;
+    float sums[TOGETHER_MOST * QUANTIZED_PANEL * QUANTIZED_STEP] __attribute__((aligned(64)));
+    quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .blocks = blocks};
+    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true) {
+        piece.weights = m->packed + (uint64_t)block * m->block_bytes + bytes_before(m->kind, g);
+        piece.from_memory = true;
+        for (int64_t p = first_panel; p < end_panel; p++, piece.from_memory = false) {
+            const quantized_panel panel = some_groups(job->rows, p, g, least(slice, groups - g));
+            job->multiply(sums + (p - first_panel) * QUANTIZED_PANEL * QUANTIZED_STEP, &piece, &panel);
+        }
+    }
+    int64_t output = block * QUANTIZED_BLOCK, there = least(blocks * QUANTIZED_BLOCK, m->outputs - output);
+    int64_t tokens = least(end_panel * QUANTIZED_PANEL, job->rows->count) - first;
+    for (int64_t t = 0; t < tokens; t++) {
+        const float *from = sums + t * QUANTIZED_STEP;
+        float *to = job->y + (first + t) * job->step + output;
+        if (there == QUANTIZED_STEP)
+            memcpy(to, from, QUANTIZED_STEP * sizeof *to); /* of a number that the compiler knows */
+        else
+            memcpy(to, from, (size_t)there * sizeof *to);
+    }
 }
 
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
                            int64_t first_block, int64_t block_count, float *y, int64_t step) {
     int64_t panels = quantized_rows_panels(rows), panel_bytes = QUANTIZED_PANEL * rows->inputs * (rows->narrow ? 2 : 1);
-    int64_t together = ACTIVATIONS_IN_CACHE / panel_bytes < 1 ? 1 : ACTIVATIONS_IN_CACHE / panel_bytes;
-    if (kernels->begin) kernels->begin();
-    /* A block's weights are gone through for some panels while both are in cache. */
-    for (int64_t from = 0; from < panels; from += together)
-        for (int64_t b = first_block; b < first_block + block_count; b++)
-            for (int64_t p = from; p < least(from + together, panels); p++) {
-                const quantized_panel panel = panel_of(rows, p);
-                product_block(kernels, matrix, b, &panel, y + p * QUANTIZED_PANEL * step, step);
-            }
-    if (kernels->end) kernels->end();
+    int64_t together =
+        least(TOGETHER_MOST, panel_bytes > ACTIVATIONS_IN_CACHE ? 1 : ACTIVATIONS_IN_CACHE / panel_bytes);
+    int pair = rows->count <= FEW_TOKENS ? 1 : 2; /* blocks; few tokens read memory in one stream */
+    const quantized_kernels *from = kernels->product[matrix->kind] ? kernels : kernels->otherwise;
+    const product_job job = {from->product[matrix->kind], matrix, rows, y, step};
+    if (from->begin) from->begin();
+    for (int64_t p = 0; p < panels; p += together)
+        for (int64_t b = first_block, n; b < first_block + block_count; b += n) {
+            n = least(pair, first_block + block_count - b);
+            product_blocks(&job, b, (int)n, p, least(p + together, panels));
+        }
+    if (from->end) from->end();
 }

@@ -61,12 +61,13 @@ static inline void multiply_group(int32_t sums[256], const uint8_t *weights, con
 }
 
 /* The arithmetic of quantized_body.h, with `kind` a constant. */
-static inline __attribute__((always_inline)) void multiply(quantized_kind kind, float *y, int64_t step,
-                                                           const uint8_t *at, const quantized_panel *x) {
+static inline __attribute__((always_inline)) void multiply(quantized_kind kind, float *y, const uint8_t *at,
+                                                           bool goes_on, const quantized_panel *x) {
     uint8_t unpacked[512] __attribute__((aligned(64)));
     int32_t sums[256] __attribute__((aligned(64)));
     floats total[16];
     for (int t = 0; t < 16; t++) total[t] = (floats){0};
+    for (int t = 0; goes_on && t < 16; t++) memcpy(&total[t], y + t * QUANTIZED_STEP, sizeof total[t]);
     for (int64_t from = 0, count; from < x->groups; from += count) {
         count = x->groups - from < quantized_run_groups(kind) ? x->groups - from : quantized_run_groups(kind);
         const uint8_t *head = at;
@@ -92,7 +93,7 @@ static inline __attribute__((always_inline)) void multiply(quantized_kind kind, 
             }
         }
     }
-    for (int t = 0; t < 16; t++) memcpy(y + t * step, &total[t], sizeof total[t]);
+    for (int t = 0; t < 16; t++) memcpy(y + t * QUANTIZED_STEP, &total[t], sizeof total[t]);
 }
 
 /* ---- BF16 ---- */
@@ -106,17 +107,18 @@ static const uint16_t *full_panel(uint16_t padded[16 * QUANTIZED_GROUP], const q
     return padded;
 }
 
-/* A tile waits 52 cycles for its last sums and could be given new products every 16: groups take turns with four. */
-static void product_bf16(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) {
+/* One slice of one block. A tile waits 52 cycles for its last sums and could be given new products every 16: groups
+ * take turns with four. */
+static void add_slice(float *y, const uint8_t *weights, const quantized_panel *x, int64_t first, int64_t end) {
     uint16_t padded[16 * QUANTIZED_GROUP] __attribute__((aligned(64))) = {0};
     float sums[4][16 * QUANTIZED_BLOCK] __attribute__((aligned(64)));
     _tile_zero(0);
     _tile_zero(5);
     _tile_zero(6);
     _tile_zero(7);
-    for (int64_t g = 0; g < x->groups; g++) {
+    for (int64_t g = first; g < end; g++) {
         _tile_loadd(3, full_panel(padded, x, g), 64);
-        _tile_loadd(4, block + g * 1024, 64);
+        _tile_loadd(4, weights + g * 1024, 64);
         switch (g % 4) {
             case 0: _tile_dpbf16ps(0, 3, 4); break;
             case 1: _tile_dpbf16ps(5, 3, 4); break;
@@ -132,16 +134,29 @@ static void product_bf16(float *y, int64_t step, const uint8_t *block, const qua
     for (int t = 0; t < x->tokens; t++)
         for (int n = 0; n < QUANTIZED_BLOCK; n++) {
             int at = t * QUANTIZED_BLOCK + n;
-            y[t * step + n] = (sums[0][at] + sums[1][at]) + (sums[2][at] + sums[3][at]);
+            y[t * QUANTIZED_STEP + n] += (sums[0][at] + sums[1][at]) + (sums[2][at] + sums[3][at]);
         }
 }
 
-#define PRODUCT(name, kind)                                                                    \
-    static void name(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) { \
-        if (x->tokens == 16)                                                                   \
-            multiply(kind, y, step, block, x);                                                 \
-        else                                                                                   \
-            quantized_avx512_table.product[kind](y, step, block, x);                           \
+/* Slice by slice whatever the piece is, so that a token's sums do not depend on how a matrix is cut. */
+static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+    for (int b = 0; b < piece->blocks; b++, y += QUANTIZED_BLOCK) {
+        for (int t = 0; !piece->goes_on && t < x->tokens; t++)
+            memset(y + t * QUANTIZED_STEP, 0, QUANTIZED_BLOCK * sizeof *y);
+        for (int64_t g = 0; g < x->groups; g += QUANTIZED_SLICE)
+            add_slice(y, piece->weights + b * piece->block_bytes, x, g,
+                      g + QUANTIZED_SLICE < x->groups ? g + QUANTIZED_SLICE : x->groups);
+    }
+}
+
+#define PRODUCT(name, kind)                                                                                      \
+    static void name(float *y, const quantized_piece *piece, const quantized_panel *x) {                         \
+        if (x->tokens < 16) {                                                                                    \
+            quantized_avx512_table.product[kind](y, piece, x);                                                   \
+            return;                                                                                              \
+        }                                                                                                        \
+        for (int b = 0; b < piece->blocks; b++)                                                                  \
+            multiply(kind, y + b * QUANTIZED_BLOCK, piece->weights + b * piece->block_bytes, piece->goes_on, x); \
     }
 PRODUCT(product_q8, QUANTIZED_Q8)
 PRODUCT(product_q4, QUANTIZED_Q4)

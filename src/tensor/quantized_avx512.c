@@ -1,17 +1,16 @@
 /* Quantised products with AVX-512 VNNI: vpdpbusd adds four products of unsigned weights and signed activations to each
- * of 16 sums; see quantized_body.h. A group takes eight of them and two multiplications, which on Zen 4 wait for the
- * same units: four fifths of vpdpbusd's own speed is the limit of Q8 and Q4, eight elevenths that of Q4M. */
+ * of 16 sums; see quantized_body.h. A group takes eight of them and two multiplications, which on Zen 4 and 5 wait for
+ * the same units: four fifths of vpdpbusd's own speed is the limit of Q8 and Q4, eight elevenths that of Q4M. */
 #include <immintrin.h>
 #include <string.h>
 
 #include "tensor/quantized_kernels.h"
 
-#define TABLE quantized_avx512_table
-#define NAME  "avx512"
-#ifndef MOST_TOKENS
-#define MOST_TOKENS 8
-#endif
-#define TAKEN_OFF_8 128
+#define TABLE         quantized_avx512_table
+#define NAME          "avx512"
+#define MOST_TOKENS   8
+#define TAKEN_OFF_8   128
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
@@ -51,6 +50,107 @@ static inline floats widen_scales(const uint8_t *bytes) {
 
 static inline floats widen_factors(const uint8_t *bytes) {
     return (floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
+}
+
+/* ---- two blocks and four tokens ----
+ *
+ * An activation that is broadcast serves two products, so that no more is read than two units that multiply can take
+ * (Zen 5 has them). A group's sums are scaled and added to the totals between the products of the next group: both in
+ * one order would leave the units waiting in turn. */
+#define PAIR_TOKENS 4
+#define PAIR_SUMS   (2 * PAIR_TOKENS) /* of token 0 both blocks, of token 1 both ... */
+
+/* Loads stay where they are written: moved together, they would be more than there are registers. */
+#define LOADS_STAY() __asm__ volatile("" ::: "memory")
+
+/* The sums of the group before. */
+typedef struct pending {
+    ints sums[PAIR_SUMS];
+    floats scale[2];
+    const float *token_scales;
+} pending;
+
+static ALWAYS_INLINE void add_pending(floats total[PAIR_SUMS], const pending *p, int i) {
+    total[i] += (floats)_mm512_cvtepi32_ps((__m512i)p->sums[i]) * (p->scale[i % 2] * p->token_scales[i / 2]);
+}
+
+/* Inputs 4 i .. 4 i + 3 of a group. */
+static ALWAYS_INLINE __m512i four_inputs(quantized_kind kind, const uint8_t *group, int i) {
+    if (kind == QUANTIZED_Q8) return _mm512_loadu_si512(group + 64 * i);
+    __m512i both = _mm512_loadu_si512(group + i % 4 * 64);
+    return _mm512_and_si512(i < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
+}
+
+/* `kind` is a constant where this is inlined. */
+static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y, const quantized_piece *piece,
+                                        const quantized_panel *x) {
+    const uint8_t *at = piece->weights;
+    const int64_t other = piece->block_bytes, group_bytes = quantized_group_bytes(kind), groups = x->groups;
+    int64_t place = first;
+    floats total[PAIR_SUMS];
+    pending last = {.token_scales = x->scales + first};
+    y += first * QUANTIZED_STEP;
+#pragma GCC unroll 8
+    for (int i = 0; i < PAIR_SUMS; i++) {
+        total[i] = (floats){0};
+        last.sums[i] = (ints){0};
+        if (piece->goes_on) memcpy(&total[i], y + i / 2 * QUANTIZED_STEP + i % 2 * QUANTIZED_BLOCK, sizeof total[i]);
+    }
+    last.scale[0] = last.scale[1] = (floats){0};
+    for (int64_t from = 0, count; from < groups; from += count) {
+        count = groups - from < quantized_run_groups(kind) ? groups - from : quantized_run_groups(kind);
+        const uint8_t *head = at;
+        at += quantized_run_head(kind, count);
+        for (int64_t j = 0; j < count; j++, at += group_bytes, place += x->tokens) {
+            const uint8_t *factors = head + 64 + 32 * j;
+            const int8_t *quants = x->quants + place * QUANTIZED_GROUP;
+            ints sums[PAIR_SUMS];
+            floats minimum[2];
+            if (piece->from_memory)
+                for (int64_t b = 0; b < group_bytes + 64; b += 64) {
+                    _mm_prefetch((const char *)at + PREFETCH_AHEAD + b, _MM_HINT_T0);
+                    _mm_prefetch((const char *)at + other + PREFETCH_AHEAD + b, _MM_HINT_T0);
+                }
+#pragma GCC unroll 2
+            for (int b = 0; kind == QUANTIZED_Q4M && b < 2; b++)
+                minimum[b] = widen_scales(head + b * other + 32) * widen_factors(factors + b * other + 16);
+#pragma GCC unroll 4
+            for (int t = 0; t < PAIR_TOKENS; t++) {
+                __m512i start = _mm512_set1_epi32(x->offsets[place + t]); /* for 8 */
+                if (kind == QUANTIZED_Q8) start = _mm512_slli_epi32(start, 4);
+                if (kind == QUANTIZED_Q4M) start = _mm512_setzero_si512();
+                sums[2 * t] = sums[2 * t + 1] = (ints)start;
+            }
+#pragma GCC unroll 8
+            for (int i = 0; i < QUANTIZED_GROUP / 4; i++) {
+                __m512i left = four_inputs(kind, at, i), right = four_inputs(kind, at + other, i);
+#pragma GCC unroll 4
+                for (int t = 0; t < PAIR_TOKENS; t++) {
+                    int32_t bytes;
+                    memcpy(&bytes, quants + t * QUANTIZED_GROUP + 4 * i, sizeof bytes);
+                    __m512i four = _mm512_set1_epi32(bytes);
+                    sums[2 * t] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t], left, four);
+                    sums[2 * t + 1] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t + 1], right, four);
+                }
+                add_pending(total, &last, i);
+                if (kind == QUANTIZED_Q4M) total[i] -= minimum[i % 2] * x->sums[place + i / 2];
+                LOADS_STAY();
+            }
+#pragma GCC unroll 8
+            for (int i = 0; i < PAIR_SUMS; i++) last.sums[i] = sums[i];
+#pragma GCC unroll 2
+            for (int b = 0; b < 2; b++) {
+                last.scale[b] = widen_scales(head + b * other + (kind == QUANTIZED_Q4M ? 0 : 32 * j));
+                if (kind == QUANTIZED_Q4M) last.scale[b] *= widen_factors(factors + b * other);
+            }
+            last.token_scales = x->scales + place;
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < PAIR_SUMS; i++) {
+        add_pending(total, &last, i);
+        memcpy(y + i / 2 * QUANTIZED_STEP + i % 2 * QUANTIZED_BLOCK, &total[i], sizeof total[i]);
+    }
 }
 
 #include "tensor/quantized_body.h"

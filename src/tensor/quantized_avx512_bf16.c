@@ -6,44 +6,65 @@
 
 #include "tensor/quantized_kernels.h"
 
-#define INLINE         static inline __attribute__((always_inline))
-#define PREFETCH_AHEAD 4096 /* as in quantized_body.h */
+#define INLINE static inline __attribute__((always_inline))
 
-/* Tokens [first, first + tokens) of the panel; `tokens` is a constant where this is inlined. */
-INLINE void multiply(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
-    __m512 total[16];
+/* Tokens [first, first + tokens) of the panel and `blocks` blocks: both numbers are constants where this is inlined. */
+INLINE void multiply(int blocks, int tokens, int first, float *y, const uint8_t *at, const quantized_piece *piece,
+                     const quantized_panel *x) {
+    __m512 total[2][16];
+    y += first * QUANTIZED_STEP;
 #pragma GCC unroll 16
-    for (int t = 0; t < tokens; t++) total[t] = _mm512_setzero_ps();
+    for (int t = 0; t < tokens; t++)
+#pragma GCC unroll 2
+        for (int b = 0; b < blocks; b++)
+            total[b][t] =
+                piece->goes_on ? _mm512_loadu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK) : _mm512_setzero_ps();
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
         const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
+        if (piece->from_memory)
+            for (int b = 0; b < blocks; b++)
+                for (int i = 0; i < 1024; i += 64)
+                    _mm_prefetch((const char *)at + b * piece->block_bytes + PREFETCH_AHEAD + i, _MM_HINT_T0);
 #pragma GCC unroll 16
         for (int i = 0; i < QUANTIZED_GROUP; i += 2) {
-            __builtin_prefetch(at + PREFETCH_AHEAD + 32 * i, 0, 3);
-            __m512bh weights = (__m512bh)_mm512_loadu_si512(at + 32 * i);
+            __m512bh weights[2];
+#pragma GCC unroll 2
+            for (int b = 0; b < blocks; b++)
+                weights[b] = (__m512bh)_mm512_loadu_si512(at + b * piece->block_bytes + 32 * i);
 #pragma GCC unroll 16
             for (int t = 0; t < tokens; t++) {
                 int32_t pair;
                 memcpy(&pair, values + t * QUANTIZED_GROUP + i, sizeof pair);
-                total[t] = _mm512_dpbf16_ps(total[t], weights, (__m512bh)_mm512_set1_epi32(pair));
+                __m512bh both = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+                for (int b = 0; b < blocks; b++) total[b][t] = _mm512_dpbf16_ps(total[b][t], weights[b], both);
             }
         }
     }
 #pragma GCC unroll 16
-    for (int t = 0; t < tokens; t++) _mm512_storeu_ps(y + (first + t) * step, total[t]);
+    for (int t = 0; t < tokens; t++)
+#pragma GCC unroll 2
+        for (int b = 0; b < blocks; b++) _mm512_storeu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK, total[b][t]);
 }
 
-static void product_bf16(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) {
-    for (int first = 0, left; (left = x->tokens - first) > 0;) {
-        if (left >= 16)
-            multiply(16, first, y, step, block, x), first += 16;
-        else if (left >= 8)
-            multiply(8, first, y, step, block, x), first += 8;
-        else if (left >= 4)
-            multiply(4, first, y, step, block, x), first += 4;
-        else if (left >= 2)
-            multiply(2, first, y, step, block, x), first += 2;
-        else
-            multiply(1, first, y, step, block, x), first += 1;
+static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+    quantized_piece p = *piece;
+    int paired = 0;
+    for (; p.blocks == 2 && x->tokens - paired >= 8; paired += 8, p.from_memory = false)
+        multiply(2, 8, paired, y, p.weights, &p, x);
+    for (int b = 0; b < p.blocks; b++, y += QUANTIZED_BLOCK) {
+        const uint8_t *block = p.weights + b * p.block_bytes;
+        p.from_memory = piece->from_memory && !paired;
+        for (int first = paired, left; (left = x->tokens - first) > 0; p.from_memory = false) {
+            if (left >= 8)
+                multiply(1, 8, first, y, block, &p, x), first += 8;
+            else if (left >= 4)
+                multiply(1, 4, first, y, block, &p, x), first += 4;
+            else if (left >= 2)
+                multiply(1, 2, first, y, block, &p, x), first += 2;
+            else
+                multiply(1, 1, first, y, block, &p, x), first += 1;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-/* Products of one block of 16 outputs with a panel of tokens (quantized.h has the arithmetic, quantized_kernels.h the
- * bytes). Included by quantized_generic.c, _avx2.c and _avx512.c, which bring TABLE, NAME, MOST_TOKENS (how many
+/* Products of a piece of one or two blocks with a panel of tokens (quantized.h has the arithmetic, quantized_kernels.h
+ * the bytes). Included by quantized_generic.c, _avx2.c and _avx512.c, which bring TABLE, NAME, MOST_TOKENS (how many
  * tokens' sums stay in registers, 1, 2, 4 or 8) and
  *
  *     weights                          32 inputs of 16 outputs, unpacked
@@ -7,6 +7,7 @@
  *     dot_8, dot_4                     exact: each token's sums += weights times its 32 integers
  *     TAKEN_OFF_8                      what unpack_8's weights have more than q
  *     widen_scales, widen_factors      16 f16, 16 bytes to f32
+ *     PAIR_TOKENS, multiply_pair       where two blocks go together: for how many tokens, and their product
  *
  * and are compiled without contraction: no fused multiply-add. This is deliberately a header that defines functions: it
  * is the body of those files.
@@ -16,8 +17,6 @@
 #include "base/half.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-#define PREFETCH_AHEAD 4096 /* bytes: the time that memory takes to answer, at the speed at which one core reads */
 
 /* ---- activations ---- */
 
@@ -60,19 +59,28 @@ INLINE void prefetch(const uint8_t *bytes, int64_t count) {
 /* What packed weights have more than q: taken off through the sum of the activations. */
 #define TAKEN_OFF(kind) ((kind) == QUANTIZED_Q8 ? TAKEN_OFF_8 : (kind) == QUANTIZED_Q4 ? 8 : 0)
 
-/* Tokens [first, first + tokens) of the panel. `kind` and `tokens` are constants where this is inlined. */
-INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64_t step, const uint8_t *at,
-                     const quantized_panel *x) {
+INLINE void begin_totals(floats *total, int tokens, const float *y, bool goes_on) {
+#pragma GCC unroll 16
+    for (int t = 0; t < tokens; t++) {
+        total[t] = (floats){0};
+        if (goes_on) memcpy(&total[t], y + t * QUANTIZED_STEP, sizeof total[t]);
+    }
+}
+
+/* Tokens [first, first + tokens) of the panel and one block. `kind` and `tokens` are constants where this is inlined.
+ */
+INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, const uint8_t *at,
+                     const quantized_piece *piece, const quantized_panel *x) {
     floats total[MOST_TOKENS];
-    for (int t = 0; t < tokens; t++) total[t] = (floats){0};
+    begin_totals(total, tokens, y + first * QUANTIZED_STEP, piece->goes_on);
     for (int64_t from = 0, count; from < x->groups; from += count) {
         count = x->groups - from < quantized_run_groups(kind) ? x->groups - from : quantized_run_groups(kind);
         const uint8_t *head = at;
         at += quantized_run_head(kind, count);
-        prefetch(head, at - head);
+        if (piece->from_memory) prefetch(head, at - head);
         floats scales = widen_scales(head), minima = widen_scales(head + 32); /* Q4M's; else of the two groups */
         for (int64_t j = 0; j < count; j++, at += quantized_group_bytes(kind)) {
-            prefetch(at, quantized_group_bytes(kind));
+            if (piece->from_memory) prefetch(at, quantized_group_bytes(kind));
             int64_t place = (from + j) * x->tokens + first;
             floats scale = j ? minima : scales;
             if (kind == QUANTIZED_Q4M) {
@@ -101,7 +109,8 @@ INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, int64
                 total[t] += __builtin_convertvector(sums[t], floats) * (scale * x->scales[place + t]);
         }
     }
-    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * QUANTIZED_STEP, &total[t], sizeof total[t]);
 }
 
 /* Pairs of BF16's inputs lie in one lane, the first one below. */
@@ -119,11 +128,12 @@ INLINE floats second_of(ints pairs) {
 }
 
 /* The same for BF16. */
-INLINE void multiply_bf16(int tokens, int first, float *y, int64_t step, const uint8_t *at, const quantized_panel *x) {
+INLINE void multiply_bf16(int tokens, int first, float *y, const uint8_t *at, const quantized_piece *piece,
+                          const quantized_panel *x) {
     floats total[MOST_TOKENS];
-    for (int t = 0; t < tokens; t++) total[t] = (floats){0};
+    begin_totals(total, tokens, y + first * QUANTIZED_STEP, piece->goes_on);
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
-        prefetch(at, 1024);
+        if (piece->from_memory) prefetch(at, 1024);
         const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
         for (int i = 0; i < QUANTIZED_GROUP; i += 2) {
             ints pairs;
@@ -138,30 +148,47 @@ INLINE void multiply_bf16(int tokens, int first, float *y, int64_t step, const u
             }
         }
     }
-    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * step, &total[t], sizeof total[t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * QUANTIZED_STEP, &total[t], sizeof total[t]);
 }
 
-/* Tokens by powers of two: of three, two and one. The second time the block's weights come from cache. */
-#define PRODUCT(name, call, ...)                                                               \
-    static void name(float *y, int64_t step, const uint8_t *block, const quantized_panel *x) { \
-        for (int first = 0, left; (left = x->tokens - first) > 0;) {                           \
-            if (MOST_TOKENS >= 16 && left >= 16)                                               \
-                call(__VA_ARGS__ 16, first, y, step, block, x), first += 16;                   \
-            else if (MOST_TOKENS >= 8 && left >= 8)                                            \
-                call(__VA_ARGS__ 8, first, y, step, block, x), first += 8;                     \
-            else if (MOST_TOKENS >= 4 && left >= 4)                                            \
-                call(__VA_ARGS__ 4, first, y, step, block, x), first += 4;                     \
-            else if (MOST_TOKENS >= 2 && left >= 2)                                            \
-                call(__VA_ARGS__ 2, first, y, step, block, x), first += 2;                     \
-            else                                                                               \
-                call(__VA_ARGS__ 1, first, y, step, block, x), first += 1;                     \
-        }                                                                                      \
+#ifndef PAIR_TOKENS
+#define PAIR_TOKENS (QUANTIZED_PANEL + 1)
+INLINE void multiply_pair(quantized_kind kind, int first, float *y, const quantized_piece *piece,
+                          const quantized_panel *x) {
+    (void)kind, (void)first, (void)y, (void)piece, (void)x;
+}
+#endif
+
+/* Tokens by powers of two: of three, two and one. The second time a block's weights come from cache. */
+#define PRODUCT(name, pairs, kind, call, ...)                                                        \
+    static void name(float *y, const quantized_piece *piece, const quantized_panel *x) {             \
+        quantized_piece p = *piece;                                                                  \
+        int paired = 0;                                                                              \
+        for (; pairs && p.blocks == 2 && x->tokens - paired >= PAIR_TOKENS; paired += PAIR_TOKENS) { \
+            multiply_pair(kind, paired, y, &p, x);                                                   \
+            p.from_memory = false;                                                                   \
+        }                                                                                            \
+        for (int b = 0; b < p.blocks; b++, y += QUANTIZED_BLOCK) {                                   \
+            const uint8_t *block = p.weights + b * p.block_bytes;                                    \
+            p.from_memory = piece->from_memory && !paired;                                           \
+            for (int first = paired, left; (left = x->tokens - first) > 0; p.from_memory = false) {  \
+                if (MOST_TOKENS >= 8 && left >= 8)                                                   \
+                    call(__VA_ARGS__ 8, first, y, block, &p, x), first += 8;                         \
+                else if (MOST_TOKENS >= 4 && left >= 4)                                              \
+                    call(__VA_ARGS__ 4, first, y, block, &p, x), first += 4;                         \
+                else if (MOST_TOKENS >= 2 && left >= 2)                                              \
+                    call(__VA_ARGS__ 2, first, y, block, &p, x), first += 2;                         \
+                else                                                                                 \
+                    call(__VA_ARGS__ 1, first, y, block, &p, x), first += 1;                         \
+            }                                                                                        \
+        }                                                                                            \
     }
 #define COMMA ,
-PRODUCT(product_q8, multiply, QUANTIZED_Q8 COMMA)
-PRODUCT(product_q4, multiply, QUANTIZED_Q4 COMMA)
-PRODUCT(product_q4m, multiply, QUANTIZED_Q4M COMMA)
-PRODUCT(product_bf16, multiply_bf16, )
+PRODUCT(product_q8, true, QUANTIZED_Q8, multiply, QUANTIZED_Q8 COMMA)
+PRODUCT(product_q4, true, QUANTIZED_Q4, multiply, QUANTIZED_Q4 COMMA)
+PRODUCT(product_q4m, true, QUANTIZED_Q4M, multiply, QUANTIZED_Q4M COMMA)
+PRODUCT(product_bf16, false, QUANTIZED_BF16, multiply_bf16, )
 
 const quantized_kernels TABLE = {
     .name = NAME,

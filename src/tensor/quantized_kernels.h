@@ -25,9 +25,12 @@ static inline int64_t quantized_group_bytes(quantized_kind kind) {
     return kind == QUANTIZED_BF16 ? 1024 : kind == QUANTIZED_Q8 ? 512 : 256;
 }
 
-/* One panel of quantized_rows: `tokens` of them, at most 16. */
+/* Bytes by which kernels ask ahead: the time that memory takes to answer, at the speed at which one core reads. */
+#define PREFETCH_AHEAD 4096
+
+/* Some groups of one panel of quantized_rows: `tokens` of them, at most 16. */
 typedef struct quantized_panel {
-    int64_t groups;
+    int64_t groups; /* the piece's */
     int tokens;
     const int8_t *quants;
     const float *scales;
@@ -36,14 +39,29 @@ typedef struct quantized_panel {
     const uint16_t *values;
 } quantized_panel;
 
+/* Groups that many tokens are multiplied with while their weights stay in the first cache: whole runs. */
+#define QUANTIZED_SLICE 32
+
+/* The same groups of one or two blocks of a matrix. */
+typedef struct quantized_piece {
+    const uint8_t *weights; /* a run begins here */
+    int64_t block_bytes;    /* from one block to the next */
+    int blocks;             /* 1, 2 */
+    bool goes_on;           /* sums begin with what y holds, not with zeros */
+    bool from_memory;       /* not used lately: to be asked for ahead */
+} quantized_piece;
+
+/* y[t][n], rows QUANTIZED_STEP apart, for the panel's tokens and the 16 or 32 outputs of the piece. */
+#define QUANTIZED_STEP (2 * QUANTIZED_BLOCK)
+typedef void quantized_product(float *y, const quantized_piece *piece, const quantized_panel *x);
+
 struct quantized_kernels {
     const char *name;                   /* "generic", "avx2", "avx512", "avx512 bf16", "amx" */
     const quantized_kernels *otherwise; /* has what is NULL in the next three */
     /* One group of one token: 32 integers, their scale, offset and sum. */
     void (*prepare)(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x);
     void (*narrow)(uint16_t *values, const float *x); /* the same for BF16 */
-    /* y[t][n] for the panel's tokens, rows `step` apart, and the 16 outputs of one block. */
-    void (*product[QUANTIZED_KINDS])(float *y, int64_t step, const uint8_t *block, const quantized_panel *x);
+    quantized_product *product[QUANTIZED_KINDS];
     void (*begin)(void), (*end)(void); /* around calls of `product`, on each thread; NULL: nothing to do */
 };
 

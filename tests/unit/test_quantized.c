@@ -433,8 +433,8 @@ static void compare_with_double(const quantized_matrix *m, const batch *b, const
 
 static const struct {
     int64_t outputs, inputs, rows;
-} shapes[] = {{1, 32, 1},    {16, 32, 2},   {17, 64, 3},  {37, 96, 5},   {40, 256, 4},
-              {50, 352, 19}, {64, 2560, 1}, {33, 544, 8}, {70, 512, 33}, {16, 288, 16}};
+} shapes[] = {{1, 32, 1},    {16, 32, 2},  {17, 64, 3},   {37, 96, 5},   {40, 256, 4},   {50, 352, 19},
+              {64, 2560, 1}, {33, 544, 8}, {70, 512, 33}, {16, 288, 16}, {33, 1312, 10}, {40, 64, 300}};
 
 static void products(void **state) {
     (void)state;
