@@ -246,7 +246,7 @@ static tensor *adapt(graph *g, const gemma3_matrix *m, tensor *x, tensor *y, con
 /* Products of the same rows; acts: of each, or NULL. */
 static void products(graph *g, int count, const gemma3_matrix *const *matrices, const activation *acts, tensor *x,
                      const gemma3_past *past, tensor **y) {
-    quantized_linear_part parts[QUANTIZED_LINEARS_MOST];
+    quantized_linear_part parts[QUANTIZED_LINEARS_MOST] = {0};
     bool all_packed = true;
     for (int i = 0; i < count; i++) {
         activation act = acts && !is_adapted(matrices[i], past) ? acts[i] : ACTIVATION_NONE;
@@ -280,40 +280,72 @@ static tensor *rotary_table(graph *g, const gemma3 *m, const gemma3_past *past, 
     return rotary_constant(g, m, everywhere, tokens);
 }
 
-static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, tensor *k, tensor *v,
-                         const gemma3_past *past) {
+/* What a layer does with its tokens. Those that nobody asks for need no more of the last layer than their keys. */
+typedef enum layer_part {
+    LAYER_STORES = 1, /* keys and values for later tokens */
+    LAYER_ASKS = 2,   /* what earlier ones stored */
+    LAYER_WHOLE = 3,
+} layer_part;
+
+static tensor *look_back(graph *g, const gemma3 *m, int index, tensor *q, const gemma3_past *past) {
     const gemma3_config *c = &m->config;
     int64_t window = gemma3_is_global(c, index) ? 0 : c->window;
-    float factor = (float)(1 / sqrt(c->query_scalar));
-    if (!past) {
-        const attention_options options = {
-            .heads = c->heads, .key_heads = c->key_heads, .causal = true, .window = window, .factor = factor};
-        return op_attention(g, q, k, v, &options);
-    }
     const cached_attention_options options = {.heads = c->heads,
                                               .key_heads = c->key_heads,
                                               .window = window,
                                               .most = window && window < past->most ? window : past->most,
-                                              .factor = factor,
+                                              .factor = (float)(1 / sqrt(c->query_scalar)),
                                               .rows = past->rows,
                                               .layer = index};
-    return op_cached_attention(g, q, k, v, &options);
+    return op_cached_attention(g, q, &options);
 }
 
-static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past) {
+static tensor *look_around(graph *g, const gemma3 *m, int index, tensor *q, tensor *k, tensor *v) {
+    const gemma3_config *c = &m->config;
+    const attention_options options = {.heads = c->heads,
+                                       .key_heads = c->key_heads,
+                                       .causal = true,
+                                       .window = gemma3_is_global(c, index) ? 0 : c->window,
+                                       .factor = (float)(1 / sqrt(c->query_scalar))};
+    return op_attention(g, q, k, v, &options);
+}
+
+static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past,
+                      layer_part part) {
     const gemma3_layer *layer = &m->layers[index];
-    tensor *y[3];
-    products(g, 3, (const gemma3_matrix *[]){&layer->query, &layer->key, &layer->value}, NULL, x, past, y);
+    const gemma3_matrix *all[3] = {&layer->query, &layer->key, &layer->value};
+    tensor *y[3] = {0}, *k = NULL;
+    int first = part & LAYER_ASKS ? 0 : 1, end = part & LAYER_STORES ? 3 : 1;
+    products(g, end - first, all + first, NULL, x, past, y + first);
+    if (part & LAYER_STORES) k = op_rotary(g, normed(g, m, layer->key_norm, y[1]), table, m->config.key_heads);
+    if (part & LAYER_STORES && past) op_cache_tokens(g, k, y[2], past->rows, index);
+    if (part == LAYER_STORES) return NULL;
     tensor *q = op_rotary(g, normed(g, m, layer->query_norm, y[0]), table, m->config.heads);
-    tensor *k = op_rotary(g, normed(g, m, layer->key_norm, y[1]), table, m->config.key_heads);
-    return multiply(g, &layer->output, look_back(g, m, index, q, k, y[2], past), past);
+    tensor *seen = past ? look_back(g, m, index, q, past) : look_around(g, m, index, q, k, y[2]);
+    return multiply(g, &layer->output, seen, past);
 }
 
 static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x, const gemma3_past *past) {
     static const activation acts[] = {ACTIVATION_GELU_TANH, ACTIVATION_NONE};
-    tensor *y[2];
-    products(g, 2, (const gemma3_matrix *[]){&layer->gate, &layer->up}, acts, x, past, y);
-    return multiply(g, &layer->down, op_multiply(g, y[0], y[1]), past);
+    const gemma3_matrix *gate = &layer->gate, *up = &layer->up;
+    tensor *y[2], *gated;
+    if (gate->packed && up->packed && !is_adapted(gate, past) && !is_adapted(up, past)) {
+        gated = op_quantized_gated_linear(g, x, gate->packed, up->packed, acts[0]);
+    } else {
+        products(g, 2, (const gemma3_matrix *[]){gate, up}, acts, x, past, y);
+        gated = op_multiply(g, y[0], y[1]);
+    }
+    return multiply(g, &layer->down, gated, past);
+}
+
+static tensor *layer_of(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past,
+                        layer_part part) {
+    const gemma3_layer *layer = &m->layers[index];
+    tensor *seen = attend(g, m, index, normed(g, m, layer->before_attention, x), table, past, part);
+    if (part == LAYER_STORES) return x;
+    x = op_add(g, x, normed(g, m, layer->after_attention, seen));
+    tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x), past);
+    return op_add(g, x, normed(g, m, layer->after_ffn, thought));
 }
 
 tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {
@@ -325,14 +357,16 @@ tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vecto
     if (vectors) x = op_add(g, x, vectors);
     x = op_cast(g, x, graph_options_of(g)->type);
     for (int i = 0; i < c->layers; i++) {
-        const gemma3_layer *layer = &m->layers[i];
-        tensor *table = tables[gemma3_is_global(c, i)];
-        tensor *seen = attend(g, m, i, normed(g, m, layer->before_attention, x), table, past);
-        x = op_add(g, x, normed(g, m, layer->after_attention, seen));
-        tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x), past);
-        x = op_add(g, x, normed(g, m, layer->after_ffn, thought));
+        layer_part part = past && i + 1 == c->layers ? LAYER_STORES : LAYER_WHOLE;
+        x = layer_of(g, m, i, x, tables[gemma3_is_global(c, i)], past, part);
     }
     return x;
+}
+
+tensor *gemma3_record_last_layer(graph *g, const gemma3 *m, tensor *x, const gemma3_past *past) {
+    int last = m->config.layers - 1;
+    tensor *table = gemma3_is_global(&m->config, last) ? past->global : past->local;
+    return layer_of(g, m, last, op_cast(g, x, graph_options_of(g)->type), table, past, LAYER_ASKS);
 }
 
 tensor *gemma3_record_logits(graph *g, const gemma3 *m, tensor *x) {

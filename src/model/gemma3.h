@@ -95,13 +95,17 @@ typedef struct gemma3_past {
 } gemma3_past;
 
 /* ids [B, N] f32 whole numbers; vectors [B, N, D] or NULL: added, not scaled, so an id outside the vocabulary (-1)
- * leaves them alone. Gives the last layer's [B, N, D]. past NULL: whole sequences; else B is 1 and N is R, and in f32
- * and with packed weights what a row gets is the same bits whatever the others are. */
+ * leaves them alone. Gives [B, N, D]. past NULL: whole sequences, and what the last layer gives. Else B is 1 and N is
+ * R, in f32 and with packed weights what a row gets is the same bits whatever the others are, and it is what the last
+ * layer is given: that one stores keys and values, and goes on in gemma3_record_last_layer for the rows that are asked
+ * for. */
 tensor *gemma3_record_body(graph *g, const gemma3 *model, tensor *ids, tensor *vectors, const gemma3_past *past);
-/* [.., D] of the body -> logits [.., V], f32. */
+/* x [1, R, D], any rows of a body that has run with a past -> [1, R, D] of the last layer; past is of these rows. */
+tensor *gemma3_record_last_layer(graph *g, const gemma3 *model, tensor *x, const gemma3_past *past);
+/* [.., D] of the last layer -> logits [.., V], f32. */
 tensor *gemma3_record_logits(graph *g, const gemma3 *model, tensor *x);
-/* [.., D] of the body -> sum over tokens of share x -log P(target), [1]: op_vocabulary_cross_entropy, which keeps no
- * logits. targets and shares [..]. Of a model that is not packed. */
+/* [.., D] of the last layer -> sum over tokens of share x -log P(target), [1]: op_vocabulary_cross_entropy, which keeps
+ * no logits. targets and shares [..]. Of a model that is not packed. */
 tensor *gemma3_record_loss(graph *g, const gemma3 *model, tensor *x, tensor *targets, tensor *shares);
 
 #endif

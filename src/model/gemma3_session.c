@@ -126,25 +126,49 @@ typedef struct body_plan {
     tensor *ids, *vectors, *local, *global, *out;
 } body_plan;
 
-/* The head for a number of rows. */
+/* The last layer and the head, for a number of rows whose logits are wanted. */
 typedef struct head_plan {
     graph *g;
-    tensor *x, *logits;
+    tensor *x, *positions, *logits;
 } head_plan;
+
+/* What a plan's rows are: every graph of its kind reads it. */
+typedef struct plan_rows {
+    cached_row *rows;               /* [rows of the largest plan] */
+    const low_rank_pair **adapters; /* likewise, read by the graphs with adapters */
+} plan_rows;
 
 struct gemma3_runner {
     const gemma3 *model;
     gemma3_runner_options options;
-    graph_scratch scratch;          /* of all plans: one runs at a time */
-    cached_row *rows;               /* [rows of the largest plan]: what every body's graph reads */
-    const low_rank_pair **adapters; /* likewise, of the bodies with adapters */
+    graph_scratch scratch; /* of all plans: one runs at a time */
+    plan_rows body_rows, head_rows;
     /* Rotary tables by blocks of positions, each [2, positions of the block, d], local and global; NULL: no row has
      * come so far. A large context costs what is used of it. */
     float **angles;
     int64_t angle_blocks;
     body_plan bodies[2][PLAN_COUNT]; /* without and with adapters */
-    head_plan heads[PLAN_COUNT];
+    head_plan heads[2][PLAN_COUNT];
 };
+
+static bool create_rows(plan_rows *out, int64_t count) {
+    out->rows = calloc((size_t)count, sizeof *out->rows);
+    out->adapters = calloc((size_t)count, sizeof *out->adapters);
+    return out->rows && out->adapters;
+}
+
+static void free_rows(plan_rows *rows) {
+    free(rows->rows);
+    free(rows->adapters);
+}
+
+/* Rows from `count` on only fill a plan. */
+static void end_rows(plan_rows *rows, int64_t count, int64_t planned) {
+    for (int64_t i = count; i < planned; i++) {
+        rows->rows[i] = (cached_row){0};
+        rows->adapters[i] = NULL;
+    }
+}
 
 static int plan_for(int64_t rows) {
     int plan = 0;
@@ -210,13 +234,13 @@ carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, con
     if (!r) return error_memory(error, "runner", sizeof *r);
     r->model = model;
     r->options = *options;
-    r->rows = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->rows);
-    r->adapters = calloc((size_t)1 << plan_for(options->chunk), sizeof *r->adapters);
+    bool made = create_rows(&r->body_rows, (int64_t)1 << plan_for(options->chunk)) &&
+                create_rows(&r->head_rows, (int64_t)1 << plan_for(options->chunk));
     r->angle_blocks = (options->tokens + ANGLE_BLOCK - 1) / ANGLE_BLOCK;
     r->angles = calloc((size_t)r->angle_blocks, sizeof *r->angles);
-    if (!r->rows || !r->adapters || !r->angles) {
+    if (!made || !r->angles) {
         gemma3_runner_free(r);
-        return error_memory(error, "runner", (uint64_t)options->chunk * sizeof *r->rows);
+        return error_memory(error, "runner", (uint64_t)options->chunk * sizeof *r->body_rows.rows);
     }
     *out = r;
     return CARINA_OK;
@@ -225,16 +249,21 @@ carina_status gemma3_runner_create(gemma3_runner **out, const gemma3 *model, con
 void gemma3_runner_free(gemma3_runner *r) {
     if (!r) return;
     for (int i = 0; i < PLAN_COUNT; i++) {
-        graph_free(r->bodies[0][i].g);
-        graph_free(r->bodies[1][i].g);
-        graph_free(r->heads[i].g);
+        for (int adapted = 0; adapted < 2; adapted++) {
+            graph_free(r->bodies[adapted][i].g);
+            graph_free(r->heads[adapted][i].g);
+        }
     }
     graph_scratch_free(&r->scratch);
-    free(r->rows);
-    free(r->adapters);
+    free_rows(&r->body_rows);
+    free_rows(&r->head_rows);
     for (int64_t i = 0; r->angles && i < r->angle_blocks; i++) free(r->angles[i]);
     free(r->angles);
     free(r);
+}
+
+static gemma3_past past_of(const gemma3_runner *r, const plan_rows *rows, tensor *local, tensor *global, bool adapted) {
+    return (gemma3_past){local, global, rows->rows, r->options.tokens, adapted ? rows->adapters : NULL};
 }
 
 static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_error *error) {
@@ -248,20 +277,23 @@ static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_
     b->vectors = graph_input(b->g, "vectors", 3, size);
     b->local = graph_input(b->g, "local positions", 2, table);
     b->global = graph_input(b->g, "global positions", 2, table);
-    const gemma3_past past = {b->local, b->global, r->rows, r->options.tokens, adapted ? r->adapters : NULL};
+    const gemma3_past past = past_of(r, &r->body_rows, b->local, b->global, adapted);
     b->out = op_cast(b->g, gemma3_record_body(b->g, r->model, b->ids, b->vectors, &past), TENSOR_F32);
     if (b->out) graph_output(b->g, b->out);
     return graph_plan(b->g, error);
 }
 
-static carina_status make_head(gemma3_runner *r, int plan, carina_error *error) {
-    head_plan *h = &r->heads[plan];
+static carina_status make_head(gemma3_runner *r, bool adapted, int plan, carina_error *error) {
+    head_plan *h = &r->heads[adapted][plan];
+    const gemma3_config *c = &r->model->config;
     const graph_options options = {.pool = r->options.pool, .type = r->options.type, .scratch = &r->scratch};
-    int64_t size[3] = {1, (int64_t)1 << plan, r->model->config.width};
+    int64_t size[3] = {1, (int64_t)1 << plan, c->width}, table[2] = {size[1], c->head_width};
     if (h->g) return CARINA_OK;
     TRY(graph_create(&h->g, &options, error));
     h->x = graph_input(h->g, "x", 3, size);
-    h->logits = gemma3_record_logits(h->g, r->model, op_cast(h->g, h->x, graph_options_of(h->g)->type));
+    h->positions = graph_input(h->g, "positions", 2, table);
+    const gemma3_past past = past_of(r, &r->head_rows, h->positions, h->positions, adapted);
+    h->logits = gemma3_record_logits(h->g, r->model, gemma3_record_last_layer(h->g, r->model, h->x, &past));
     if (h->logits) graph_output(h->g, h->logits);
     return graph_plan(h->g, error);
 }
@@ -274,10 +306,10 @@ static carina_status ready(gemma3_runner *r, bool adapted, int body, int head, c
         r->bodies[adapted][body] = (body_plan){0};
         return status;
     }
-    status = make_head(r, head, error);
+    status = make_head(r, adapted, head, error);
     if (status == CARINA_OK) return CARINA_OK;
-    graph_free(r->heads[head].g);
-    r->heads[head] = (head_plan){0};
+    graph_free(r->heads[adapted][head].g);
+    r->heads[adapted][head] = (head_plan){0};
     return status;
 }
 
@@ -318,8 +350,8 @@ static carina_status place_rows(gemma3_runner *r, const gemma3_row *rows, int64_
         int64_t position = rows[i].session->length + in_run - 1;
         TRY(check_row(r, &rows[i], position, in_run, error));
         TRY(need_angles(r, position, error));
-        r->rows[i] = (cached_row){rows[i].session->layers, position};
-        r->adapters[i] = rows[i].session->adapter;
+        r->body_rows.rows[i] = (cached_row){rows[i].session->layers, position};
+        r->body_rows.adapters[i] = rows[i].session->adapter;
     }
     return CARINA_OK;
 }
@@ -330,7 +362,7 @@ static void fill_body(const gemma3_runner *r, const body_plan *b, const gemma3_r
     size_t angle_bytes = (size_t)c->head_width * sizeof(float), vector_bytes = (size_t)c->width * sizeof(float);
     for (int64_t i = 0; i < planned; i++) {
         bool used = i < count;
-        int64_t position = used ? r->rows[i].position : r->rows[0].position; /* of nobody's rows any will do */
+        int64_t position = r->body_rows.rows[used ? i : 0].position; /* of nobody's rows any will do */
         float *vector = tensor_data(b->vectors) + i * c->width;
         tensor_data(b->ids)[i] = used && !rows[i].vector ? (float)rows[i].id : -1;
         memcpy(tensor_data(b->local) + i * c->head_width, angles_of(r, false, position), angle_bytes);
@@ -354,14 +386,24 @@ static int64_t wanted_count(const gemma3_row *rows, int64_t count) {
     return wanted;
 }
 
-static const float *run_head(const gemma3_runner *r, const body_plan *b, const head_plan *h, const gemma3_row *rows,
+static const float *run_head(gemma3_runner *r, const body_plan *b, const head_plan *h, const gemma3_row *rows,
                              int64_t count) {
-    int64_t width = r->model->config.width, next = 0;
-    float *x = tensor_data(h->x);
-    memset(x, 0, (size_t)tensor_count(h->x) * sizeof *x);
-    for (int64_t i = 0; i < count; i++)
-        if (rows[i].wants_logits)
-            memcpy(x + width * next++, tensor_data(b->out) + width * i, (size_t)width * sizeof *x);
+    const gemma3_config *c = &r->model->config;
+    int64_t next = 0, planned = tensor_size(h->x, 1);
+    size_t angle_bytes = (size_t)c->head_width * sizeof(float), row_bytes = (size_t)c->width * sizeof(float);
+    bool global = gemma3_is_global(c, c->layers - 1);
+    for (int64_t i = 0; i < count; i++) {
+        if (!rows[i].wants_logits) continue;
+        r->head_rows.rows[next] = r->body_rows.rows[i];
+        r->head_rows.adapters[next] = r->body_rows.adapters[i];
+        memcpy(tensor_data(h->x) + next * c->width, tensor_data(b->out) + i * c->width, row_bytes);
+        memcpy(tensor_data(h->positions) + next * c->head_width, angles_of(r, global, r->body_rows.rows[i].position),
+               angle_bytes);
+        next++;
+    }
+    end_rows(&r->head_rows, next, planned);
+    memset(tensor_data(h->x) + next * c->width, 0, (size_t)(planned - next) * row_bytes);
+    memset(tensor_data(h->positions) + next * c->head_width, 0, (size_t)(planned - next) * angle_bytes);
     graph_forward(h->g);
     return tensor_data(h->logits);
 }
@@ -378,13 +420,10 @@ carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64
     bool adapted = any_adapter(rows, count);
     TRY(ready(r, adapted, body, head, error));
     const body_plan *b = &r->bodies[adapted][body];
-    for (int64_t i = count; i < (int64_t)1 << body; i++) {
-        r->rows[i] = (cached_row){0};
-        r->adapters[i] = NULL;
-    }
+    end_rows(&r->body_rows, count, (int64_t)1 << body);
     fill_body(r, b, rows, count);
     graph_forward(b->g);
     for (int64_t i = 0; i < count; i++) rows[i].session->length++;
-    if (wanted) *logits = run_head(r, b, &r->heads[head], rows, count);
+    if (wanted) *logits = run_head(r, b, &r->heads[adapted][head], rows, count);
     return CARINA_OK;
 }

@@ -1,6 +1,6 @@
 /* Attention of new tokens over all that their sequences have seen: op_attention's causal form for a decoder that runs
- * token by token. The rows of a run may belong to different sequences; first every row's key and value are stored, then
- * every row looks back over its own sequence alone.
+ * token by token. The rows of a run may belong to different sequences; op_cache_tokens stores every row's key and
+ * value, then every row looks back over its own sequence alone.
  *
  * Rows that follow each other in one sequence go together, in blocks, with all heads of queries that share a head of
  * keys: so a key is read once for many queries (key_rows.h). What a row gets is the same bits as alone: a block looks
@@ -12,24 +12,16 @@
 #include "tensor/ops.h"
 #include "tensor/span.h"
 
-enum { Q, K, V };
+enum { Q };    /* of op_cached_attention */
+enum { K, V }; /* of op_cache_tokens */
 
-#define BLOCK_ROWS 8  /* tokens */
-#define BLOCK_KEYS 32 /* looked at by all queries of a block before the next ones */
+/* ---- storing ---- */
 
-typedef struct cached_state {
+typedef struct cache_state {
     const cached_row *rows;
     int layer;
-    int64_t count, width, heads, head_width, group; /* R, D, H, d, H / key heads */
-    int64_t window, most;                           /* keys that a row may see at most */
-    float factor;
-    const key_rows_kernel *kernel;
-} cached_state;
-
-/* Rows that follow each other in one sequence. */
-typedef struct block {
-    int64_t row, count;
-} block;
+    int64_t count, width; /* R, D' */
+} cache_state;
 
 static const void *row_at(const void *values, tensor_type type, int64_t offset) {
     return (const uint8_t *)values + (size_t)offset * type_bytes(type);
@@ -52,7 +44,7 @@ static void store(const kernels *k, const key_cache *c, void *to, int64_t slot, 
 static void store_shard(void *context, int shard, int worker) {
     (void)worker;
     op *o = context;
-    const cached_state *s = o->state;
+    const cache_state *s = o->state;
     range r = shard_range(s->count, shard_count_for(s->count, s->width), shard);
     for (int64_t i = r.begin; i < r.end; i++) {
         const cached_row *row = &s->rows[i];
@@ -63,6 +55,48 @@ static void store_shard(void *context, int shard, int worker) {
         store(o->owner->kernels, c, c->values, slot, o->input[V], i);
     }
 }
+
+static carina_status check_runs_only(op *o, carina_error *error) {
+    if (!o->backward_active) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT, "cached attention has no gradient; train on whole sequences");
+}
+
+static void cache_forward(op *o) {
+    const cache_state *s = o->state;
+    op_parallel(o, shard_count_for(s->count, s->width), store_shard, o);
+}
+
+static const op_type cache_type = {"cache of tokens", check_runs_only, cache_forward, NULL, NULL};
+
+tensor *op_cache_tokens(graph *g, tensor *k, tensor *v, const cached_row *rows, int layer) {
+    if (!k || !v) return NULL;
+    int64_t width = k->size[k->rank - 1];
+    if (v->type != k->type || v->count != k->count)
+        return graph_fail(g, "cache of tokens: shapes or types of k and v do not fit");
+    op *o = graph_record(g, &cache_type, 2, (tensor *[]){k, v}, TENSOR_F32, 1, (int64_t[]){1}, sizeof(cache_state));
+    if (!o) return NULL;
+    *(cache_state *)o->state = (cache_state){.rows = rows, .layer = layer, .count = k->count / width, .width = width};
+    return o->output;
+}
+
+/* ---- looking back ---- */
+
+#define BLOCK_ROWS 8  /* tokens */
+#define BLOCK_KEYS 32 /* looked at by all queries of a block before the next ones */
+
+typedef struct cached_state {
+    const cached_row *rows;
+    int layer;
+    int64_t count, width, heads, head_width, group; /* R, D, H, d, H / key heads */
+    int64_t window, most;                           /* keys that a row may see at most */
+    float factor;
+    const key_rows_kernel *kernel;
+} cached_state;
+
+/* Rows that follow each other in one sequence. */
+typedef struct block {
+    int64_t row, count;
+} block;
 
 /* The keys of positions [begin, end) lie in at most two pieces of the ring. */
 typedef struct piece {
@@ -181,8 +215,7 @@ uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t 
 
 static carina_status cached_prepare(op *o, carina_error *error) {
     cached_state *s = o->state;
-    if (o->backward_active)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "cached attention has no gradient; train on whole sequences");
+    TRY(check_runs_only(o, error));
     s->kernel = key_rows_best();
     o->worker_bytes = op_cached_attention_scratch(s->group, s->head_width, s->most);
     o->scratch_bytes = (uint64_t)s->count * sizeof(block);
@@ -208,25 +241,23 @@ static void cached_forward(op *o) {
     int64_t count = cut_into_blocks(op_scratch(o), s);
     if (count * s->heads / s->group < thread_pool_count(o->owner->options.pool))
         call.heads = 1; /* too few to share out: keys are read once for each head */
-    op_parallel(o, shard_count_for(s->count, s->width), store_shard, o);
     op_parallel(o, (int)(count * s->heads / call.heads), attend_shard, &call);
 }
 
 static const op_type cached_type = {"cached attention", cached_prepare, cached_forward, NULL, NULL};
 
-tensor *op_cached_attention(graph *g, tensor *q, tensor *k, tensor *v, const cached_attention_options *options) {
+tensor *op_cached_attention(graph *g, tensor *q, const cached_attention_options *options) {
     int heads = options->heads, key_heads = options->key_heads;
-    if (!q || !k || !v) return NULL;
-    int64_t width = q->size[q->rank - 1], rows = q->count / width;
-    if (heads < 1 || key_heads < 1 || width % heads || heads % key_heads || k->type != q->type || v->type != q->type ||
-        k->count != rows * (width / heads) * key_heads || v->count != k->count || options->most < 1)
-        return graph_fail(g, "cached attention: shapes or types of q, k and v do not fit %d and %d heads", heads,
+    if (!q) return NULL;
+    int64_t width = q->size[q->rank - 1];
+    if (heads < 1 || key_heads < 1 || width % heads || heads % key_heads || options->most < 1)
+        return graph_fail(g, "cached attention: a width of %lld does not fit %d and %d heads", (long long)width, heads,
                           key_heads);
-    op *o = graph_record(g, &cached_type, 3, (tensor *[]){q, k, v}, q->type, q->rank, q->size, sizeof(cached_state));
+    op *o = graph_record(g, &cached_type, 1, &q, q->type, q->rank, q->size, sizeof(cached_state));
     if (!o) return NULL;
     *(cached_state *)o->state = (cached_state){.rows = options->rows,
                                                .layer = options->layer,
-                                               .count = rows,
+                                               .count = q->count / width,
                                                .width = width,
                                                .heads = heads,
                                                .head_width = width / heads,

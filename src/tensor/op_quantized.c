@@ -6,8 +6,9 @@
 #include "tensor/quantized.h"
 #include "tensor/span.h"
 
-#define MOST_SHARDS 64          /* of a matrix */
-#define LEAST_RUN   (128 << 10) /* bytes of weights that a shard reads, about */
+#define MOST_SHARDS  64          /* of a matrix, with few tokens */
+#define LEAST_RUN    (128 << 10) /* bytes of weights that a shard then reads, about */
+#define SHARD_BLOCKS 8           /* of a shard with many tokens */
 
 enum { X, EARLIER }; /* EARLIER: outputs of the matrices before the last one */
 
@@ -21,19 +22,29 @@ typedef struct quantized_state {
 
 /* ---- products ---- */
 
+typedef struct rows_call {
+    const quantized_kernels *kernels;
+    const quantized_rows *rows;
+    const float *x;
+    int shards;
+} rows_call;
+
+static void rows_shard(void *context, int shard, int worker) {
+    (void)worker;
+    const rows_call *c = context;
+    range r = shard_range(quantized_rows_panels(c->rows), c->shards, shard);
+    quantized_rows_prepare(c->kernels, c->rows, c->x, c->rows->inputs, r.begin, r.end - r.begin);
+}
+
+static void quantize_rows(op *o, const quantized_kernels *k, const quantized_rows *rows) {
+    rows_call c = {k, rows, tensor_f32(o->input[X]), (int)min_i64(quantized_rows_panels(rows), 16)};
+    op_parallel(o, c.shards, rows_shard, &c);
+}
+
 typedef struct product_call {
     op *o;
     quantized_rows rows;
-    int panel_shards;
 } product_call;
-
-static void prepare_shard(void *context, int shard, int worker) {
-    (void)worker;
-    const product_call *c = context;
-    const quantized_state *s = c->o->state;
-    range r = shard_range(quantized_rows_panels(&c->rows), c->panel_shards, shard);
-    quantized_rows_prepare(s->kernels, &c->rows, tensor_f32(c->o->input[X]), s->inputs, r.begin, r.end - r.begin);
-}
 
 static void product_shard(void *context, int shard, int worker) {
     (void)worker;
@@ -55,10 +66,10 @@ static void product_shard(void *context, int shard, int worker) {
 }
 
 /* With few tokens a shard is one run through memory, which takes its time to begin. */
-static int shard_count_of(const quantized_state *s, const quantized_matrix *m) {
-    int64_t blocks = m->blocks, together = LEAST_RUN / (int64_t)m->block_bytes;
-    if (s->rows <= QUANTIZED_PANEL && together > 1) blocks = (blocks + together - 1) / together;
-    return (int)min_i64(blocks, MOST_SHARDS);
+static int shard_count_of(int64_t rows, const quantized_matrix *m) {
+    int64_t together = LEAST_RUN / (int64_t)m->block_bytes;
+    if (rows > QUANTIZED_PANEL) return (int)((m->blocks + SHARD_BLOCKS - 1) / SHARD_BLOCKS);
+    return (int)min_i64(together > 1 ? (m->blocks + together - 1) / together : m->blocks, MOST_SHARDS);
 }
 
 static carina_status check_runs_only(op *o, carina_error *error) {
@@ -70,7 +81,7 @@ static carina_status quantized_linears_prepare(op *o, carina_error *error) {
     quantized_state *s = o->state;
     TRY(check_runs_only(o, error));
     s->kernels = quantized_kernels_best();
-    for (int i = 0; i < s->count; i++) s->shards[i] = shard_count_of(s, s->parts[i].matrix);
+    for (int i = 0; i < s->count; i++) s->shards[i] = shard_count_of(s->rows, s->parts[i].matrix);
     o->scratch_bytes = quantized_rows_bytes(s->parts[0].matrix->kind, s->rows, s->inputs);
     return CARINA_OK;
 }
@@ -81,8 +92,7 @@ static void quantized_linears_forward(op *o) {
     int shards = 0;
     for (int i = 0; i < s->count; i++) shards += s->shards[i];
     quantized_rows_place(&c.rows, op_scratch(o), s->parts[0].matrix->kind, s->rows, s->inputs);
-    c.panel_shards = (int)min_i64(quantized_rows_panels(&c.rows), 16);
-    op_parallel(o, c.panel_shards, prepare_shard, &c);
+    quantize_rows(o, s->kernels, &c.rows);
     op_parallel(o, shards, product_shard, &c);
 }
 
@@ -96,6 +106,20 @@ static const op_type quantized_place_type = {"quantized linear, place", check_ru
 
 static bool share_rows(const quantized_matrix *a, const quantized_matrix *b) {
     return (a->kind == QUANTIZED_BF16) == (b->kind == QUANTIZED_BF16);
+}
+
+/* An op that gives a row of the matrix's outputs for every row of its first input. */
+static op *record_rows(graph *g, const op_type *type, const quantized_matrix *m, int input_count, tensor *const *inputs,
+                       size_t state_bytes) {
+    const tensor *x = inputs[X];
+    int64_t size[TENSOR_MAX_RANK];
+    if (x->type != TENSOR_F32 || x->rank < 1 || x->size[x->rank - 1] != m->inputs) {
+        graph_fail(g, "%s: f32 rows of %lld are wanted", type->name, (long long)m->inputs);
+        return NULL;
+    }
+    for (int axis = 0; axis < x->rank; axis++) size[axis] = x->size[axis];
+    size[x->rank - 1] = m->outputs;
+    return graph_record(g, type, input_count, inputs, TENSOR_F32, x->rank, size, state_bytes);
 }
 
 void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out) {
@@ -112,15 +136,8 @@ void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear
     for (int i = 0; i < count; i++) {
         const quantized_matrix *m = parts[i].matrix;
         bool last = i + 1 == count;
-        if (x->type != TENSOR_F32 || x->rank < 1 || x->size[x->rank - 1] != m->inputs) {
-            graph_fail(g, "quantized linear: f32 rows of %lld are wanted", (long long)m->inputs);
-            return;
-        }
-        int64_t size[TENSOR_MAX_RANK];
-        for (int axis = 0; axis < x->rank; axis++) size[axis] = x->size[axis];
-        size[x->rank - 1] = m->outputs;
-        op *o = graph_record(g, last ? &quantized_linears_type : &quantized_place_type, last ? count : 1, inputs,
-                             TENSOR_F32, x->rank, size, last ? sizeof(quantized_state) : 0);
+        op *o = record_rows(g, last ? &quantized_linears_type : &quantized_place_type, m, last ? count : 1, inputs,
+                            last ? sizeof(quantized_state) : 0);
         if (!o) return;
         out[i] = o->output;
         if (!last) {
@@ -137,6 +154,69 @@ tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix,
     tensor *y;
     op_quantized_linears(g, x, 1, &(quantized_linear_part){matrix, act}, &y);
     return y;
+}
+
+/* ---- two products that are multiplied ---- */
+
+typedef struct gated_state {
+    const quantized_matrix *gate, *up;
+    activation_function function;
+    const quantized_kernels *kernels;
+    int shards;
+    int64_t rows;
+} gated_state;
+
+static void combine(void *context, float *gate, const float *up, int64_t count) {
+    const op *o = context;
+    const gated_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    if (s->function != FUNCTION_NONE) k->activate(gate, gate, count, s->function);
+    k->multiply(gate, gate, up, count);
+}
+
+static void gated_shard(void *context, int shard, int worker) {
+    (void)worker;
+    const product_call *c = context;
+    const gated_state *s = c->o->state;
+    range r = shard_range(s->gate->blocks, s->shards, shard);
+    quantized_products_combined_run(s->kernels, s->gate, s->up, &c->rows, r.begin, r.end - r.begin, combine, c->o,
+                                    tensor_values(c->o->output), s->gate->outputs);
+}
+
+static carina_status gated_prepare(op *o, carina_error *error) {
+    gated_state *s = o->state;
+    TRY(check_runs_only(o, error));
+    s->kernels = quantized_kernels_best();
+    s->shards = shard_count_of(s->rows, s->gate);
+    o->scratch_bytes = quantized_rows_bytes(s->gate->kind, s->rows, s->gate->inputs);
+    return CARINA_OK;
+}
+
+static void gated_forward(op *o) {
+    const gated_state *s = o->state;
+    product_call c = {.o = o};
+    quantized_rows_place(&c.rows, op_scratch(o), s->gate->kind, s->rows, s->gate->inputs);
+    quantize_rows(o, s->kernels, &c.rows);
+    op_parallel(o, s->shards, gated_shard, &c);
+}
+
+static const op_type quantized_gated_type = {"quantized gated linear", gated_prepare, gated_forward, NULL, NULL};
+
+tensor *op_quantized_gated_linear(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
+                                  activation act) {
+    if (!share_rows(gate, up)) {
+        tensor *y[2];
+        op_quantized_linears(g, x, 2, (quantized_linear_part[]){{gate, act}, {up, ACTIVATION_NONE}}, y);
+        return op_multiply(g, y[0], y[1]);
+    }
+    if (!x) return NULL;
+    if (up->inputs != gate->inputs || up->outputs != gate->outputs)
+        return graph_fail(g, "quantized gated linear: two matrices of one shape are wanted");
+    op *o = record_rows(g, &quantized_gated_type, gate, 1, &x, sizeof(gated_state));
+    if (!o) return NULL;
+    *(gated_state *)o->state =
+        (gated_state){.gate = gate, .up = up, .function = (activation_function)act, .rows = x->count / gate->inputs};
+    return o->output;
 }
 
 /* ---- rows of a table ---- */

@@ -69,6 +69,9 @@ typedef struct quantized_linear_part {
     activation act;
 } quantized_linear_part;
 void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out);
+/* activation(x gate) times (x up), value by value: two matrices of one shape. Neither factor is kept. */
+tensor *op_quantized_gated_linear(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
+                                  activation act);
 /* y + up^T (down x) for each row by itself: x [.., R, I], y [.., R, O]. A row's pairs are rows[row][slot], read at
  * every run; no pairs (NULL) or a rank of 0: y as it is. A row's result does not depend on the others. No gradient. */
 typedef struct low_rank_pair {
@@ -91,9 +94,11 @@ typedef struct attention_options {
     float factor;   /* 0: 1 / sqrt(D / heads) */
 } attention_options;
 tensor *op_attention(graph *g, tensor *q, tensor *k, tensor *v, const attention_options *options);
-/* The causal form over all that the rows' sequences have seen: q [.., R, D], k and v [.., R, D'], one token a row; its
- * key and value are added to its sequence's cache. Rows of one sequence follow each other by position, and their cache
- * has room for what a window must keep beside all that the run adds. In training not to be had. */
+/* The causal form for tokens that come in runs, one token a row: op_cache_tokens adds each row's key and value, k and v
+ * [.., R, D'], to its sequence's cache (and gives nothing worth reading); then op_cached_attention looks from q [.., R,
+ * D] over all that the rows' sequences have seen, up to the row's own position. Rows of one sequence follow each other
+ * by position, and their cache has room for what a window must keep beside all that the run adds. In training not to be
+ * had. */
 typedef struct cached_attention_options {
     int heads, key_heads;
     int64_t window; /* 0: everything */
@@ -104,7 +109,8 @@ typedef struct cached_attention_options {
 } cached_attention_options;
 /* Bytes that it takes for each thread while it runs: what grows with the longest sequence. group: heads / key_heads. */
 uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t most);
-tensor *op_cached_attention(graph *g, tensor *q, tensor *k, tensor *v, const cached_attention_options *options);
+tensor *op_cache_tokens(graph *g, tensor *k, tensor *v, const cached_row *rows, int layer);
+tensor *op_cached_attention(graph *g, tensor *q, const cached_attention_options *options);
 /* Rotary positions of the last P tokens: within every head of d = D / heads values, (x[i], x[i + d/2]) is turned by
  * angle i of the token's row; the tokens before them stay. x [B, N, D], table [P, d] f32, no gradient: a row is d/2
  * cosines, then d/2 sines. */

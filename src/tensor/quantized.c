@@ -1,4 +1,4 @@
-/* Storage of quantised matrices and the order of their products; see quantized.h. */
+/* Storage of quantised matrices and of activations; see quantized.h. */
 #include "tensor/quantized.h"
 
 #include <math.h>
@@ -12,10 +12,7 @@
 #include "tensor/quantize.h"
 #include "tensor/quantized_kernels.h"
 
-#define HUGE_PAGE            (2u << 20)
-#define ACTIVATIONS_IN_CACHE (640 << 10) /* bytes: less than a second-level cache that is not large */
-#define TOGETHER_MOST        16          /* panels */
-#define FEW_TOKENS           8           /* as many as kernels multiply at a time */
+#define HUGE_PAGE (2u << 20)
 
 static const char *const kind_names[QUANTIZED_KINDS] = {"Q8", "Q4", "Q4M", "BF16"};
 
@@ -294,20 +291,6 @@ int64_t quantized_rows_panels(const quantized_rows *rows) {
     return (rows->count + QUANTIZED_PANEL - 1) / QUANTIZED_PANEL;
 }
 
-static quantized_panel panel_of(const quantized_rows *rows, int64_t panel) {
-    int64_t groups = rows->inputs / QUANTIZED_GROUP, first = panel * QUANTIZED_PANEL;
-    quantized_panel p = {.groups = groups, .tokens = (int)least(QUANTIZED_PANEL, rows->count - first)};
-    if (rows->narrow) {
-        p.values = rows->values + first * rows->inputs;
-        return p;
-    }
-    p.quants = rows->quants + first * rows->inputs;
-    p.scales = rows->scales + first * groups;
-    p.offsets = rows->offsets + first * groups;
-    p.sums = rows->sums + first * groups;
-    return p;
-}
-
 static void prepare_group(const quantized_kernels *k, const quantized_rows *rows, int64_t at, const float *x) {
     if (rows->narrow)
         (k->narrow ? k : k->otherwise)->narrow(rows->values + at * QUANTIZED_GROUP, x);
@@ -338,7 +321,7 @@ void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values) {
     }
 }
 
-/* ---- the product ---- */
+/* ---- kernels ---- */
 
 int quantized_kernels_all(const quantized_kernels *out[QUANTIZED_KERNELS_MOST]) {
     int count = 0;
@@ -360,78 +343,3 @@ const quantized_kernels *quantized_kernels_best(void) {
 }
 
 const char *quantized_kernels_name(const quantized_kernels *kernels) { return kernels->name; }
-
-/* Groups [first, first + count) of a panel. */
-static quantized_panel some_groups(const quantized_rows *rows, int64_t panel, int64_t first, int64_t count) {
-    quantized_panel p = panel_of(rows, panel);
-    int64_t places = first * p.tokens;
-    p.groups = count;
-    if (rows->narrow) {
-        p.values += places * QUANTIZED_GROUP;
-        return p;
-    }
-    p.quants += places * QUANTIZED_GROUP;
-    p.scales += places;
-    p.offsets += places;
-    p.sums += places;
-    return p;
-}
-
-/* Where a group lies in its block; a run begins with it. */
-static int64_t bytes_before(quantized_kind kind, int64_t group) {
-    int64_t run = quantized_run_groups(kind);
-    return group / run * quantized_run_head(kind, run) + group * quantized_group_bytes(kind);
-}
-
-typedef struct product_job {
-    quantized_product *multiply;
-    const quantized_matrix *matrix;
-    const quantized_rows *rows;
-    float *y;
-    int64_t step;
-} product_job;
-
-/* One or two blocks and a few panels: of every slice of groups, the weights stay in the first cache while tokens go by.
- * Sums are made aside: rows of y lie far apart, and the last block may stick out. */
-static void product_blocks(const product_job *job, int64_t block, int blocks, int64_t first_panel, int64_t end_panel) {
-    const quantized_matrix *m = job->matrix;
-    int64_t groups = m->inputs / QUANTIZED_GROUP, first = first_panel * QUANTIZED_PANEL;
-    int64_t slice = job->rows->count <= FEW_TOKENS ? groups : QUANTIZED_SLICE;
-    float sums[TOGETHER_MOST * QUANTIZED_PANEL * QUANTIZED_STEP] __attribute__((aligned(64)));
-    quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .blocks = blocks};
-    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true) {
-        piece.weights = m->packed + (uint64_t)block * m->block_bytes + bytes_before(m->kind, g);
-        piece.from_memory = true;
-        for (int64_t p = first_panel; p < end_panel; p++, piece.from_memory = false) {
-            const quantized_panel panel = some_groups(job->rows, p, g, least(slice, groups - g));
-            job->multiply(sums + (p - first_panel) * QUANTIZED_PANEL * QUANTIZED_STEP, &piece, &panel);
-        }
-    }
-    int64_t output = block * QUANTIZED_BLOCK, there = least(blocks * QUANTIZED_BLOCK, m->outputs - output);
-    int64_t tokens = least(end_panel * QUANTIZED_PANEL, job->rows->count) - first;
-    for (int64_t t = 0; t < tokens; t++) {
-        const float *from = sums + t * QUANTIZED_STEP;
-        float *to = job->y + (first + t) * job->step + output;
-        if (there == QUANTIZED_STEP)
-            memcpy(to, from, QUANTIZED_STEP * sizeof *to); /* of a number that the compiler knows */
-        else
-            memcpy(to, from, (size_t)there * sizeof *to);
-    }
-}
-
-void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
-                           int64_t first_block, int64_t block_count, float *y, int64_t step) {
-    int64_t panels = quantized_rows_panels(rows), panel_bytes = QUANTIZED_PANEL * rows->inputs * (rows->narrow ? 2 : 1);
-    int64_t together =
-        least(TOGETHER_MOST, panel_bytes > ACTIVATIONS_IN_CACHE ? 1 : ACTIVATIONS_IN_CACHE / panel_bytes);
-    int pair = rows->count <= FEW_TOKENS ? 1 : 2; /* blocks; few tokens read memory in one stream */
-    const quantized_kernels *from = kernels->product[matrix->kind] ? kernels : kernels->otherwise;
-    const product_job job = {from->product[matrix->kind], matrix, rows, y, step};
-    if (from->begin) from->begin();
-    for (int64_t p = 0; p < panels; p += together)
-        for (int64_t b = first_block, n; b < first_block + block_count; b += n) {
-            n = least(pair, first_block + block_count - b);
-            product_blocks(&job, b, (int)n, p, least(p + together, panels));
-        }
-    if (from->end) from->end();
-}

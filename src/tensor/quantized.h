@@ -157,4 +157,13 @@ void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values);
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
                            int64_t first_block, int64_t block_count, float *y, int64_t step);
 
+/* The same for two matrices of one shape, whose kinds share rows: y = combine(product, product with the other), value
+ * by value, while both are in cache. combine(context, y, other, count) changes y; it may be given zeros that nobody
+ * asked for. */
+typedef void quantized_combine(void *context, float *y, const float *other, int64_t count);
+void quantized_products_combined_run(const quantized_kernels *kernels, const quantized_matrix *matrix,
+                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_block,
+                                     int64_t block_count, quantized_combine *combine, void *context, float *y,
+                                     int64_t step);
+
 #endif

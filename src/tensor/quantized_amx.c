@@ -140,12 +140,12 @@ static void add_slice(float *y, const uint8_t *weights, const quantized_panel *x
 
 /* Slice by slice whatever the piece is, so that a token's sums do not depend on how a matrix is cut. */
 static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+    const int64_t slice = quantized_slice_groups(QUANTIZED_BF16);
     for (int b = 0; b < piece->blocks; b++, y += QUANTIZED_BLOCK) {
         for (int t = 0; !piece->goes_on && t < x->tokens; t++)
             memset(y + t * QUANTIZED_STEP, 0, QUANTIZED_BLOCK * sizeof *y);
-        for (int64_t g = 0; g < x->groups; g += QUANTIZED_SLICE)
-            add_slice(y, piece->weights + b * piece->block_bytes, x, g,
-                      g + QUANTIZED_SLICE < x->groups ? g + QUANTIZED_SLICE : x->groups);
+        for (int64_t g = 0; g < x->groups; g += slice)
+            add_slice(y, piece->weights + b * piece->block_bytes, x, g, g + slice < x->groups ? g + slice : x->groups);
     }
 }
 

@@ -106,11 +106,6 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
             const int8_t *quants = x->quants + place * QUANTIZED_GROUP;
             ints sums[PAIR_SUMS];
             floats minimum[2];
-            if (piece->from_memory)
-                for (int64_t b = 0; b < group_bytes + 64; b += 64) {
-                    _mm_prefetch((const char *)at + PREFETCH_AHEAD + b, _MM_HINT_T0);
-                    _mm_prefetch((const char *)at + other + PREFETCH_AHEAD + b, _MM_HINT_T0);
-                }
 #pragma GCC unroll 2
             for (int b = 0; kind == QUANTIZED_Q4M && b < 2; b++)
                 minimum[b] = widen_scales(head + b * other + 32) * widen_factors(factors + b * other + 16);

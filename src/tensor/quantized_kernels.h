@@ -40,7 +40,7 @@ typedef struct quantized_panel {
 } quantized_panel;
 
 /* Groups that many tokens are multiplied with while their weights stay in the first cache: whole runs. */
-#define QUANTIZED_SLICE 32
+static inline int64_t quantized_slice_groups(quantized_kind kind) { return kind == QUANTIZED_BF16 ? 16 : 32; }
 
 /* The same groups of one or two blocks of a matrix. */
 typedef struct quantized_piece {

@@ -1,0 +1,174 @@
+/* The order in which quantised matrices are multiplied; see quantized.h. Kernels take one or two blocks of outputs and
+ * a panel of 16 tokens (quantized_kernels.h). */
+#include <string.h>
+
+#include "tensor/quantized_kernels.h"
+
+#define FEW_TOKENS      8  /* as many as kernels multiply at a time */
+#define PANELS_TOGETHER 16 /* a slice's weights are used for so many tokens when they are in cache */
+#define PAIRS_TOGETHER  2  /* of blocks: a panel's activations are used for so many when they are in cache */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Groups [first, first + count) of a panel. */
+static quantized_panel some_groups(const quantized_rows *rows, int64_t panel, int64_t first, int64_t count) {
+    int64_t groups = rows->inputs / QUANTIZED_GROUP, token = panel * QUANTIZED_PANEL;
+    quantized_panel p = {.groups = count, .tokens = (int)least(QUANTIZED_PANEL, rows->count - token)};
+    int64_t place = token * groups + first * p.tokens;
+    if (rows->narrow) {
+        p.values = rows->values + place * QUANTIZED_GROUP;
+        return p;
+    }
+    p.quants = rows->quants + place * QUANTIZED_GROUP;
+    p.scales = rows->scales + place;
+    p.offsets = rows->offsets + place;
+    p.sums = rows->sums + place;
+    return p;
+}
+
+/* Where a group lies in its block, when a run begins with it; the block's bytes for the group after the last one. */
+static int64_t bytes_before(const quantized_matrix *m, int64_t group) {
+    int64_t run = quantized_run_groups(m->kind);
+    if (group * QUANTIZED_GROUP >= m->inputs) return (int64_t)m->block_bytes;
+    return group / run * quantized_run_head(m->kind, run) + group * quantized_group_bytes(m->kind);
+}
+
+/* ---- sums of some blocks and some panels ---- */
+
+typedef struct job {
+    quantized_product *multiply;
+    const quantized_matrix *matrix;
+    const quantized_rows *rows;
+    int64_t first_panel, panel_count; /* at most PANELS_TOGETHER */
+    int64_t first_block, end_block;   /* at most PAIRS_TOGETHER pairs */
+    float *y;                         /* of all rows and outputs */
+    int64_t step;
+} job;
+
+/* Sums are made aside, pair by pair of blocks: rows of y lie far apart, and the last block may stick out. */
+typedef struct sums {
+    float values[PAIRS_TOGETHER][PANELS_TOGETHER * QUANTIZED_PANEL][QUANTIZED_STEP] __attribute__((aligned(64)));
+} sums;
+
+static bool has_few_tokens(const quantized_rows *rows) { return rows->count <= FEW_TOKENS; }
+
+/* The places of a panel's results, which are written soon. */
+static void fetch_y(const job *j, int64_t panel) {
+    int64_t first = panel * QUANTIZED_PANEL, end = least(first + QUANTIZED_PANEL, j->rows->count);
+    for (int64_t t = first; t < end; t++)
+        for (int64_t b = j->first_block; b < j->end_block; b++)
+            __builtin_prefetch(j->y + t * j->step + b * QUANTIZED_BLOCK, 1, 2);
+}
+
+/* A slice's weights stay in the first cache while the tokens of a panel go by, and in the second one while panels do. A
+ * few tokens read memory in one stream instead, block after block. */
+static void sum_up(const job *j, sums *out) {
+    const quantized_matrix *m = j->matrix;
+    const bool few = has_few_tokens(j->rows);
+    int64_t groups = m->inputs / QUANTIZED_GROUP, slice = few ? groups : quantized_slice_groups(m->kind);
+    quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .from_memory = few};
+    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true)
+        for (int64_t p = 0; p < j->panel_count; p++) {
+            const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, least(slice, groups - g));
+            if (g + slice >= groups) fetch_y(j, j->first_panel + p);
+            for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
+                int64_t beside = b - j->first_block;
+                piece.blocks = few ? 1 : (int)least(2, j->end_block - b);
+                piece.weights = m->packed + (uint64_t)b * m->block_bytes + bytes_before(m, g);
+                j->multiply(&out->values[beside / 2][p * QUANTIZED_PANEL][beside % 2 * QUANTIZED_BLOCK], &piece,
+                            &panel);
+            }
+        }
+}
+
+static void copy_to_y(const job *j, const sums *from) {
+    int64_t first = j->first_panel * QUANTIZED_PANEL, end = first + j->panel_count * QUANTIZED_PANEL;
+    for (int64_t t = first; t < least(end, j->rows->count); t++)
+        for (int64_t b = j->first_block; b < j->end_block; b += 2) {
+            const float *values = from->values[(b - j->first_block) / 2][t - first];
+            int64_t output = b * QUANTIZED_BLOCK, there = least(j->end_block * QUANTIZED_BLOCK, j->matrix->outputs);
+            float *to = j->y + t * j->step + output;
+            if (there - output >= QUANTIZED_STEP)
+                memcpy(to, values, QUANTIZED_STEP * sizeof *to); /* of a number that the compiler knows */
+            else
+                memcpy(to, values, (size_t)(there - output) * sizeof *to);
+        }
+}
+
+/* ---- the product ---- */
+
+static const quantized_kernels *kernels_for(const quantized_kernels *kernels, quantized_kind kind) {
+    return kernels->product[kind] ? kernels : kernels->otherwise;
+}
+
+typedef void do_job(const job *j, void *context);
+
+/* Blocks [first, end) of y, some at a time. */
+static void share_out(job j, int64_t first, int64_t end, do_job *run, void *context) {
+    int64_t panels = quantized_rows_panels(j.rows);
+    for (j.first_panel = 0; j.first_panel < panels; j.first_panel += PANELS_TOGETHER) {
+        j.panel_count = least(PANELS_TOGETHER, panels - j.first_panel);
+        for (j.first_block = first; j.first_block < end; j.first_block = j.end_block) {
+            j.end_block = least(end, j.first_block + 2 * PAIRS_TOGETHER);
+            run(&j, context);
+        }
+    }
+}
+
+static void multiply_job(const job *j, void *context) {
+    sums out;
+    (void)context;
+    sum_up(j, &out);
+    copy_to_y(j, &out);
+}
+
+void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
+                           int64_t first_block, int64_t block_count, float *y, int64_t step) {
+    const quantized_kernels *k = kernels_for(kernels, matrix->kind);
+    if (k->begin) k->begin();
+    share_out((job){.multiply = k->product[matrix->kind], .matrix = matrix, .rows = rows, .y = y, .step = step},
+              first_block, first_block + block_count, multiply_job, NULL);
+    if (k->end) k->end();
+}
+
+/* ---- two products that are combined ---- */
+
+typedef struct combination {
+    quantized_product *multiply; /* by the other matrix */
+    const quantized_matrix *other;
+    quantized_combine *combine;
+    void *context;
+} combination;
+
+static void combine_job(const job *j, void *context) {
+    const combination *c = context;
+    int64_t tokens = least(j->panel_count * QUANTIZED_PANEL, j->rows->count - j->first_panel * QUANTIZED_PANEL);
+    int64_t blocks = j->end_block - j->first_block;
+    sums out, other_out;
+    job other = *j;
+    other.matrix = c->other;
+    other.multiply = c->multiply;
+    sum_up(j, &out);
+    sum_up(&other, &other_out);
+    for (int64_t pair = 0; 2 * pair < blocks; pair++) {
+        for (int64_t t = 0; 2 * pair + 1 == blocks && t < tokens;
+             t++) { /* one block alone leaves the other half as it was */
+            memset(&out.values[pair][t][QUANTIZED_BLOCK], 0, QUANTIZED_BLOCK * sizeof(float));
+            memset(&other_out.values[pair][t][QUANTIZED_BLOCK], 0, QUANTIZED_BLOCK * sizeof(float));
+        }
+        c->combine(c->context, out.values[pair][0], other_out.values[pair][0], tokens * QUANTIZED_STEP);
+    }
+    copy_to_y(j, &out);
+}
+
+void quantized_products_combined_run(const quantized_kernels *kernels, const quantized_matrix *matrix,
+                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_block,
+                                     int64_t block_count, quantized_combine *combine, void *context, float *y,
+                                     int64_t step) {
+    const quantized_kernels *k = kernels_for(kernels, matrix->kind);
+    combination c = {kernels_for(kernels, other->kind)->product[other->kind], other, combine, context};
+    if (k->begin) k->begin();
+    share_out((job){.multiply = k->product[matrix->kind], .matrix = matrix, .rows = rows, .y = y, .step = step},
+              first_block, first_block + block_count, combine_job, &c);
+    if (k->end) k->end();
+}
