@@ -21,9 +21,10 @@ struct gemma3_session {
 
 /* ---- sessions ---- */
 
-/* Tokens that a layer keeps. */
+/* Tokens that a layer keeps. A ring is even, as key_cache.h wants it. */
 static int64_t kept_tokens(const gemma3_config *c, int layer, int64_t tokens, int64_t chunk) {
-    return gemma3_is_global(c, layer) || c->window + chunk > tokens ? tokens : c->window + chunk;
+    int64_t ring = (c->window + chunk + 1) / 2 * 2;
+    return gemma3_is_global(c, layer) || ring > tokens ? tokens : ring;
 }
 
 uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk) {

@@ -2,7 +2,8 @@
  * any graph, because one sequence goes through graphs for many tokens and for one.
  *
  * Position p lies in row p % capacity, so a layer that looks back over a window needs no more rows than the window and
- * what one run may add. Keys are kept turned by their positions. Each head has its rows side by side: a query that goes
+ * what one run may add; a ring that is gone through more than once has an even number of rows, so that pairs of
+ * positions from an even one on lie together. Keys are kept turned by their positions. Each head has its rows side by side: a query that goes
  * through a head's keys reads one stream, which the processor fetches ahead (rows of all heads together, 512 bytes of
  * every 2,048, came at a quarter of the memory's speed).
  */

@@ -21,17 +21,25 @@ typedef struct key_rows_kernel {
     /* scores[r score_step + j] = q[r] . keys[j]: rows of n values, queries q_step apart, keys `step` apart */
     void (*scores)(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
                    int64_t step, int64_t count, int64_t n);
-    void (*scores_bf16)(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows,
+    void (*scores_bf16)(float *scores, int64_t score_step, const uint16_t *q, int64_t q_step, int64_t rows,
                         const void *keys, int64_t step, int64_t count, int64_t n);
     /* y[r] += sum over j of p[r, j] values[j], in the order of j */
     void (*mix)(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
                 int64_t count, int64_t n);
     void (*mix_bf16)(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
                      int64_t count, int64_t n);
+    /* the same with p[r p_step + j] in bf16, perhaps pair by pair of keys: p_step is even, and after an odd number of
+     * keys a zero stands in p. What a query gets depends on where pairs begin, and on nothing else. */
+    void (*mix_pairs_bf16)(float *y, int64_t y_step, const uint16_t *p, int64_t p_step, int64_t rows,
+                           const void *values, int64_t step, int64_t count, int64_t n);
+    float (*sum_bf16)(const uint16_t *x, int64_t n);
 } key_rows_kernel;
-extern const key_rows_kernel key_rows_generic, key_rows_avx2, key_rows_avx512;
+extern const key_rows_kernel key_rows_generic, key_rows_avx2, key_rows_avx512, key_rows_avx512_bf16;
 
 /* The best for this processor, as capped by CARINA_MAX_ISA: to be asked for once, when an op is prepared. */
 const key_rows_kernel *key_rows_best(void);
+/* All that this processor can run, best last; for tests. Returns how many. */
+#define KEY_ROWS_MOST 4
+int key_rows_all(const key_rows_kernel *out[KEY_ROWS_MOST]);
 
 #endif

@@ -6,6 +6,8 @@
 #include <string.h>
 #ifdef __AVX512F__
 #include <immintrin.h>
+
+#include "tensor/lane_sums_body.h"
 #endif
 
 #include "tensor/key_rows.h"
@@ -56,8 +58,8 @@ INLINE float sum_of(lanes v) {
 
 /* ---- scores ---- */
 
-/* rows and keys are constants wherever this is put in, so that all sums are registers. */
-INLINE void score_tile(float *scores, int64_t score_step, const float *q, int64_t q_step, int rows, const void *keys,
+/* narrow: queries and keys. rows and keys are constants wherever this is put in, so that all sums are registers. */
+INLINE void score_tile(float *scores, int64_t score_step, const void *q, int64_t q_step, int rows, const void *keys,
                        int64_t step, int key_count, int64_t n, bool narrow) {
     lanes sum[ROWS * KEYS] = {0};
     int64_t i = 0;
@@ -67,7 +69,7 @@ INLINE void score_tile(float *scores, int64_t score_step, const float *q, int64_
         for (int j = 0; j < key_count; j++) key[j] = load(row_of(keys, narrow, j * step), narrow, i);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
-            lanes x = load(q + r * q_step, false, i);
+            lanes x = load(row_of(q, narrow, r * q_step), narrow, i);
 #pragma GCC unroll 16
             for (int j = 0; j < key_count; j++) sum[r * key_count + j] += x * key[j];
         }
@@ -77,8 +79,14 @@ INLINE void score_tile(float *scores, int64_t score_step, const float *q, int64_
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
             for (int j = 0; j < key_count; j++)
-                sum[r * key_count + j] += load_some(q + r * q_step, false, i, n - i) *
+                sum[r * key_count + j] += load_some(row_of(q, narrow, r * q_step), narrow, i, n - i) *
                                           load_some(row_of(keys, narrow, j * step), narrow, i, n - i);
+#ifdef __AVX512F__
+    if (rows * key_count == 16) {
+        lane_sums_16((const __m512 *)sum, scores, rows, score_step);
+        return;
+    }
+#endif
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
@@ -86,7 +94,7 @@ INLINE void score_tile(float *scores, int64_t score_step, const float *q, int64_
 }
 
 /* All keys for a tile's rows, `together` at a time while there are as many. */
-INLINE void score_rows(float *scores, int64_t score_step, const float *q, int64_t q_step, int rows, const void *keys,
+INLINE void score_rows(float *scores, int64_t score_step, const void *q, int64_t q_step, int rows, const void *keys,
                        int64_t step, int64_t count, int64_t n, int together, bool narrow) {
     int64_t j = 0;
     for (; j + together <= count; j += together)
@@ -98,12 +106,12 @@ INLINE void score_rows(float *scores, int64_t score_step, const float *q, int64_
 }
 
 /* ROWS rows as often as possible, then half as many, and so on. */
-INLINE void score_all(float *scores, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
+INLINE void score_all(float *scores, int64_t score_step, const void *q, int64_t q_step, int64_t rows, const void *keys,
                       int64_t step, int64_t count, int64_t n, bool narrow) {
     int64_t r = 0;
-#define SCORE(tile)                                                                                     \
-    for (; r + tile <= rows; r += tile)                                                                 \
-    score_rows(scores + r * score_step, score_step, q + r * q_step, q_step, tile, keys, step, count, n, \
+#define SCORE(tile)                                                                                                    \
+    for (; r + tile <= rows; r += tile)                                                                                \
+    score_rows(scores + r * score_step, score_step, row_of(q, narrow, r * q_step), q_step, tile, keys, step, count, n, \
                ROWS / tile * KEYS, narrow)
     SCORE(ROWS);
     if (ROWS >= 4) SCORE(2);
@@ -113,11 +121,25 @@ INLINE void score_all(float *scores, int64_t score_step, const float *q, int64_t
 
 /* ---- mixtures ---- */
 
+/* A mixture's numbers in f32 or bf16. */
+typedef struct weights {
+    const void *p;
+    bool narrow;
+    int64_t row_step, key_step;
+} weights;
+
+INLINE float weight_at(const void *p, bool narrow, int64_t i) {
+    if (!narrow) return ((const float *)p)[i];
+    uint32_t bits = (uint32_t)((const uint16_t *)p)[i] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* `parts` times 16 columns, the last of them `last` wide. */
-INLINE void mix_tile(float *y, int64_t y_step, const mixture *m, int64_t first, int rows, const void *values,
+INLINE void mix_tile(float *y, int64_t y_step, const weights *m, int64_t first, int rows, const void *values,
                      int64_t step, int64_t count, int parts, int64_t last, bool narrow) {
-    const float *p = m->p + first * m->row_step;
-    int64_t row_step = m->row_step, key_step = m->key_step;
+    int64_t row_step = m->row_step, at = first * row_step;
     lanes sum[ROWS * KEYS];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -133,8 +155,9 @@ INLINE void mix_tile(float *y, int64_t y_step, const mixture *m, int64_t first, 
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 16
-            for (int c = 0; c < parts; c++) sum[r * parts + c] += p[r * row_step] * value[c];
-        p += key_step;
+            for (int c = 0; c < parts; c++)
+                sum[r * parts + c] += weight_at(m->p, m->narrow, at + r * row_step) * value[c];
+        at += m->key_step;
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -143,7 +166,7 @@ INLINE void mix_tile(float *y, int64_t y_step, const mixture *m, int64_t first, 
             memcpy(y + r * y_step + c * LANES, &sum[r * parts + c], (size_t)(c + 1 < parts ? LANES : last) * sizeof *y);
 }
 
-INLINE void mix_rows(float *y, int64_t y_step, const mixture *m, int64_t first, int rows, const void *values,
+INLINE void mix_rows(float *y, int64_t y_step, const weights *m, int64_t first, int rows, const void *values,
                      int64_t step, int64_t count, int64_t n, int together, bool narrow) {
     int64_t c = 0;
     for (; c + together * LANES <= n; c += together * LANES)
@@ -153,7 +176,7 @@ INLINE void mix_rows(float *y, int64_t y_step, const mixture *m, int64_t first, 
     if (c < n) mix_tile(y + c, y_step, m, first, rows, row_of(values, narrow, c), step, count, 1, n - c, narrow);
 }
 
-INLINE void mix_all(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
+INLINE void mix_all(float *y, int64_t y_step, const weights *m, int64_t rows, const void *values, int64_t step,
                     int64_t count, int64_t n, bool narrow) {
     int64_t r = 0;
 #define MIX(tile)                       \
@@ -171,18 +194,38 @@ static void scores(float *out, int64_t score_step, const float *q, int64_t q_ste
                    int64_t step, int64_t count, int64_t n) {
     score_all(out, score_step, q, q_step, rows, keys, step, count, n, false);
 }
-static void scores_bf16(float *out, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
-                        int64_t step, int64_t count, int64_t n) {
+static void scores_bf16(float *out, int64_t score_step, const uint16_t *q, int64_t q_step, int64_t rows,
+                        const void *keys, int64_t step, int64_t count, int64_t n) {
     score_all(out, score_step, q, q_step, rows, keys, step, count, n, true);
 }
 static void mix(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
                 int64_t count, int64_t n) {
-    mix_all(y, y_step, m, rows, values, step, count, n, false);
+    const weights w = {m->p, false, m->row_step, m->key_step};
+    mix_all(y, y_step, &w, rows, values, step, count, n, false);
 }
 static void mix_bf16(float *y, int64_t y_step, const mixture *m, int64_t rows, const void *values, int64_t step,
                      int64_t count, int64_t n) {
-    mix_all(y, y_step, m, rows, values, step, count, n, true);
+    const weights w = {m->p, false, m->row_step, m->key_step};
+    mix_all(y, y_step, &w, rows, values, step, count, n, true);
+}
+static void mix_pairs_bf16(float *y, int64_t y_step, const uint16_t *p, int64_t p_step, int64_t rows,
+                           const void *values, int64_t step, int64_t count, int64_t n) {
+    const weights w = {p, true, p_step, 1};
+    mix_all(y, y_step, &w, rows, values, step, count, n, true);
 }
 
-const key_rows_kernel KERNEL = {
-    .name = NAME, .scores = scores, .scores_bf16 = scores_bf16, .mix = mix, .mix_bf16 = mix_bf16};
+static float sum_bf16(const uint16_t *x, int64_t n) {
+    lanes sum = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) sum += load(x, true, i);
+    if (i < n) sum += load_some(x, true, i, n - i);
+    return sum_of(sum);
+}
+
+const key_rows_kernel KERNEL = {.name = NAME,
+                                .scores = scores,
+                                .scores_bf16 = scores_bf16,
+                                .mix = mix,
+                                .mix_bf16 = mix_bf16,
+                                .mix_pairs_bf16 = mix_pairs_bf16,
+                                .sum_bf16 = sum_bf16};

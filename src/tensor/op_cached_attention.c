@@ -5,7 +5,10 @@
  * Rows that follow each other in one sequence go together, in blocks, with all heads of queries that share a head of
  * keys: so a key is read once for many queries (key_rows.h). What a row gets is the same bits as alone: a block looks
  * at all keys that any of its rows sees, and those that a row does not see have probability zero there. No gradient:
- * training runs whole sequences. */
+ * training runs whole sequences.
+ *
+ * With a cache in bf16 queries and probabilities are rounded to bf16, too, and the mixture is divided by what the
+ * rounded probabilities add up to. Keys may go in pairs: those begin at even positions, wherever a block does. */
 #include <string.h>
 
 #include "tensor/key_rows.h"
@@ -81,8 +84,9 @@ tensor *op_cache_tokens(graph *g, tensor *k, tensor *v, const cached_row *rows, 
 
 /* ---- looking back ---- */
 
-#define BLOCK_ROWS 8  /* tokens */
-#define BLOCK_KEYS 32 /* looked at by all queries of a block before the next ones */
+#define BLOCK_ROWS 8   /* tokens */
+#define MOST_GROUP 256 /* heads of queries that share one of keys */
+#define BLOCK_KEYS 32  /* looked at by all queries of a block before the next ones */
 
 typedef struct cached_state {
     const cached_row *rows;
@@ -113,26 +117,34 @@ static int pieces_of(piece out[2], const key_cache *c, int64_t begin, int64_t en
 /* What one shard has at hand: `heads` query heads of a block's rows, one vector after the other. */
 typedef struct block_view {
     const key_cache *cache;
-    int64_t begin, end; /* positions that any row sees */
-    int64_t head;       /* of keys */
-    int64_t vectors;    /* rows x heads: of one row its heads, then of the next */
-    float *q, *y;       /* [vectors, d] */
-    float *scores;      /* [vectors, score_step] */
-    int64_t score_step;
+    int64_t begin, end;            /* positions that any row sees */
+    int64_t head;                  /* of keys */
+    int64_t vectors;               /* rows x heads: of one row its heads, then of the next */
+    float *q, *y;                  /* [vectors, d] */
+    float *scores;                 /* [vectors, score_step]; then probabilities */
+    int64_t score_step;            /* even */
+    uint16_t *narrow_q, *narrow_p; /* the same as bf16 caches take them */
 } block_view;
 
 typedef void visit(const cached_state *s, const block_view *b, int64_t done, const void *rows, int64_t count);
 
 static void score(const cached_state *s, const block_view *b, int64_t done, const void *keys, int64_t count) {
     const key_rows_kernel *k = s->kernel;
-    (b->cache->type == TENSOR_F32 ? k->scores : k->scores_bf16)(
-        b->scores + done, b->score_step, b->q, s->head_width, b->vectors, keys, b->cache->width, count, s->head_width);
+    float *to = b->scores + done;
+    int64_t d = s->head_width, width = b->cache->width;
+    if (b->cache->type == TENSOR_F32)
+        k->scores(to, b->score_step, b->q, d, b->vectors, keys, width, count, d);
+    else
+        k->scores_bf16(to, b->score_step, b->narrow_q, d, b->vectors, keys, width, count, d);
 }
 static void mix(const cached_state *s, const block_view *b, int64_t done, const void *values, int64_t count) {
     const key_rows_kernel *k = s->kernel;
     mixture m = {b->scores + done, b->score_step, 1};
-    (b->cache->type == TENSOR_F32 ? k->mix : k->mix_bf16)(b->y, s->head_width, &m, b->vectors, values, b->cache->width,
-                                                          count, s->head_width);
+    int64_t d = s->head_width, width = b->cache->width;
+    if (b->cache->type == TENSOR_F32)
+        k->mix(b->y, d, &m, b->vectors, values, width, count, d);
+    else
+        k->mix_pairs_bf16(b->y, d, b->narrow_p + done, b->score_step, b->vectors, values, width, count, d);
 }
 
 /* All rows of keys or values that the block sees, a few at a time: those stay in the first cache over all vectors. */
@@ -148,14 +160,54 @@ static void walk(const cached_state *s, const block_view *b, const void *ring, v
         }
 }
 
-/* Scores to probabilities, over the keys that the row at `position` sees; zero for the others. */
-static void soften(const op *o, float *scores, const block_view *b, int64_t position) {
-    const cached_state *s = o->state;
+/* The keys that the row at `position` sees, counted from the block's first one. */
+static range seen_by(const cached_state *s, const block_view *b, int64_t position) {
     int64_t first = s->window ? max_i64(b->begin, position + 1 - s->window) : b->begin;
-    int64_t before = first - b->begin, count = position + 1 - first, behind = b->end - position - 1;
-    memset(scores, 0, (size_t)before * sizeof *scores);
-    o->owner->kernels->softmax(scores + before, count, s->factor);
-    memset(scores + before + count, 0, (size_t)behind * sizeof *scores);
+    return (range){first - b->begin, position + 1 - b->begin};
+}
+
+/* Scores to probabilities, over the keys that the vector's row sees; zero for the others. */
+static void soften(const op *o, const block_view *b, int64_t vector, range seen) {
+    const cached_state *s = o->state;
+    float *scores = b->scores + vector * b->score_step;
+    memset(scores, 0, (size_t)seen.begin * sizeof *scores);
+    o->owner->kernels->softmax(scores + seen.begin, seen.end - seen.begin, s->factor);
+    memset(scores + seen.end, 0, (size_t)(b->score_step - seen.end) * sizeof *scores);
+}
+
+/* Probabilities to bf16; their sum, which is no longer 1, is what the mixture is to be divided by. */
+static float narrow_probabilities(const op *o, const block_view *b, int64_t vector, range seen) {
+    const cached_state *s = o->state;
+    uint16_t *to = b->narrow_p + vector * b->score_step;
+    o->owner->kernels->narrow_bf16(to, b->scores + vector * b->score_step, b->score_step);
+    return s->kernel->sum_bf16(to + seen.begin, seen.end - seen.begin);
+}
+
+static void attend(const op *o, const block_view *b, int64_t position, int64_t heads) {
+    const cached_state *s = o->state;
+    const kernels *k = o->owner->kernels;
+    bool narrow = b->cache->type == TENSOR_BF16;
+    int64_t d = s->head_width;
+    float sums[BLOCK_ROWS * MOST_GROUP];
+    if (narrow) k->narrow_bf16(b->narrow_q, b->q, b->vectors * d);
+    walk(s, b, b->cache->keys, score);
+    for (int64_t v = 0; v < b->vectors; v++) {
+        range seen = seen_by(s, b, position + v / heads);
+        soften(o, b, v, seen);
+        if (narrow) sums[v] = narrow_probabilities(o, b, v, seen);
+    }
+    walk(s, b, b->cache->values, mix);
+    for (int64_t v = 0; narrow && v < b->vectors; v++) k->scale(b->y + v * d, b->y + v * d, 1 / sums[v], d);
+}
+
+/* Keys that a block sees at most, one more for pairs, and even: each of its rows sees one later than the row before. */
+static int64_t score_step_for(int64_t most) { return (most + BLOCK_ROWS + 2) / 2 * 2; }
+
+/* Queries, results and scores of a block's vectors, and the first and last in bf16. */
+uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t most) {
+    uint64_t scores = (uint64_t)score_step_for(most), values = (uint64_t)head_width;
+    return (uint64_t)(BLOCK_ROWS * group) *
+           ((2 * values + scores) * sizeof(float) + (values + scores) * sizeof(uint16_t));
 }
 
 typedef struct attend_call {
@@ -174,29 +226,29 @@ static void attend_shard(void *context, int shard, int worker) {
     const cached_row *rows = &s->rows[bl->row];
     tensor_type type = o->output->type;
     void *out = tensor_values(o->output);
-    float *q = op_worker_scratch(o, worker), *y = q + BLOCK_ROWS * s->group * d,
-          *scores = y + BLOCK_ROWS * s->group * d;
+    int64_t most = BLOCK_ROWS * s->group; /* vectors */
+    float *q = op_worker_scratch(o, worker), *y = q + most * d, *scores = y + most * d;
+    uint16_t *narrow_q = (uint16_t *)(scores + most * score_step_for(s->most)), *narrow_p = narrow_q + most * d;
     memset(y, 0, (size_t)(bl->count * call->heads * d) * sizeof *y);
     if (rows->layers) {
         block_view b = {.cache = &rows->layers[s->layer],
-                        .begin = s->window ? max_i64(0, rows->position + 1 - s->window) : 0,
+                        .begin = s->window ? max_i64(0, rows->position + 1 - s->window) / 2 * 2 : 0,
                         .end = rows->position + bl->count,
                         .head = head / s->group,
                         .vectors = bl->count * call->heads,
                         .q = q,
                         .y = y,
-                        .scores = scores};
-        b.score_step = b.end - b.begin;
+                        .scores = scores,
+                        .narrow_q = narrow_q,
+                        .narrow_p = narrow_p};
+        b.score_step = (b.end - b.begin + 1) / 2 * 2;
         for (int64_t i = 0; i < bl->count; i++) {
             float *to = q + i * call->heads * d;
             int64_t offset = (bl->row + i) * s->width + head * d;
             const float *from = span_read(k, tensor_values(o->input[Q]), type, offset, call->heads * d, to);
             if (from != to) memcpy(to, from, (size_t)(call->heads * d) * sizeof *to);
         }
-        walk(s, &b, b.cache->keys, score);
-        for (int64_t v = 0; v < b.vectors; v++)
-            soften(o, scores + v * b.score_step, &b, rows->position + v / call->heads);
-        walk(s, &b, b.cache->values, mix);
+        attend(o, &b, rows->position, call->heads);
     }
     for (int64_t i = 0; i < bl->count; i++) {
         int64_t offset = (bl->row + i) * s->width + head * d, count = call->heads * d;
@@ -206,11 +258,6 @@ static void attend_shard(void *context, int shard, int worker) {
         else
             k->narrow_bf16((uint16_t *)out + offset, from, count);
     }
-}
-
-/* Queries, results and scores of a block's vectors. */
-uint64_t op_cached_attention_scratch(int64_t group, int64_t head_width, int64_t most) {
-    return (uint64_t)(BLOCK_ROWS * group) * (uint64_t)(2 * head_width + most + BLOCK_ROWS) * sizeof(float);
 }
 
 static carina_status cached_prepare(op *o, carina_error *error) {
@@ -250,7 +297,8 @@ tensor *op_cached_attention(graph *g, tensor *q, const cached_attention_options 
     int heads = options->heads, key_heads = options->key_heads;
     if (!q) return NULL;
     int64_t width = q->size[q->rank - 1];
-    if (heads < 1 || key_heads < 1 || width % heads || heads % key_heads || options->most < 1)
+    if (heads < 1 || key_heads < 1 || width % heads || heads % key_heads || heads / key_heads > MOST_GROUP ||
+        options->most < 1)
         return graph_fail(g, "cached attention: a width of %lld does not fit %d and %d heads", (long long)width, heads,
                           key_heads);
     op *o = graph_record(g, &cached_type, 1, &q, q->type, q->rank, q->size, sizeof(cached_state));

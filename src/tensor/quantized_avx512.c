@@ -52,6 +52,31 @@ static inline floats widen_factors(const uint8_t *bytes) {
     return (floats)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)bytes)));
 }
 
+/* ---- activations ---- */
+
+#define OWN_PREPARE
+
+/* As quantized_body.h has it, in whole vectors. */
+static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512 first = _mm512_loadu_ps(x), second = _mm512_loadu_ps(x + 16);
+    __m512i most = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
+                                    _mm512_and_si512(_mm512_castps_si512(second), magnitude));
+    int32_t bits = _mm512_reduce_max_epi32(most);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    bool counts = !(largest < 0x1p-100f);
+    __m512 inverse = _mm512_set1_ps(counts ? 127 / largest : 0);
+    __m512i one = _mm512_cvtps_epi32(_mm512_mul_ps(first, inverse));
+    __m512i other = _mm512_cvtps_epi32(_mm512_mul_ps(second, inverse));
+    _mm_storeu_si128((__m128i *)quants, _mm512_cvtepi32_epi8(one));
+    _mm_storeu_si128((__m128i *)(quants + 16), _mm512_cvtepi32_epi8(other));
+    uint32_t total = (uint32_t)_mm512_reduce_add_epi32(_mm512_add_epi32(one, other));
+    *scale = counts ? largest / 127 : 0;
+    *offset = (int32_t)(0u - 8u * total);
+    *sum = *scale * (float)(int32_t)total;
+}
+
 /* ---- two blocks and four tokens ----
  *
  * An activation that is broadcast serves two products, so that no more is read than two units that multiply can take

@@ -7,6 +7,7 @@
  *     dot_8, dot_4                     exact: each token's sums += weights times its 32 integers
  *     TAKEN_OFF_8                      what unpack_8's weights have more than q
  *     widen_scales, widen_factors      16 f16, 16 bytes to f32
+ *     OWN_PREPARE                      where the file has a `prepare` of its own
  *     PAIR_TOKENS, multiply_pair       where two blocks go together: for how many tokens, and their product
  *
  * and are compiled without contraction: no fused multiply-add. This is deliberately a header that defines functions: it
@@ -20,6 +21,7 @@
 
 /* ---- activations ---- */
 
+#ifndef OWN_PREPARE
 /* The magnitudes' bits are in the order of the magnitudes; a sum with 1.5 2^23 rounds to the nearest integer, ties to
  * even, and holds it in its lowest bits. Both ways the compiler can use vectors. */
 static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, const float *x) {
@@ -45,6 +47,7 @@ static void prepare(int8_t *quants, float *scale, int32_t *offset, float *sum, c
     *offset = (int32_t)(0u - 8u * total);
     *sum = *scale * (float)(int32_t)total;
 }
+#endif
 
 static void narrow(uint16_t *values, const float *x) {
     for (int i = 0; i < QUANTIZED_GROUP; i++) values[i] = bf16_from_f32(x[i]);

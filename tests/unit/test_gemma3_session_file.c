@@ -203,7 +203,7 @@ static void other_models_and_smaller_rooms_refuse(void **state) {
     gemma3_session *s = new_session(&b, TENSOR_F32);
     uint8_t *data;
     uint64_t size;
-    take_all(&b, s, 14);
+    take_all(&b, s, 15);
     assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
     assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
     refuse(&b, data, size, b.fingerprint + 1, CAPACITY, "a session of the model");
@@ -211,9 +211,9 @@ static void other_models_and_smaller_rooms_refuse(void **state) {
     b.model->config.layers--; /* a fingerprint that lies */
     refuse(&b, data, size, b.fingerprint, CAPACITY, "20 tensors, expected 16");
     b.model->config.layers++;
-    b.model->config.window++;
-    refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0 is f32 [13,8]");
-    b.model->config.window--;
+    b.model->config.window += 2;
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0 is f32 [14,8]");
+    b.model->config.window -= 2;
     b.model->config.head_width++;
     refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0");
     b.model->config.head_width--;
