@@ -112,6 +112,7 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
     const uint8_t *at = piece->weights;
     const int64_t other = piece->block_bytes, group_bytes = quantized_group_bytes(kind), groups = x->groups;
     int64_t place = first;
+    quantized_lines next = quantized_lines_beside(piece, x, first, PAIR_TOKENS);
     floats total[PAIR_SUMS];
     pending last = {.token_scales = x->scales + first};
     y += first * QUANTIZED_STEP;
@@ -131,6 +132,11 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
             const int8_t *quants = x->quants + place * QUANTIZED_GROUP;
             ints sums[PAIR_SUMS];
             floats minimum[2];
+            if (next.at < next.end) {
+                _mm_prefetch((const char *)next.at, _MM_HINT_T0);
+                _mm_prefetch((const char *)next.at + other, _MM_HINT_T0);
+                next.at += 64;
+            }
 #pragma GCC unroll 2
             for (int b = 0; kind == QUANTIZED_Q4M && b < 2; b++)
                 minimum[b] = widen_scales(head + b * other + 32) * widen_factors(factors + b * other + 16);

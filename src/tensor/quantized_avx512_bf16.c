@@ -12,6 +12,7 @@
 INLINE void multiply(int blocks, int tokens, int first, float *y, const uint8_t *at, const quantized_piece *piece,
                      const quantized_panel *x) {
     __m512 total[2][16];
+    quantized_lines next = quantized_lines_beside(piece, x, first, tokens);
     y += first * QUANTIZED_STEP;
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; t++)
@@ -21,6 +22,8 @@ INLINE void multiply(int blocks, int tokens, int first, float *y, const uint8_t 
                 piece->goes_on ? _mm512_loadu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK) : _mm512_setzero_ps();
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
         const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
+        for (int line = 0; line < 2 && next.at < next.end; line++, next.at += 64)
+            for (int b = 0; b < blocks; b++) _mm_prefetch((const char *)next.at + b * piece->block_bytes, _MM_HINT_T0);
         if (piece->from_memory)
             for (int b = 0; b < blocks; b++)
                 for (int i = 0; i < 1024; i += 64)

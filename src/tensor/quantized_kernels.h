@@ -48,8 +48,22 @@ typedef struct quantized_piece {
     int64_t block_bytes;    /* from one block to the next */
     int blocks;             /* 1, 2 */
     bool goes_on;           /* sums begin with what y holds, not with zeros */
-    bool from_memory;       /* not used lately: to be asked for ahead */
+    bool from_memory;       /* few tokens: weights are read once, and asked for ahead */
+    /* Else the weights that are wanted next: kernels ask for these lines of 64 bytes of each block (the blocks lie as
+     * the piece's) here and there between their products, which costs nothing; all at once they would wait. */
+    const uint8_t *next;
+    int64_t next_lines;
 } quantized_piece;
+
+/* The lines that are asked for beside tokens [first, first + tokens) of the panel. */
+typedef struct quantized_lines {
+    const uint8_t *at, *end;
+} quantized_lines;
+static inline quantized_lines quantized_lines_beside(const quantized_piece *piece, const quantized_panel *x, int first,
+                                                     int tokens) {
+    return (quantized_lines){piece->next + piece->next_lines * first / x->tokens * 64,
+                             piece->next + piece->next_lines * (first + tokens) / x->tokens * 64};
+}
 
 /* y[t][n], rows QUANTIZED_STEP apart, for the panel's tokens and the 16 or 32 outputs of the piece. */
 #define QUANTIZED_STEP (2 * QUANTIZED_BLOCK)

@@ -6,7 +6,8 @@
 
 #define FEW_TOKENS      8  /* as many as kernels multiply at a time */
 #define PANELS_TOGETHER 16 /* a slice's weights are used for so many tokens when they are in cache */
-#define PAIRS_TOGETHER  2  /* of blocks: a panel's activations are used for so many when they are in cache */
+#define CACHE_LINE      64
+#define PAIRS_TOGETHER  2 /* of blocks: a panel's activations are used for so many when they are in cache */
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -60,6 +61,18 @@ static void fetch_y(const job *j, int64_t panel) {
             __builtin_prefetch(j->y + t * j->step + b * QUANTIZED_BLOCK, 1, 2);
 }
 
+/* What comes after the slice that ends before group `end` of the blocks from `block` on: the next one, or the first one
+ * of the next blocks. While panel `panel` of the job's is multiplied its share of that is asked for. */
+static void set_next(quantized_piece *piece, const job *j, int64_t block, int64_t end, int64_t slice, int64_t panel) {
+    const quantized_matrix *m = j->matrix;
+    bool goes_on = end * QUANTIZED_GROUP < m->inputs;
+    int64_t begin = goes_on ? bytes_before(m, end) : 0, bytes = bytes_before(m, goes_on ? end + slice : slice) - begin;
+    int64_t lines = (bytes + CACHE_LINE - 1) / CACHE_LINE, first = lines * panel / j->panel_count;
+    if (!goes_on) block += j->end_block - j->first_block;
+    piece->next = m->packed + (uint64_t)block * m->block_bytes + begin + first * CACHE_LINE;
+    piece->next_lines = block + piece->blocks > m->blocks ? 0 : lines * (panel + 1) / j->panel_count - first;
+}
+
 /* A slice's weights stay in the first cache while the tokens of a panel go by, and in the second one while panels do. A
  * few tokens read memory in one stream instead, block after block. */
 static void sum_up(const job *j, sums *out) {
@@ -75,6 +88,7 @@ static void sum_up(const job *j, sums *out) {
                 int64_t beside = b - j->first_block;
                 piece.blocks = few ? 1 : (int)least(2, j->end_block - b);
                 piece.weights = m->packed + (uint64_t)b * m->block_bytes + bytes_before(m, g);
+                if (!few) set_next(&piece, j, b, g + slice, slice, p);
                 j->multiply(&out->values[beside / 2][p * QUANTIZED_PANEL][beside % 2 * QUANTIZED_BLOCK], &piece,
                             &panel);
             }
