@@ -6,9 +6,8 @@
 #include "tensor/quantized.h"
 #include "tensor/span.h"
 
-#define MOST_SHARDS  64          /* of a matrix, with few tokens */
-#define LEAST_RUN    (128 << 10) /* bytes of weights that a shard then reads, about */
-#define SHARD_BLOCKS 8           /* of a shard with many tokens */
+#define LEAST_RUN    (1 << 20) /* bytes of weights that a shard reads with few tokens */
+#define SHARD_BLOCKS 8         /* of a shard with many tokens */
 
 enum { X, EARLIER }; /* EARLIER: outputs of the matrices before the last one */
 
@@ -65,11 +64,13 @@ static void product_shard(void *context, int shard, int worker) {
     }
 }
 
-/* With few tokens a shard is one run through memory, which takes its time to begin. */
+/* With few tokens a shard is one long run through memory, which takes its time to begin; their number is a power of
+ * two, so that threads of one speed end together. */
 static int shard_count_of(int64_t rows, const quantized_matrix *m) {
-    int64_t together = LEAST_RUN / (int64_t)m->block_bytes;
     if (rows > QUANTIZED_PANEL) return (int)((m->blocks + SHARD_BLOCKS - 1) / SHARD_BLOCKS);
-    return (int)min_i64(together > 1 ? (m->blocks + together - 1) / together : m->blocks, MOST_SHARDS);
+    int shards = 1;
+    while (2 * shards <= m->blocks && m->bytes / (2 * (uint64_t)shards) >= LEAST_RUN) shards *= 2;
+    return shards;
 }
 
 static carina_status check_runs_only(op *o, carina_error *error) {

@@ -9,8 +9,9 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* Tokens [first, first + tokens) of the panel and `blocks` blocks: both numbers are constants where this is inlined. */
-INLINE void multiply(int blocks, int tokens, int first, float *y, const uint8_t *at, const quantized_piece *piece,
+INLINE void multiply(int blocks, int tokens, int first, float *y, const quantized_piece *piece,
                      const quantized_panel *x) {
+    const uint8_t *at = piece->weights;
     __m512 total[2][16];
     quantized_lines next = quantized_lines_beside(piece, x, first, tokens);
     y += first * QUANTIZED_STEP;
@@ -50,25 +51,25 @@ INLINE void multiply(int blocks, int tokens, int first, float *y, const uint8_t 
         for (int b = 0; b < blocks; b++) _mm512_storeu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK, total[b][t]);
 }
 
-static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+INLINE void multiply_blocks(int blocks, float *y, const quantized_piece *piece, const quantized_panel *x) {
     quantized_piece p = *piece;
-    int paired = 0;
-    for (; p.blocks == 2 && x->tokens - paired >= 8; paired += 8, p.from_memory = false)
-        multiply(2, 8, paired, y, p.weights, &p, x);
-    for (int b = 0; b < p.blocks; b++, y += QUANTIZED_BLOCK) {
-        const uint8_t *block = p.weights + b * p.block_bytes;
-        p.from_memory = piece->from_memory && !paired;
-        for (int first = paired, left; (left = x->tokens - first) > 0; p.from_memory = false) {
-            if (left >= 8)
-                multiply(1, 8, first, y, block, &p, x), first += 8;
-            else if (left >= 4)
-                multiply(1, 4, first, y, block, &p, x), first += 4;
-            else if (left >= 2)
-                multiply(1, 2, first, y, block, &p, x), first += 2;
-            else
-                multiply(1, 1, first, y, block, &p, x), first += 1;
-        }
+    for (int first = 0, left; (left = x->tokens - first) > 0; p.from_memory = false) {
+        if (left >= 8)
+            multiply(blocks, 8, first, y, &p, x), first += 8;
+        else if (left >= 4)
+            multiply(blocks, 4, first, y, &p, x), first += 4;
+        else if (left >= 2)
+            multiply(blocks, 2, first, y, &p, x), first += 2;
+        else
+            multiply(blocks, 1, first, y, &p, x), first += 1;
     }
+}
+
+static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+    if (piece->blocks == 2)
+        multiply_blocks(2, y, piece, x);
+    else
+        multiply_blocks(1, y, piece, x);
 }
 
 const quantized_kernels quantized_avx512_bf16_table = {

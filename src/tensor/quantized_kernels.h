@@ -26,7 +26,7 @@ static inline int64_t quantized_group_bytes(quantized_kind kind) {
 }
 
 /* Bytes by which kernels ask ahead: the time that memory takes to answer, at the speed at which one core reads. */
-#define PREFETCH_AHEAD 4096
+#define PREFETCH_AHEAD 8192
 
 /* Some groups of one panel of quantized_rows: `tokens` of them, at most 16. */
 typedef struct quantized_panel {

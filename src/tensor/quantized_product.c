@@ -5,6 +5,7 @@
 #include "tensor/quantized_kernels.h"
 
 #define FEW_TOKENS      8  /* as many as kernels multiply at a time */
+#define FEW_BLOCKS      64 /* of one matrix that are read in one run for them */
 #define PANELS_TOGETHER 16 /* a slice's weights are used for so many tokens when they are in cache */
 #define CACHE_LINE      64
 #define PAIRS_TOGETHER  2 /* of blocks: a panel's activations are used for so many when they are in cache */
@@ -41,15 +42,23 @@ typedef struct job {
     const quantized_matrix *matrix;
     const quantized_rows *rows;
     int64_t first_panel, panel_count; /* at most PANELS_TOGETHER */
-    int64_t first_block, end_block;   /* at most PAIRS_TOGETHER pairs */
+    int64_t first_block, end_block;   /* at most PAIRS_TOGETHER pairs, or FEW_BLOCKS */
     float *y;                         /* of all rows and outputs */
     int64_t step;
 } job;
 
 /* Sums are made aside, pair by pair of blocks: rows of y lie far apart, and the last block may stick out. */
 typedef struct sums {
-    float values[PAIRS_TOGETHER][PANELS_TOGETHER * QUANTIZED_PANEL][QUANTIZED_STEP] __attribute__((aligned(64)));
+    float values[PAIRS_TOGETHER * PANELS_TOGETHER * QUANTIZED_PANEL][QUANTIZED_STEP] __attribute__((aligned(64)));
 } sums;
+_Static_assert(FEW_BLOCKS *FEW_TOKENS <= 2 * PAIRS_TOGETHER * PANELS_TOGETHER * QUANTIZED_PANEL, "room for all sums");
+
+static int64_t tokens_of(const job *j) {
+    return least(j->panel_count * QUANTIZED_PANEL, j->rows->count - j->first_panel * QUANTIZED_PANEL);
+}
+
+/* The sums of the job's token t and the two blocks of a pair. */
+static int64_t sum_row(const job *j, int64_t pair, int64_t t) { return pair * tokens_of(j) + t; }
 
 static bool has_few_tokens(const quantized_rows *rows) { return rows->count <= FEW_TOKENS; }
 
@@ -74,11 +83,12 @@ static void set_next(quantized_piece *piece, const job *j, int64_t block, int64_
 }
 
 /* A slice's weights stay in the first cache while the tokens of a panel go by, and in the second one while panels do. A
- * few tokens read memory in one stream instead, block after block. */
+ * few tokens read memory in one stream or two instead, block after block. */
 static void sum_up(const job *j, sums *out) {
     const quantized_matrix *m = j->matrix;
     const bool few = has_few_tokens(j->rows);
     int64_t groups = m->inputs / QUANTIZED_GROUP, slice = few ? groups : quantized_slice_groups(m->kind);
+    int64_t together = few && m->kind != QUANTIZED_BF16 ? 1 : 2; /* one sum of BF16 would wait for the one before */
     quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .from_memory = few};
     for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true)
         for (int64_t p = 0; p < j->panel_count; p++) {
@@ -86,26 +96,26 @@ static void sum_up(const job *j, sums *out) {
             if (g + slice >= groups) fetch_y(j, j->first_panel + p);
             for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
                 int64_t beside = b - j->first_block;
-                piece.blocks = few ? 1 : (int)least(2, j->end_block - b);
+                piece.blocks = (int)least(together, j->end_block - b);
                 piece.weights = m->packed + (uint64_t)b * m->block_bytes + bytes_before(m, g);
                 if (!few) set_next(&piece, j, b, g + slice, slice, p);
-                j->multiply(&out->values[beside / 2][p * QUANTIZED_PANEL][beside % 2 * QUANTIZED_BLOCK], &piece,
-                            &panel);
+                j->multiply(&out->values[sum_row(j, beside / 2, p * QUANTIZED_PANEL)][beside % 2 * QUANTIZED_BLOCK],
+                            &piece, &panel);
             }
         }
 }
 
 static void copy_to_y(const job *j, const sums *from) {
-    int64_t first = j->first_panel * QUANTIZED_PANEL, end = first + j->panel_count * QUANTIZED_PANEL;
-    for (int64_t t = first; t < least(end, j->rows->count); t++)
+    int64_t first = j->first_panel * QUANTIZED_PANEL, end = least(j->end_block * QUANTIZED_BLOCK, j->matrix->outputs);
+    for (int64_t t = 0; t < tokens_of(j); t++)
         for (int64_t b = j->first_block; b < j->end_block; b += 2) {
-            const float *values = from->values[(b - j->first_block) / 2][t - first];
-            int64_t output = b * QUANTIZED_BLOCK, there = least(j->end_block * QUANTIZED_BLOCK, j->matrix->outputs);
-            float *to = j->y + t * j->step + output;
-            if (there - output >= QUANTIZED_STEP)
+            const float *values = from->values[sum_row(j, (b - j->first_block) / 2, t)];
+            int64_t output = b * QUANTIZED_BLOCK;
+            float *to = j->y + (first + t) * j->step + output;
+            if (end - output >= QUANTIZED_STEP)
                 memcpy(to, values, QUANTIZED_STEP * sizeof *to); /* of a number that the compiler knows */
             else
-                memcpy(to, values, (size_t)(there - output) * sizeof *to);
+                memcpy(to, values, (size_t)(end - output) * sizeof *to);
         }
 }
 
@@ -119,11 +129,11 @@ typedef void do_job(const job *j, void *context);
 
 /* Blocks [first, end) of y, some at a time. */
 static void share_out(job j, int64_t first, int64_t end, do_job *run, void *context) {
-    int64_t panels = quantized_rows_panels(j.rows);
+    int64_t panels = quantized_rows_panels(j.rows), blocks = has_few_tokens(j.rows) ? FEW_BLOCKS : 2 * PAIRS_TOGETHER;
     for (j.first_panel = 0; j.first_panel < panels; j.first_panel += PANELS_TOGETHER) {
         j.panel_count = least(PANELS_TOGETHER, panels - j.first_panel);
         for (j.first_block = first; j.first_block < end; j.first_block = j.end_block) {
-            j.end_block = least(end, j.first_block + 2 * PAIRS_TOGETHER);
+            j.end_block = least(end, j.first_block + blocks);
             run(&j, context);
         }
     }
@@ -156,22 +166,19 @@ typedef struct combination {
 
 static void combine_job(const job *j, void *context) {
     const combination *c = context;
-    int64_t tokens = least(j->panel_count * QUANTIZED_PANEL, j->rows->count - j->first_panel * QUANTIZED_PANEL);
-    int64_t blocks = j->end_block - j->first_block;
+    int64_t tokens = tokens_of(j), blocks = j->end_block - j->first_block;
     sums out, other_out;
     job other = *j;
     other.matrix = c->other;
     other.multiply = c->multiply;
+    if (blocks % 2) /* the last block alone leaves the other half of its sums as it was */
+        for (int64_t t = 0; t < tokens; t++) {
+            memset(out.values[sum_row(j, blocks / 2, t)], 0, sizeof out.values[0]);
+            memset(other_out.values[sum_row(j, blocks / 2, t)], 0, sizeof out.values[0]);
+        }
     sum_up(j, &out);
     sum_up(&other, &other_out);
-    for (int64_t pair = 0; 2 * pair < blocks; pair++) {
-        for (int64_t t = 0; 2 * pair + 1 == blocks && t < tokens;
-             t++) { /* one block alone leaves the other half as it was */
-            memset(&out.values[pair][t][QUANTIZED_BLOCK], 0, QUANTIZED_BLOCK * sizeof(float));
-            memset(&other_out.values[pair][t][QUANTIZED_BLOCK], 0, QUANTIZED_BLOCK * sizeof(float));
-        }
-        c->combine(c->context, out.values[pair][0], other_out.values[pair][0], tokens * QUANTIZED_STEP);
-    }
+    c->combine(c->context, out.values[0], other_out.values[0], (blocks + 1) / 2 * tokens * QUANTIZED_STEP);
     copy_to_y(j, &out);
 }
 
