@@ -112,7 +112,7 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
     const uint8_t *at = piece->weights;
     const int64_t other = piece->block_bytes, group_bytes = quantized_group_bytes(kind), groups = x->groups;
     int64_t place = first;
-    quantized_lines next = quantized_lines_beside(piece, x, first, PAIR_TOKENS);
+    quantized_lines next = quantized_lines_beside(piece, first, PAIR_TOKENS);
     floats total[PAIR_SUMS];
     pending last = {.token_scales = x->scales + first};
     y += first * QUANTIZED_STEP;

@@ -13,7 +13,7 @@ INLINE void multiply(int blocks, int tokens, int first, float *y, const quantize
                      const quantized_panel *x) {
     const uint8_t *at = piece->weights;
     __m512 total[2][16];
-    quantized_lines next = quantized_lines_beside(piece, x, first, tokens);
+    quantized_lines next = quantized_lines_beside(piece, first, tokens);
     y += first * QUANTIZED_STEP;
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; t++)

@@ -55,14 +55,13 @@ typedef struct quantized_piece {
     int64_t next_lines;
 } quantized_piece;
 
-/* The lines that are asked for beside tokens [first, first + tokens) of the panel. */
+/* The lines that are asked for beside tokens [first, first + tokens) of a full panel. */
 typedef struct quantized_lines {
     const uint8_t *at, *end;
 } quantized_lines;
-static inline quantized_lines quantized_lines_beside(const quantized_piece *piece, const quantized_panel *x, int first,
-                                                     int tokens) {
-    return (quantized_lines){piece->next + piece->next_lines * first / x->tokens * 64,
-                             piece->next + piece->next_lines * (first + tokens) / x->tokens * 64};
+static inline quantized_lines quantized_lines_beside(const quantized_piece *piece, int first, int tokens) {
+    return (quantized_lines){piece->next + piece->next_lines * first / QUANTIZED_PANEL * 64,
+                             piece->next + piece->next_lines * (first + tokens) / QUANTIZED_PANEL * 64};
 }
 
 /* y[t][n], rows QUANTIZED_STEP apart, for the panel's tokens and the 16 or 32 outputs of the piece. */

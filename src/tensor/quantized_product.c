@@ -70,16 +70,24 @@ static void fetch_y(const job *j, int64_t panel) {
             __builtin_prefetch(j->y + t * j->step + b * QUANTIZED_BLOCK, 1, 2);
 }
 
-/* What comes after the slice that ends before group `end` of the blocks from `block` on: the next one, or the first one
- * of the next blocks. While panel `panel` of the job's is multiplied its share of that is asked for. */
-static void set_next(quantized_piece *piece, const job *j, int64_t block, int64_t end, int64_t slice, int64_t panel) {
+/* What is multiplied after a slice: the next one of the same blocks, or the first one of the blocks after them. */
+typedef struct following {
+    int64_t distance;   /* bytes from a block's weights to those that follow them */
+    int64_t last_block; /* the last one that is followed by something */
+    int64_t lines;      /* of each block, that are asked for beside each panel */
+} following;
+
+static following what_follows(const job *j, int64_t first, int64_t slice) {
     const quantized_matrix *m = j->matrix;
+    int64_t end = first + slice, blocks = j->end_block - j->first_block, begin = bytes_before(m, first);
     bool goes_on = end * QUANTIZED_GROUP < m->inputs;
-    int64_t begin = goes_on ? bytes_before(m, end) : 0, bytes = bytes_before(m, goes_on ? end + slice : slice) - begin;
-    int64_t lines = (bytes + CACHE_LINE - 1) / CACHE_LINE, first = lines * panel / j->panel_count;
-    if (!goes_on) block += j->end_block - j->first_block;
-    piece->next = m->packed + (uint64_t)block * m->block_bytes + begin + first * CACHE_LINE;
-    piece->next_lines = block + piece->blocks > m->blocks ? 0 : lines * (panel + 1) / j->panel_count - first;
+    int64_t bytes = goes_on ? bytes_before(m, end + slice) - bytes_before(m, end) : bytes_before(m, slice);
+    int64_t per_panel = j->panel_count * CACHE_LINE;
+    return (following){
+        .distance = goes_on ? bytes_before(m, end) - begin : blocks * (int64_t)m->block_bytes - begin,
+        .last_block = m->blocks - 1 - (goes_on ? 0 : blocks),
+        .lines = (bytes + per_panel - 1) / per_panel,
+    };
 }
 
 /* A slice's weights stay in the first cache while the tokens of a panel go by, and in the second one while panels do. A
@@ -90,19 +98,24 @@ static void sum_up(const job *j, sums *out) {
     int64_t groups = m->inputs / QUANTIZED_GROUP, slice = few ? groups : quantized_slice_groups(m->kind);
     int64_t together = few && m->kind != QUANTIZED_BF16 ? 1 : 2; /* one sum of BF16 would wait for the one before */
     quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .from_memory = few};
-    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true)
+    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true) {
+        const int64_t count = least(slice, groups - g);
+        const uint8_t *weights = m->packed + bytes_before(m, g);
+        const following after = few ? (following){.last_block = -1} : what_follows(j, g, slice);
         for (int64_t p = 0; p < j->panel_count; p++) {
-            const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, least(slice, groups - g));
+            const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, count);
             if (g + slice >= groups) fetch_y(j, j->first_panel + p);
             for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
                 int64_t beside = b - j->first_block;
                 piece.blocks = (int)least(together, j->end_block - b);
-                piece.weights = m->packed + (uint64_t)b * m->block_bytes + bytes_before(m, g);
-                if (!few) set_next(&piece, j, b, g + slice, slice, p);
+                piece.weights = weights + (uint64_t)b * m->block_bytes;
+                piece.next = piece.weights + after.distance + p * after.lines * CACHE_LINE;
+                piece.next_lines = b + piece.blocks - 1 <= after.last_block ? after.lines : 0;
                 j->multiply(&out->values[sum_row(j, beside / 2, p * QUANTIZED_PANEL)][beside % 2 * QUANTIZED_BLOCK],
                             &piece, &panel);
             }
         }
+    }
 }
 
 static void copy_to_y(const job *j, const sums *from) {
