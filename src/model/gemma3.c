@@ -327,15 +327,14 @@ static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *t
 
 static tensor *feed_forward(graph *g, const gemma3_layer *layer, tensor *x, const gemma3_past *past) {
     static const activation acts[] = {ACTIVATION_GELU_TANH, ACTIVATION_NONE};
-    const gemma3_matrix *gate = &layer->gate, *up = &layer->up;
-    tensor *y[2], *gated;
-    if (gate->packed && up->packed && !is_adapted(gate, past) && !is_adapted(up, past)) {
-        gated = op_quantized_gated_linear(g, x, gate->packed, up->packed, acts[0]);
-    } else {
-        products(g, 2, (const gemma3_matrix *[]){gate, up}, acts, x, past, y);
-        gated = op_multiply(g, y[0], y[1]);
-    }
-    return multiply(g, &layer->down, gated, past);
+    const gemma3_matrix *parts[] = {&layer->gate, &layer->up, &layer->down};
+    bool plain_packed = true;
+    for (int i = 0; i < 3; i++) plain_packed = plain_packed && parts[i]->packed && !is_adapted(parts[i], past);
+    if (plain_packed)
+        return op_quantized_feed_forward(g, x, layer->gate.packed, layer->up.packed, layer->down.packed, acts[0]);
+    tensor *y[2];
+    products(g, 2, parts, acts, x, past, y);
+    return multiply(g, &layer->down, op_multiply(g, y[0], y[1]), past);
 }
 
 static tensor *layer_of(graph *g, const gemma3 *m, int index, tensor *x, tensor *table, const gemma3_past *past,

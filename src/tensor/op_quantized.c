@@ -109,17 +109,19 @@ static bool share_rows(const quantized_matrix *a, const quantized_matrix *b) {
     return (a->kind == QUANTIZED_BF16) == (b->kind == QUANTIZED_BF16);
 }
 
-/* An op that gives a row of the matrix's outputs for every row of its first input. */
-static op *record_rows(graph *g, const op_type *type, const quantized_matrix *m, int input_count, tensor *const *inputs,
+static bool takes_rows(graph *g, const op_type *type, const tensor *x, const quantized_matrix *m) {
+    if (x->type == TENSOR_F32 && x->rank >= 1 && x->size[x->rank - 1] == m->inputs) return true;
+    graph_fail(g, "%s: f32 rows of %lld are wanted", type->name, (long long)m->inputs);
+    return false;
+}
+
+/* An op that gives a row of `outputs` for every row of its first input. */
+static op *record_rows(graph *g, const op_type *type, int64_t outputs, int input_count, tensor *const *inputs,
                        size_t state_bytes) {
     const tensor *x = inputs[X];
     int64_t size[TENSOR_MAX_RANK];
-    if (x->type != TENSOR_F32 || x->rank < 1 || x->size[x->rank - 1] != m->inputs) {
-        graph_fail(g, "%s: f32 rows of %lld are wanted", type->name, (long long)m->inputs);
-        return NULL;
-    }
     for (int axis = 0; axis < x->rank; axis++) size[axis] = x->size[axis];
-    size[x->rank - 1] = m->outputs;
+    size[x->rank - 1] = outputs;
     return graph_record(g, type, input_count, inputs, TENSOR_F32, x->rank, size, state_bytes);
 }
 
@@ -137,8 +139,9 @@ void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear
     for (int i = 0; i < count; i++) {
         const quantized_matrix *m = parts[i].matrix;
         bool last = i + 1 == count;
-        op *o = record_rows(g, last ? &quantized_linears_type : &quantized_place_type, m, last ? count : 1, inputs,
-                            last ? sizeof(quantized_state) : 0);
+        const op_type *type = last ? &quantized_linears_type : &quantized_place_type;
+        if (!takes_rows(g, type, x, m)) return;
+        op *o = record_rows(g, type, m->outputs, last ? count : 1, inputs, last ? sizeof(quantized_state) : 0);
         if (!o) return;
         out[i] = o->output;
         if (!last) {
@@ -157,66 +160,90 @@ tensor *op_quantized_linear(graph *g, tensor *x, const quantized_matrix *matrix,
     return y;
 }
 
-/* ---- two products that are multiplied ---- */
+/* ---- a gated feed-forward ---- */
 
-typedef struct gated_state {
-    const quantized_matrix *gate, *up;
+typedef struct feed_forward_state {
+    const quantized_matrix *gate, *up, *down;
     activation_function function;
     const quantized_kernels *kernels;
-    int shards;
     int64_t rows;
-} gated_state;
+} feed_forward_state;
 
-static void combine(void *context, float *gate, const float *up, int64_t count) {
+typedef struct feed_forward_call {
+    op *o;
+    quantized_rows x, hidden;
+    int shards;
+} feed_forward_call;
+
+static void gate_up(void *context, float *gate, const float *up, int64_t count) {
     const op *o = context;
-    const gated_state *s = o->state;
+    const feed_forward_state *s = o->state;
     const kernels *k = o->owner->kernels;
     if (s->function != FUNCTION_NONE) k->activate(gate, gate, count, s->function);
     k->multiply(gate, gate, up, count);
 }
 
-static void gated_shard(void *context, int shard, int worker) {
+static void hidden_shard(void *context, int shard, int worker) {
     (void)worker;
-    const product_call *c = context;
-    const gated_state *s = c->o->state;
-    range r = shard_range(s->gate->blocks, s->shards, shard);
-    quantized_products_combined_run(s->kernels, s->gate, s->up, &c->rows, r.begin, r.end - r.begin, combine, c->o,
-                                    tensor_values(c->o->output), s->gate->outputs);
+    const feed_forward_call *c = context;
+    const feed_forward_state *s = c->o->state;
+    range r = shard_range(s->gate->blocks / 2, c->shards, shard);
+    quantized_products_combined_run(s->kernels, s->gate, s->up, &c->x, r.begin, r.end - r.begin, gate_up, c->o,
+                                    &c->hidden);
 }
 
-static carina_status gated_prepare(op *o, carina_error *error) {
-    gated_state *s = o->state;
+static void down_shard(void *context, int shard, int worker) {
+    (void)worker;
+    const feed_forward_call *c = context;
+    const feed_forward_state *s = c->o->state;
+    range r = shard_range(s->down->blocks, c->shards, shard);
+    quantized_product_run(s->kernels, s->down, &c->hidden, r.begin, r.end - r.begin, tensor_values(c->o->output),
+                          s->down->outputs);
+}
+
+/* Rows of x, then of what is hidden. */
+static uint64_t x_bytes(const feed_forward_state *s) {
+    return quantized_rows_bytes(s->gate->kind, s->rows, s->gate->inputs);
+}
+
+static carina_status feed_forward_prepare(op *o, carina_error *error) {
+    feed_forward_state *s = o->state;
     TRY(check_runs_only(o, error));
     s->kernels = quantized_kernels_best();
-    s->shards = shard_count_of(s->rows, s->gate);
-    o->scratch_bytes = quantized_rows_bytes(s->gate->kind, s->rows, s->gate->inputs);
+    o->scratch_bytes = x_bytes(s) + quantized_rows_bytes(s->down->kind, s->rows, s->down->inputs);
     return CARINA_OK;
 }
 
-static void gated_forward(op *o) {
-    const gated_state *s = o->state;
-    product_call c = {.o = o};
-    quantized_rows_place(&c.rows, op_scratch(o), s->gate->kind, s->rows, s->gate->inputs);
-    quantize_rows(o, s->kernels, &c.rows);
-    op_parallel(o, s->shards, gated_shard, &c);
+static void feed_forward_forward(op *o) {
+    const feed_forward_state *s = o->state;
+    feed_forward_call c = {.o = o};
+    quantized_rows_place(&c.x, op_scratch(o), s->gate->kind, s->rows, s->gate->inputs);
+    quantized_rows_place(&c.hidden, (uint8_t *)op_scratch(o) + x_bytes(s), s->down->kind, s->rows, s->down->inputs);
+    quantize_rows(o, s->kernels, &c.x);
+    c.shards = (int)min_i64(shard_count_of(s->rows, s->gate), s->gate->blocks / 2);
+    op_parallel(o, c.shards, hidden_shard, &c);
+    c.shards = shard_count_of(s->rows, s->down);
+    op_parallel(o, c.shards, down_shard, &c);
 }
 
-static const op_type quantized_gated_type = {"quantized gated linear", gated_prepare, gated_forward, NULL, NULL};
+static const op_type feed_forward_type = {"quantized feed-forward", feed_forward_prepare, feed_forward_forward, NULL,
+                                          NULL};
 
-tensor *op_quantized_gated_linear(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
-                                  activation act) {
+tensor *op_quantized_feed_forward(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
+                                  const quantized_matrix *down, activation act) {
+    if (!x) return NULL;
     if (!share_rows(gate, up)) {
         tensor *y[2];
         op_quantized_linears(g, x, 2, (quantized_linear_part[]){{gate, act}, {up, ACTIVATION_NONE}}, y);
-        return op_multiply(g, y[0], y[1]);
+        return op_quantized_linear(g, op_multiply(g, y[0], y[1]), down, ACTIVATION_NONE);
     }
-    if (!x) return NULL;
-    if (up->inputs != gate->inputs || up->outputs != gate->outputs)
-        return graph_fail(g, "quantized gated linear: two matrices of one shape are wanted");
-    op *o = record_rows(g, &quantized_gated_type, gate, 1, &x, sizeof(gated_state));
+    if (up->inputs != gate->inputs || up->outputs != gate->outputs || down->inputs != gate->outputs)
+        return graph_fail(g, "quantized feed-forward: shapes of gate, up and down do not fit");
+    if (!takes_rows(g, &feed_forward_type, x, gate)) return NULL;
+    op *o = record_rows(g, &feed_forward_type, down->outputs, 1, &x, sizeof(feed_forward_state));
     if (!o) return NULL;
-    *(gated_state *)o->state =
-        (gated_state){.gate = gate, .up = up, .function = (activation_function)act, .rows = x->count / gate->inputs};
+    *(feed_forward_state *)o->state = (feed_forward_state){
+        .gate = gate, .up = up, .down = down, .function = (activation_function)act, .rows = x->count / gate->inputs};
     return o->output;
 }
 

@@ -69,9 +69,10 @@ typedef struct quantized_linear_part {
     activation act;
 } quantized_linear_part;
 void op_quantized_linears(graph *g, tensor *x, int count, const quantized_linear_part *parts, tensor **out);
-/* activation(x gate) times (x up), value by value: two matrices of one shape. Neither factor is kept. */
-tensor *op_quantized_gated_linear(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
-                                  activation act);
+/* (activation(x gate) times (x up)) down: a gated feed-forward, [.., gate inputs] -> [.., down outputs], gate and up of
+ * one shape. What is between the matrices is never in f32 as a whole. */
+tensor *op_quantized_feed_forward(graph *g, tensor *x, const quantized_matrix *gate, const quantized_matrix *up,
+                                  const quantized_matrix *down, activation act);
 /* y + up^T (down x) for each row by itself: x [.., R, I], y [.., R, O]. A row's pairs are rows[row][slot], read at
  * every run; no pairs (NULL) or a rank of 0: y as it is. A row's result does not depend on the others. No gradient. */
 typedef struct low_rank_pair {

@@ -291,12 +291,20 @@ int64_t quantized_rows_panels(const quantized_rows *rows) {
     return (rows->count + QUANTIZED_PANEL - 1) / QUANTIZED_PANEL;
 }
 
+/* `at`: groups of all tokens of the panels before it, and of the panel's groups before it. */
 static void prepare_group(const quantized_kernels *k, const quantized_rows *rows, int64_t at, const float *x) {
     if (rows->narrow)
         (k->narrow ? k : k->otherwise)->narrow(rows->values + at * QUANTIZED_GROUP, x);
     else
         (k->prepare ? k : k->otherwise)
             ->prepare(rows->quants + at * QUANTIZED_GROUP, rows->scales + at, rows->offsets + at, rows->sums + at, x);
+}
+
+void quantized_rows_prepare_group(const quantized_kernels *kernels, const quantized_rows *rows, int64_t panel,
+                                  int64_t group, const float *x, int64_t step) {
+    int64_t first = panel * QUANTIZED_PANEL, tokens = least(QUANTIZED_PANEL, rows->count - first);
+    int64_t at = first * (rows->inputs / QUANTIZED_GROUP) + group * tokens;
+    for (int64_t t = 0; t < tokens; t++) prepare_group(kernels, rows, at + t, x + t * step);
 }
 
 void quantized_rows_prepare(const quantized_kernels *kernels, const quantized_rows *rows, const float *x, int64_t step,

@@ -146,6 +146,9 @@ int64_t quantized_rows_panels(const quantized_rows *rows);
 /* Fills panels [first, first + count), shards of any size, from x: row m at x + m step. */
 void quantized_rows_prepare(const quantized_kernels *kernels, const quantized_rows *rows, const float *x, int64_t step,
                             int64_t first_panel, int64_t panel_count);
+/* One group of inputs of one panel, from x: its tokens' 32 values at x + t step. */
+void quantized_rows_prepare_group(const quantized_kernels *kernels, const quantized_rows *rows, int64_t panel,
+                                  int64_t group, const float *x, int64_t step);
 /* values [inputs] = what products take row m for. */
 void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values);
 
@@ -157,13 +160,14 @@ void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values);
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
                            int64_t first_block, int64_t block_count, float *y, int64_t step);
 
-/* The same for two matrices of one shape, whose kinds share rows: y = combine(product, product with the other), value
- * by value, while both are in cache. combine(context, y, other, count) changes y; it may be given zeros that nobody
- * asked for. */
+/* The same for two matrices of one shape, whose kinds share rows: combine(product, product with the other), value by
+ * value, while both are in cache. The results are rows of activations for the next product: out, as wide as the
+ * matrices have outputs, a multiple of 32; its panels' groups are pairs of blocks, and a shard is of pairs.
+ * combine(context, y, other, count) changes y. */
 typedef void quantized_combine(void *context, float *y, const float *other, int64_t count);
 void quantized_products_combined_run(const quantized_kernels *kernels, const quantized_matrix *matrix,
-                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_block,
-                                     int64_t block_count, quantized_combine *combine, void *context, float *y,
-                                     int64_t step);
+                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_pair,
+                                     int64_t pair_count, quantized_combine *combine, void *context,
+                                     const quantized_rows *out);
 
 #endif

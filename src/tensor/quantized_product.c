@@ -43,7 +43,7 @@ typedef struct job {
     const quantized_rows *rows;
     int64_t first_panel, panel_count; /* at most PANELS_TOGETHER */
     int64_t first_block, end_block;   /* at most PAIRS_TOGETHER pairs, or FEW_BLOCKS */
-    float *y;                         /* of all rows and outputs */
+    float *y;                         /* of all rows and outputs, or NULL */
     int64_t step;
 } job;
 
@@ -104,7 +104,7 @@ static void sum_up(const job *j, sums *out) {
         const following after = few ? (following){.last_block = -1} : what_follows(j, g, slice);
         for (int64_t p = 0; p < j->panel_count; p++) {
             const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, count);
-            if (g + slice >= groups) fetch_y(j, j->first_panel + p);
+            if (j->y && g + slice >= groups) fetch_y(j, j->first_panel + p);
             for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
                 int64_t beside = b - j->first_block;
                 piece.blocks = (int)least(together, j->end_block - b);
@@ -175,34 +175,39 @@ typedef struct combination {
     const quantized_matrix *other;
     quantized_combine *combine;
     void *context;
+    const quantized_kernels *kernels;
+    const quantized_rows *out;
 } combination;
 
 static void combine_job(const job *j, void *context) {
     const combination *c = context;
-    int64_t tokens = tokens_of(j), blocks = j->end_block - j->first_block;
-    sums out, other_out;
+    int64_t pairs = (j->end_block - j->first_block) / 2;
+    sums values, other_values;
     job other = *j;
     other.matrix = c->other;
     other.multiply = c->multiply;
-    if (blocks % 2) /* the last block alone leaves the other half of its sums as it was */
-        for (int64_t t = 0; t < tokens; t++) {
-            memset(out.values[sum_row(j, blocks / 2, t)], 0, sizeof out.values[0]);
-            memset(other_out.values[sum_row(j, blocks / 2, t)], 0, sizeof out.values[0]);
-        }
-    sum_up(j, &out);
-    sum_up(&other, &other_out);
-    c->combine(c->context, out.values[0], other_out.values[0], (blocks + 1) / 2 * tokens * QUANTIZED_STEP);
-    copy_to_y(j, &out);
+    sum_up(j, &values);
+    sum_up(&other, &other_values);
+    c->combine(c->context, values.values[0], other_values.values[0], pairs * tokens_of(j) * QUANTIZED_STEP);
+    for (int64_t p = 0; p < pairs; p++)
+        for (int64_t panel = 0; panel < j->panel_count; panel++)
+            quantized_rows_prepare_group(c->kernels, c->out, j->first_panel + panel, j->first_block / 2 + p,
+                                         values.values[sum_row(j, p, panel * QUANTIZED_PANEL)], QUANTIZED_STEP);
 }
 
 void quantized_products_combined_run(const quantized_kernels *kernels, const quantized_matrix *matrix,
-                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_block,
-                                     int64_t block_count, quantized_combine *combine, void *context, float *y,
-                                     int64_t step) {
+                                     const quantized_matrix *other, const quantized_rows *rows, int64_t first_pair,
+                                     int64_t pair_count, quantized_combine *combine, void *context,
+                                     const quantized_rows *out) {
     const quantized_kernels *k = kernels_for(kernels, matrix->kind);
-    combination c = {kernels_for(kernels, other->kind)->product[other->kind], other, combine, context};
+    combination c = {.multiply = kernels_for(kernels, other->kind)->product[other->kind],
+                     .other = other,
+                     .combine = combine,
+                     .context = context,
+                     .kernels = kernels,
+                     .out = out};
     if (k->begin) k->begin();
-    share_out((job){.multiply = k->product[matrix->kind], .matrix = matrix, .rows = rows, .y = y, .step = step},
-              first_block, first_block + block_count, combine_job, &c);
+    share_out((job){.multiply = k->product[matrix->kind], .matrix = matrix, .rows = rows}, 2 * first_pair,
+              2 * (first_pair + pair_count), combine_job, &c);
     if (k->end) k->end();
 }
