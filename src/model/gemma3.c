@@ -271,7 +271,10 @@ static tensor *embed(graph *g, const gemma3_matrix *table, tensor *ids) {
     return op_embedding(g, ids, graph_parameter(g, table->weight));
 }
 static tensor *normed(graph *g, const gemma3 *m, parameter *weight, tensor *x) {
-    return op_rms_norm(g, x, graph_parameter(g, weight), m->config.epsilon);
+    return op_rms_norm(g, x, graph_parameter(g, weight), NULL, m->config.epsilon);
+}
+static tensor *add_normed(graph *g, const gemma3 *m, tensor *x, parameter *weight, tensor *y) {
+    return op_rms_norm(g, y, graph_parameter(g, weight), x, m->config.epsilon);
 }
 
 /* One for both kinds of layers; `everywhere`: the global ones. */
@@ -342,9 +345,9 @@ static tensor *layer_of(graph *g, const gemma3 *m, int index, tensor *x, tensor 
     const gemma3_layer *layer = &m->layers[index];
     tensor *seen = attend(g, m, index, normed(g, m, layer->before_attention, x), table, past, part);
     if (part == LAYER_STORES) return x;
-    x = op_add(g, x, normed(g, m, layer->after_attention, seen));
+    x = add_normed(g, m, x, layer->after_attention, seen);
     tensor *thought = feed_forward(g, layer, normed(g, m, layer->before_ffn, x), past);
-    return op_add(g, x, normed(g, m, layer->after_ffn, thought));
+    return add_normed(g, m, x, layer->after_ffn, thought);
 }
 
 tensor *gemma3_record_body(graph *g, const gemma3 *m, tensor *ids, tensor *vectors, const gemma3_past *past) {

@@ -118,9 +118,11 @@ static tensor *build_attention_window(bench *b) { /* two heads of queries to one
     tensor *q = INPUT(b, 2, 9, 16), *k = INPUT(b, 2, 9, 8), *v = INPUT(b, 2, 9, 8);
     return op_attention(b->g, q, k, v, &(attention_options){.heads = 4, .key_heads = 2, .causal = true, .window = 4});
 }
-static tensor *build_rms_norm(bench *b) { /* over whole rows, then over heads of 6 */
-    tensor *x = op_rms_norm(b->g, INPUT(b, 2, 5, 12), graph_parameter(b->g, VECTOR(b, 12, 0)), 1e-6f);
-    return op_rms_norm(b->g, x, graph_parameter(b->g, VECTOR(b, 6, 0)), 1e-6f);
+static tensor *build_rms_norm(bench *b) { /* over whole rows, then over heads of 6; added to two others */
+    tensor *y = INPUT(b, 2, 5, 12), *z = INPUT(b, 2, 5, 12);
+    tensor *x = op_rms_norm(b->g, INPUT(b, 2, 5, 12), graph_parameter(b->g, VECTOR(b, 12, 0)), y, 1e-6f);
+    x = op_rms_norm(b->g, x, graph_parameter(b->g, VECTOR(b, 6, 0)), NULL, 1e-6f);
+    return op_rms_norm(b->g, op_add(b->g, x, y), graph_parameter(b->g, VECTOR(b, 12, 0)), z, 1e-6f);
 }
 static tensor *build_rotary(bench *b) { /* two tokens before those that are turned, heads of 6 */
     float table[3 * 6];
