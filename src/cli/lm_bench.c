@@ -93,13 +93,20 @@ static carina_status check_memory(const bench_run *r, carina_error *error) {
         1e-9 * (double)wanted, 1e-9 * (double)available);
 }
 
-/* A multiplication and an addition for each weight of the layers and token, and for the head's of the last token. */
+/* A multiplication and an addition for each weight and token; of the last layer all but keys and values, and the head,
+ * are for the last token alone. */
 static double prompt_operations(bench_run *r) {
     gemma3_slot slots[GEMMA3_MAX_SLOTS];
-    int count = gemma3_slots(r->model, slots), last = r->config.tied ? count : count - 1;
-    double layers = 0, head = (double)slots[0].outputs * (double)slots[0].inputs;
-    for (int i = 1; i < last; i++) layers += (double)slots[i].outputs * (double)slots[i].inputs;
-    return 2 * ((double)r->v->prompt * layers + head);
+    const gemma3_layer *last = &r->model->layers[r->config.layers - 1];
+    int count = gemma3_slots(r->model, slots), end = r->config.tied ? count : count - 1;
+    double every = 0, once = (double)slots[0].outputs * (double)slots[0].inputs;
+    for (int i = 1; i < end; i++) {
+        const gemma3_matrix *m = slots[i].matrix;
+        bool of_last =
+            m == &last->query || m == &last->output || m == &last->gate || m == &last->up || m == &last->down;
+        *(of_last ? &once : &every) += (double)slots[i].outputs * (double)slots[i].inputs;
+    }
+    return 2 * ((double)r->v->prompt * every + once);
 }
 
 static carina_status set_up(bench_run *r, carina_error *error) {
@@ -369,7 +376,8 @@ const command command_lm_bench = {
         "    register_gop_per_s    multiplying and adding in registers on all threads, at most, by the widest\n"
         "                          instruction for such weights (register_instruction): 8-bit integers for q4 and\n"
         "                          q8, else bf16. A prompt's products with the weights count two operations for each\n"
-        "                          weight and token (prompt_gop_per_s); attention takes time, and is not counted\n",
+        "                          weight and token that needs it (prompt_gop_per_s: of the last layer all tokens but\n"
+        "                          the last one need keys and values only); attention takes time, and is not counted\n",
     .examples =
         "carina lm bench --shape gemma3-4b --weights q4 --prompt 2560 --decode 32 --json\n"
         "carina lm bench --shape gemma3-1b --weights q8 --prompt 512\n",
