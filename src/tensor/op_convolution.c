@@ -17,6 +17,8 @@
 #include "tensor/tile_convolution.h"
 #include "tensor/winograd.h"
 
+#define MANY_PIXELS 1024
+
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
 typedef enum way {
@@ -45,7 +47,7 @@ typedef struct convolution_state {
     patch_gradient stem;
     tap_gradient strided;
     uint64_t packed_bytes, data_packed_bytes; /* of the weights, as forward and the gradient by x want them */
-    void *packed;                             /* inference: kept, with the folded bias */
+    void *packed;                             /* kept, with the folded bias; NULL: made anew at every run, in scratch */
     float *bias;
     uint64_t packed_version;
     bool sign_saved;
@@ -543,13 +545,21 @@ static void prepare_signs(op *o) {
         o->backward_reads |= READS_OUTPUT;
 }
 
+/* Training changes weights with every step. Else a copy is kept, but for f32 products with so many pixels that packing
+ * the weights costs little beside them: a model would lie in memory twice. */
+static bool keeps_packed(const op *o) {
+    const convolution_state *s = o->state;
+    bool packs_quickly = s->forward_way == BY_PANELS && o->output->type == TENSOR_F32;
+    return !o->owner->options.training && !(packs_quickly && pixel_count(&s->shape) >= MANY_PIXELS);
+}
+
 static carina_status convolution_prepare(op *o, carina_error *error) {
     convolution_state *s = o->state;
     choose_ways(o);
     TRY(prepare_bias(o, error));
     TRY(forward_ways[s->forward_way].prepare(o, error));
     o->scratch_bytes = plain_bytes(o);
-    if (o->owner->options.training) {
+    if (!keeps_packed(o)) {
         o->scratch_bytes += s->packed_bytes;
     } else {
         s->packed = aligned_alloc(64, s->packed_bytes);
@@ -564,12 +574,12 @@ static carina_status convolution_prepare(op *o, carina_error *error) {
     return CARINA_OK;
 }
 
-/* Weights to where the kernel wants them: anew in training, else when they have changed. */
+/* Weights to where the kernel wants them: anew where they are not kept, else when they have changed. */
 static void pack(op *o) {
     convolution_state *s = o->state;
     const parameter *p = o->input[WEIGHT]->param;
     float *plain = op_scratch(o);
-    if (o->owner->options.training)
+    if (!s->packed)
         plain += s->packed_bytes / sizeof *plain;
     else if (p && s->packed_version == p->version)
         return;
