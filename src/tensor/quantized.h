@@ -155,8 +155,8 @@ void quantized_rows_get(const quantized_rows *rows, int64_t m, float *values);
 /* ---- the product ---- */
 
 /* y[m][n], at y + m step + n, for all rows m and the outputs n of blocks [first_block, first_block + block_count): a
- * shard of any size. Nothing else is written. Few tokens: the packed bytes are read once, at the memory's speed. Many:
- * as many tokens at a time as stay in cache. */
+ * shard of any size. Nothing else is written. Few tokens: the packed bytes are read once, at the memory's speed
+ * (quantized_product.c). */
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
                            int64_t first_block, int64_t block_count, float *y, int64_t step);
 
