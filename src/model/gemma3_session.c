@@ -405,6 +405,7 @@ static const float *run_head(gemma3_runner *r, const body_plan *b, const head_pl
     end_rows(&r->head_rows, next, planned);
     memset(tensor_data(h->x) + next * c->width, 0, (size_t)(planned - next) * row_bytes);
     memset(tensor_data(h->positions) + next * c->head_width, 0, (size_t)(planned - next) * angle_bytes);
+    graph_set_rows(h->g, next);
     graph_forward(h->g);
     return tensor_data(h->logits);
 }
@@ -423,6 +424,7 @@ carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64
     const body_plan *b = &r->bodies[adapted][body];
     end_rows(&r->body_rows, count, (int64_t)1 << body);
     fill_body(r, b, rows, count);
+    graph_set_rows(b->g, count);
     graph_forward(b->g);
     for (int64_t i = 0; i < count; i++) rows[i].session->length++;
     if (wanted) *logits = run_head(r, b, &r->heads[adapted][head], rows, count);

@@ -188,6 +188,8 @@ void graph_loss(graph *g, tensor *scalar) {
 
 void graph_set_step(graph *g, uint64_t step) { g->step = step; }
 
+void graph_set_rows(graph *g, int64_t rows) { g->rows = rows; }
+
 static void forward_op(op *o) {
     double start = o->owner->profiling ? clock_seconds() : 0;
     o->type->forward(o);

@@ -76,6 +76,10 @@ void graph_backward(graph *g);
 /* Seeds dropout for the next forward: a step's noise depends on (seed, step) only. */
 void graph_set_step(graph *g, uint64_t step);
 
+/* Of a graph that was planned for more rows, how many the next runs have; 0: all. Products with packed weights, which
+ * take rows one by one, pass over the others, whose values are then unspecified. */
+void graph_set_rows(graph *g, int64_t rows);
+
 /* Time per op, forward and backward: collected while on; printed as a table, most expensive first. */
 void graph_profile(graph *g, bool on);
 void graph_profile_print(const graph *g, FILE *out); /* nothing when profiling was never on */

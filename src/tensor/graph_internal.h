@@ -94,6 +94,7 @@ struct graph {
     graph_scratch own_scratch, *scratch; /* the latter: own or the options' */
     uint64_t scratch_shared_bytes, scratch_worker_bytes;
     uint64_t step;
+    int64_t rows; /* that are there; 0: all */
     bool profiling;
 };
 

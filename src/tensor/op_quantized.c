@@ -19,6 +19,11 @@ typedef struct quantized_state {
     int64_t rows, inputs;
 } quantized_state;
 
+/* Rows of the op that are there. */
+static int64_t rows_there(const op *o, int64_t planned) {
+    return o->owner->rows ? min_i64(o->owner->rows, planned) : planned;
+}
+
 /* ---- products ---- */
 
 typedef struct rows_call {
@@ -58,7 +63,7 @@ static void product_shard(void *context, int shard, int worker) {
     quantized_product_run(s->kernels, m, &c->rows, r.begin, r.end - r.begin, y, m->outputs);
     if (function == FUNCTION_NONE) return;
     int64_t first = r.begin * QUANTIZED_BLOCK, count = min_i64(r.end * QUANTIZED_BLOCK, m->outputs) - first;
-    for (int64_t row = 0; row < s->rows; row++) {
+    for (int64_t row = 0; row < c->rows.count; row++) {
         float *values = y + row * m->outputs + first;
         c->o->owner->kernels->activate(values, values, count, function);
     }
@@ -92,7 +97,7 @@ static void quantized_linears_forward(op *o) {
     product_call c = {.o = o};
     int shards = 0;
     for (int i = 0; i < s->count; i++) shards += s->shards[i];
-    quantized_rows_place(&c.rows, op_scratch(o), s->parts[0].matrix->kind, s->rows, s->inputs);
+    quantized_rows_place(&c.rows, op_scratch(o), s->parts[0].matrix->kind, rows_there(o, s->rows), s->inputs);
     quantize_rows(o, s->kernels, &c.rows);
     op_parallel(o, shards, product_shard, &c);
 }
@@ -217,8 +222,9 @@ static carina_status feed_forward_prepare(op *o, carina_error *error) {
 static void feed_forward_forward(op *o) {
     const feed_forward_state *s = o->state;
     feed_forward_call c = {.o = o};
-    quantized_rows_place(&c.x, op_scratch(o), s->gate->kind, s->rows, s->gate->inputs);
-    quantized_rows_place(&c.hidden, (uint8_t *)op_scratch(o) + x_bytes(s), s->down->kind, s->rows, s->down->inputs);
+    int64_t rows = rows_there(o, s->rows);
+    quantized_rows_place(&c.x, op_scratch(o), s->gate->kind, rows, s->gate->inputs);
+    quantized_rows_place(&c.hidden, (uint8_t *)op_scratch(o) + x_bytes(s), s->down->kind, rows, s->down->inputs);
     quantize_rows(o, s->kernels, &c.x);
     c.shards = (int)min_i64(shard_count_of(s->rows, s->gate), s->gate->blocks / 2);
     op_parallel(o, c.shards, hidden_shard, &c);
