@@ -205,9 +205,9 @@ static void activate(float *y, const float *x, int64_t n, activation_function f)
             for (int64_t i = 0; i < n; i++) y[i] = fused(0.5f * x[i], erf_f32(x[i] * 0.70710678f), 0.5f * x[i]);
             break;
         case FUNCTION_GELU_TANH:
-            for (int64_t i = 0; i < n; i++) { /* (1 + tanh u) / 2 = 1 / (1 + e^-2u) */
-                float u = x[i] * fused(GELU_C * 0.044715f, x[i] * x[i], GELU_C);
-                y[i] = x[i] / (1.0f + exp_f32(-2.0f * u));
+            for (int64_t i = 0; i < n; i++) {
+                float u = GELU_C * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+                y[i] = x[i] * sigmoid_f32(2.0f * u); /* (1 + tanh u) / 2 */
             }
             break;
         case FUNCTION_SIGMOID:
