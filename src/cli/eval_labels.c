@@ -324,8 +324,8 @@ static int check_split(const label_values *v, const char *word) {
     if (v->allow_split && strcmp(v->allow_split, v->split) == 0) return COMMAND_OK;
     return command_usage(
         "eval calibrate: --split %s: models are trained or measured on these films, and what is fitted "
-        "on them would look better than it is; --allow-split %s takes them all the same",
-        v->split, v->split);
+        "on them would look better than it is; --split %s --allow-split %s takes them all the same",
+        v->split, v->split, v->split);
 }
 
 static int run_calibrate(const void *values, int count, char *const *words) {
@@ -383,8 +383,9 @@ static const option calibrate_options[] = {
     {"database", 'd', OPTION_FILE, "FILE", "the model's sentence database: fit how its sentences are ranked too",
      offsetof(label_values, database), 0, 0},
     {"split", 0, OPTION_TEXT, "NAME", "part of the set to fit on (default valid)", offsetof(label_values, split), 0, 0},
-    {"allow-split", 0, OPTION_TEXT, "NAME", "fit on this part although models are trained or measured on it",
-     offsetof(label_values, allow_split), 0, 0},
+    {"allow-split", 0, OPTION_TEXT, "NAME",
+     "with --split NAME: fit on it although models are trained or measured on it", offsetof(label_values, allow_split),
+     0, 0},
     {"least", 0, OPTION_INTEGER, "N",
      "films with and without a label, or regions with findings, below which nothing is fitted",
      offsetof(label_values, least), 1, 1e9},

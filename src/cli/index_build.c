@@ -38,8 +38,8 @@ static carina_status check_split(const build_values *v, carina_error *error) {
     if (v->allow_split && strcmp(v->allow_split, v->split) == 0) return CARINA_OK;
     return error_set(error, CARINA_ERROR_ARGUMENT,
                      "--split %s: models are measured on these films; sentences taken from them would make the measure "
-                     "worthless; --allow-split %s takes them all the same",
-                     v->split, v->split);
+                     "worthless; --split %s --allow-split %s takes them all the same",
+                     v->split, v->split, v->split);
 }
 
 static carina_status read_set(sentence_table *table, uint64_t *data, const char *word, const build_values *v,
@@ -318,7 +318,7 @@ static int run_build(const void *values, int count, char *const *words) {
     {"model", 'm', OPTION_TEXT, "NAME|PATH", "model whose regions these are", offsetof(build_values, model), 0, 0},  \
     {"split", 0, OPTION_TEXT, "NAME", "part of the sets to read (chest_imagenome; default train)",                   \
      offsetof(build_values, split), 0, 0},                                                                           \
-    {"allow-split", 0, OPTION_TEXT, "NAME", "read this part although models are measured on it",                     \
+    {"allow-split", 0, OPTION_TEXT, "NAME", "with --split NAME: read it although models are measured on it",                     \
      offsetof(build_values, allow_split), 0, 0},                                                                     \
     {"images", 0, OPTION_FOLDER, "FOLDER", "films and CSV files, when they lie elsewhere than the annotations",      \
      offsetof(build_values, images), 0, 0},                                                                          \
@@ -381,7 +381,8 @@ const command command_index_build = {
         "Collects what the training films of data sets say of each region (`carina index sentences` lists it), and\n"
         "writes one SQLite file with every sentence, how often and where it was seen, and its embedding. The file\n"
         "knows the model and the text encoder that it was made with; opening it with others is an error. Validation\n"
-        "and test films are not read unless --allow-split names them. A model that was trained with sentences has the\n"
+        "and test films are not read unless --allow-split names them, too. A model that was trained with sentences has "
+        "the\n"
         "projector for its text encoder; for other models it is the encoder's own, or --projector's.\n",
     .examples =
         "carina index build --out phantom.sentences --text-encoder text-small chest_imagenome=data/phantom\n"

@@ -1,6 +1,7 @@
 /* Batches of sentences through BERT; see text_encoder.h. */
 #include "model/text_encoder.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,16 @@ static carina_status encode_class(job *j, uint64_t begin, uint64_t end, carina_e
     return CARINA_OK;
 }
 
+/* Weights that are finite themselves can still overflow. */
+static carina_status check_finite(const float *vectors, uint64_t count, int64_t width, carina_error *error) {
+    for (uint64_t i = 0; vectors && i < count * (uint64_t)width; i++)
+        if (!isfinite(vectors[i]))
+            return error_set(error, CARINA_ERROR_MISMATCH,
+                             "text encoder: what it makes of sentence %llu is not finite: its weights make no sense",
+                             (unsigned long long)(i / (uint64_t)width + 1));
+    return CARINA_OK;
+}
+
 carina_status text_encoder_encode(text_encoder *e, const text_span *sentences, uint64_t count, float *pooled,
                                   float *projected, uint64_t *cut, progress *shown, carina_error *error) {
     if (projected && e->model->config.feature_size == 0)
@@ -167,5 +178,8 @@ carina_status text_encoder_encode(text_encoder *e, const text_span *sentences, u
         status = encode_class(&j, begin, end, error);
     }
     free(places);
+    const bert_config *c = &e->model->config;
+    if (status == CARINA_OK) status = check_finite(pooled, count, c->width, error);
+    if (status == CARINA_OK) status = check_finite(projected, count, c->feature_size, error);
     return status;
 }

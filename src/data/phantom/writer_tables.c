@@ -46,8 +46,16 @@ static carina_status make_folder(const phantom_writer_options *options, const ch
     return status;
 }
 
+/* Shares of the whole, as the description has them. */
+static void split_text(const phantom_writer_options *o, char out[96]) {
+    double whole = o->split[0] + o->split[1] + o->split[2];
+    snprintf(out, 96, "train=%.6g,valid=%.6g,test=%.6g", o->split[0] / whole, o->split[1] / whole, o->split[2] / whole);
+}
+
 static carina_status write_description(const phantom_writer_options *o, const char *path, carina_error *error) {
     file_writer *writer;
+    char split[96];
+    split_text(o, split);
     TRY(file_writer_open(&writer, path, error));
     json_writer w = json_writer_make(file_writer_stream(writer), JSON_PRETTY);
     json_begin_object(&w);
@@ -59,6 +67,7 @@ static carina_status write_description(const phantom_writer_options *o, const ch
     json_field_truth(&w, "healthy", o->healthy);
     json_field_truth(&w, "dicom", o->dicom);
     json_field_truth(&w, "masks", o->masks);
+    json_field_text(&w, "split", split);
     json_end(&w);
     return file_writer_commit(writer, error);
 }
@@ -82,7 +91,19 @@ static carina_status expect_truth(const json_document *document, const char *key
                      value ? "true" : "false", wanted ? "true" : "false");
 }
 
-/* A set is continued only as what it is; count and split may change. */
+/* Films that were kept for measuring must not become films for training. Earlier sets do not say it. */
+static carina_status expect_split(const json_document *document, const phantom_writer_options *o, carina_error *error) {
+    char wanted[96];
+    const char *value;
+    if (!json_has(json_root(document), "split")) return CARINA_OK;
+    split_text(o, wanted);
+    TRY(json_get_text(document, json_root(document), "split", &value, error));
+    if (strcmp(value, wanted) == 0) return CARINA_OK;
+    return json_fail(document, json_root(document), "split", CARINA_ERROR_MISMATCH, error,
+                     "the folder holds a set with %s, wanted is %s; choose another folder", value, wanted);
+}
+
+/* A set is continued only as what it is; it may grow. */
 static carina_status check_description(const phantom_writer_options *o, const char *path, carina_error *error) {
     json_document *document;
     TRY(json_read(&document, path, NULL, error));
@@ -93,6 +114,7 @@ static carina_status check_description(const phantom_writer_options *o, const ch
     if (status == CARINA_OK) status = expect_truth(document, "healthy", o->healthy, error);
     if (status == CARINA_OK) status = expect_truth(document, "dicom", o->dicom, error);
     if (status == CARINA_OK) status = expect_truth(document, "masks", o->masks, error);
+    if (status == CARINA_OK) status = expect_split(document, o, error);
     json_free(document);
     return status;
 }
