@@ -201,6 +201,22 @@ static void sentences_give_the_same_vectors_in_any_batch(void **state) {
 /* ---- directories ---- */
 
 /* The fixture's configuration with one key's value replaced. */
+static void overflowing_weights_are_an_error(void **state) {
+    (void)state;
+    text_encoder e;
+    carina_error error;
+    float pooled[32];
+    const text_encoder_options options = {0};
+    const text_span span = {sentences[0], strlen(sentences[0])};
+    if (text_encoder_load(&e, FOLDER, &options, &error) != CARINA_OK) fail_msg("%s", error.message);
+    parameter *weight = parameters_find(e.model->parameters, "encoder.layer.0.attention.self.query.weight");
+    assert_non_null(weight);
+    for (int64_t i = 0; i < weight->count; i++) weight->value[i] = 3e38f;
+    assert_int_equal(text_encoder_encode(&e, &span, 1, pooled, NULL, NULL, NULL, &error), CARINA_ERROR_MISMATCH);
+    assert_non_null(strstr(error.message, "sentence 1 is not finite"));
+    text_encoder_free(&e);
+}
+
 static void parse_changed(bert_config *out, const char *key, const char *value, carina_status wanted,
                           const char *message) {
     char changed[2048], quoted[64];
@@ -450,6 +466,7 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_results),
         cmocka_unit_test(only_the_projector_learns_when_frozen),
         cmocka_unit_test(sentences_give_the_same_vectors_in_any_batch),
+        cmocka_unit_test(overflowing_weights_are_an_error),
         cmocka_unit_test(configurations_that_make_no_model_are_named),
         cmocka_unit_test(weights_that_do_not_fit_are_named),
         cmocka_unit_test(directories_of_every_form),
