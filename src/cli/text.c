@@ -37,7 +37,8 @@ static const option encode_options[] = {
      offsetof(text_values, projector), 0, 0},
     {"dtype", 0, OPTION_CHOICE, "f32|bf16", "arithmetic: bf16 is faster on AMX or AVX-512 BF16",
      offsetof(text_values, dtype), 0, 0},
-    {"max-tokens", 0, OPTION_INTEGER, "N", "longer lines are cut, [CLS] and [SEP] counted (default 512)",
+    {"max-tokens", 0, OPTION_INTEGER, "N",
+     "longer lines are cut, [CLS] and [SEP] counted (default and at most: its positions, 512)",
      offsetof(text_values, max_tokens), 2, 4096},
     OPTION_THREADS(text_values, threads),
     {0},
@@ -187,10 +188,13 @@ const command command_text_encode = {
         "index), pytorch_model.bin or .pth; BiomedBERT (PubMedBERT) loads as it is. A line has at most 1 MiB; bytes\n"
         "that are not UTF-8 are passed over.\n"
         "\n"
-        "--json prints one object a line: text and embedding.\n",
+        "Vectors go to --out FILE or, with --json, to standard output, one object a line: text and embedding. The\n"
+        "projector of --projected comes from the directory's weights or from --projector: an AnatomiX checkpoint, or\n"
+        "one of our models that was trained with sentences (models/apm-small.safetensors goes with text-small).\n",
     .examples =
         "carina text encode -m biomedbert --out sentences.npy < sentences.txt\n"
         "echo 'Right lung is healthy.' | carina text encode -m biomedbert --json\n"
+        "carina text encode -m text-small --projected --projector models/apm-small.safetensors --json < sentences.txt\n"
         "carina text encode -m biomedbert --projector anatomix.pth --projected -o z.npy < sentences.txt\n",
     .options = encode_options,
     .defaults = &defaults,
