@@ -46,10 +46,14 @@ diff -r whole set > difference || fail "a smaller count changed the set: $(head 
 
 expect 1 '' 'seed: the folder holds a set with 8, wanted is 9; choose another folder' "$CARINA" data phantom --out set \
     --count 5 --seed 9 --size 96x128 --dicom
+# Films that an interrupted run has made are no fewer.
+rm set/mimic-cxr-2.0.0-split.csv
+expect 1 '' 'count: the folder holds a set of 5 films, and --count 4 would leave' "$CARINA" data phantom --out set --count 4 \
+    --seed 8 --size 96x128 --split train=0.5,test=0.5 --dicom
 # Films kept for measuring stay that; sets of earlier versions do not say what they are.
 expect 1 '' 'split: the folder holds a set with train=0.5,valid=0,test=0.5, wanted is train=1,valid=0,test=0; choose' \
     "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 --dicom --split train=2
-sed -i '/"split"/d; /"masks"/s/,//' set/phantom.json
+sed -i '/"split"/d; /"count"/d; /"masks"/s/,//' set/phantom.json
 expect 0 '' '' "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 --dicom --split train=0.5,test=0.5
 echo '{"seed": ' > set/phantom.json
 expect 1 '' 'phantom.json' "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 --dicom

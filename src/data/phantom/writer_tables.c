@@ -68,6 +68,7 @@ static carina_status write_description(const phantom_writer_options *o, const ch
     json_field_truth(&w, "dicom", o->dicom);
     json_field_truth(&w, "masks", o->masks);
     json_field_text(&w, "split", split);
+    json_field_whole(&w, "count", (int64_t)o->count);
     json_end(&w);
     return file_writer_commit(writer, error);
 }
@@ -103,9 +104,26 @@ static carina_status expect_split(const json_document *document, const phantom_w
                      "the folder holds a set with %s, wanted is %s; choose another folder", value, wanted);
 }
 
+/* The tables name the films of the last run alone: a smaller count would hide the others, also those that an
+ * interrupted run has made before there were tables. */
+static carina_status expect_growth(const json_document *document, const phantom_writer_options *o, bool *grows,
+                                   carina_error *error) {
+    int64_t held;
+    *grows = true;
+    if (!json_has(json_root(document), "count")) return CARINA_OK;
+    TRY(json_get_whole(document, json_root(document), "count", 0, INT64_MAX, &held, error));
+    *grows = (int64_t)o->count > held;
+    if ((int64_t)o->count >= held) return CARINA_OK;
+    return json_fail(document, json_root(document), "count", CARINA_ERROR_MISMATCH, error,
+                     "the folder holds a set of %lld films, and --count %lld would leave the others out of its tables; "
+                     "give --count %lld or more, or choose another folder",
+                     (long long)held, (long long)o->count, (long long)held);
+}
+
 /* A set is continued only as what it is; it may grow. */
 static carina_status check_description(const phantom_writer_options *o, const char *path, carina_error *error) {
     json_document *document;
+    bool grows = false;
     TRY(json_read(&document, path, NULL, error));
     carina_status status = expect_whole(document, "seed", o->seed, error);
     if (status == CARINA_OK) status = expect_whole(document, "start", o->start, error);
@@ -115,8 +133,9 @@ static carina_status check_description(const phantom_writer_options *o, const ch
     if (status == CARINA_OK) status = expect_truth(document, "dicom", o->dicom, error);
     if (status == CARINA_OK) status = expect_truth(document, "masks", o->masks, error);
     if (status == CARINA_OK) status = expect_split(document, o, error);
+    if (status == CARINA_OK) status = expect_growth(document, o, &grows, error);
     json_free(document);
-    return status;
+    return status == CARINA_OK && grows ? write_description(o, path, error) : status;
 }
 
 static carina_status write_readme(const phantom_writer_options *o, carina_error *error) {
