@@ -104,7 +104,8 @@ static carina_status check_folder(const char *folder, carina_error *error) {
     return CARINA_OK;
 }
 
-/* The tables name the films of the last run alone: a smaller count would hide the others. */
+/* The tables name the films of the last run alone: a smaller count would hide the others. (Sets of earlier versions do
+ * not say in phantom.json how many films they have.) */
 static carina_status check_count(const char *folder, int64_t count, carina_error *error) {
     char *path = path_join(folder, "mimic-cxr-2.0.0-split.csv");
     if (!path) return error_memory(error, folder, strlen(folder));

@@ -106,6 +106,35 @@ static ALWAYS_INLINE __m512i four_inputs(quantized_kind kind, const uint8_t *gro
     return _mm512_and_si512(i < 4 ? both : _mm512_srli_epi16(both, 4), _mm512_set1_epi8(15));
 }
 
+/* One group's sums, and what is pending to the totals. */
+static ALWAYS_INLINE void multiply_group(quantized_kind kind, ints sums[PAIR_SUMS], floats total[PAIR_SUMS],
+                                         const uint8_t *at, int64_t other, const quantized_panel *x, int64_t place,
+                                         const floats minimum[2], const pending *last) {
+    const int8_t *quants = x->quants + place * QUANTIZED_GROUP;
+#pragma GCC unroll 4
+    for (int t = 0; t < PAIR_TOKENS; t++) {
+        __m512i start = _mm512_set1_epi32(x->offsets[place + t]); /* for 8 */
+        if (kind == QUANTIZED_Q8) start = _mm512_slli_epi32(start, 4);
+        if (kind == QUANTIZED_Q4M) start = _mm512_setzero_si512();
+        sums[2 * t] = sums[2 * t + 1] = (ints)start;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < QUANTIZED_GROUP / 4; i++) {
+        __m512i left = four_inputs(kind, at, i), right = four_inputs(kind, at + other, i);
+#pragma GCC unroll 4
+        for (int t = 0; t < PAIR_TOKENS; t++) {
+            int32_t bytes;
+            memcpy(&bytes, quants + t * QUANTIZED_GROUP + 4 * i, sizeof bytes);
+            __m512i four = _mm512_set1_epi32(bytes);
+            sums[2 * t] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t], left, four);
+            sums[2 * t + 1] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t + 1], right, four);
+        }
+        add_pending(total, last, i);
+        if (kind == QUANTIZED_Q4M) total[i] -= minimum[i % 2] * x->sums[place + i / 2];
+        LOADS_STAY();
+    }
+}
+
 /* `kind` is a constant where this is inlined. */
 static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y, const quantized_piece *piece,
                                         const quantized_panel *x) {
@@ -129,9 +158,8 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
         at += quantized_run_head(kind, count);
         for (int64_t j = 0; j < count; j++, at += group_bytes, place += x->tokens) {
             const uint8_t *factors = head + 64 + 32 * j;
-            const int8_t *quants = x->quants + place * QUANTIZED_GROUP;
             ints sums[PAIR_SUMS];
-            floats minimum[2];
+            floats minimum[2] = {{0}, {0}};
             if (next.at < next.end) {
                 _mm_prefetch((const char *)next.at, _MM_HINT_T0);
                 _mm_prefetch((const char *)next.at + other, _MM_HINT_T0);
@@ -140,28 +168,7 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
 #pragma GCC unroll 2
             for (int b = 0; kind == QUANTIZED_Q4M && b < 2; b++)
                 minimum[b] = widen_scales(head + b * other + 32) * widen_factors(factors + b * other + 16);
-#pragma GCC unroll 4
-            for (int t = 0; t < PAIR_TOKENS; t++) {
-                __m512i start = _mm512_set1_epi32(x->offsets[place + t]); /* for 8 */
-                if (kind == QUANTIZED_Q8) start = _mm512_slli_epi32(start, 4);
-                if (kind == QUANTIZED_Q4M) start = _mm512_setzero_si512();
-                sums[2 * t] = sums[2 * t + 1] = (ints)start;
-            }
-#pragma GCC unroll 8
-            for (int i = 0; i < QUANTIZED_GROUP / 4; i++) {
-                __m512i left = four_inputs(kind, at, i), right = four_inputs(kind, at + other, i);
-#pragma GCC unroll 4
-                for (int t = 0; t < PAIR_TOKENS; t++) {
-                    int32_t bytes;
-                    memcpy(&bytes, quants + t * QUANTIZED_GROUP + 4 * i, sizeof bytes);
-                    __m512i four = _mm512_set1_epi32(bytes);
-                    sums[2 * t] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t], left, four);
-                    sums[2 * t + 1] = (ints)_mm512_dpbusd_epi32((__m512i)sums[2 * t + 1], right, four);
-                }
-                add_pending(total, &last, i);
-                if (kind == QUANTIZED_Q4M) total[i] -= minimum[i % 2] * x->sums[place + i / 2];
-                LOADS_STAY();
-            }
+            multiply_group(kind, sums, total, at, other, x, place, minimum, &last);
 #pragma GCC unroll 8
             for (int i = 0; i < PAIR_SUMS; i++) last.sums[i] = sums[i];
 #pragma GCC unroll 2
