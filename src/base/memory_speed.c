@@ -2,11 +2,10 @@
 #include "base/memory_speed.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define HUGE_PAGE   ((size_t)2 << 20)
+#include "base/large_memory.h"
+
 #define SHARD_BYTES ((uint64_t)1 << 20)
 
 typedef uint64_t wide __attribute__((vector_size(64)));
@@ -41,13 +40,12 @@ void memory_read(thread_pool *pool, const void *bytes, uint64_t size) {
 }
 
 void *memory_probe(void) {
-    void *bytes = aligned_alloc(HUGE_PAGE, MEMORY_PROBE_BYTES);
-#ifdef MADV_HUGEPAGE
-    if (bytes) (void)madvise(bytes, MEMORY_PROBE_BYTES, MADV_HUGEPAGE);
-#endif
+    void *bytes = large_memory_take(MEMORY_PROBE_BYTES);
     if (bytes) memset(bytes, 1, MEMORY_PROBE_BYTES);
     return bytes;
 }
+
+void memory_probe_free(void *probe) { large_memory_give_back(probe, MEMORY_PROBE_BYTES); }
 
 static uint64_t meminfo(const char *key) {
     char line[128];

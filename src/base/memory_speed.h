@@ -12,9 +12,10 @@
 void memory_read(thread_pool *pool, const void *bytes, uint64_t size);
 
 /* What memory_read may be timed on: MEMORY_PROBE_BYTES, which no cache holds, in large pages where the system grants
- * them. To be freed by the caller; NULL: no memory. */
+ * them. NULL: no memory. */
 #define MEMORY_PROBE_BYTES ((uint64_t)256 << 20)
 void *memory_probe(void);
+void memory_probe_free(void *probe); /* accepts NULL */
 
 uint64_t memory_total(void);     /* bytes; 0: unknown */
 uint64_t memory_available(void); /* likewise: what can be taken without swapping */

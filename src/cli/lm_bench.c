@@ -130,7 +130,7 @@ static void tear_down(bench_run *r) {
     gemma3_session_free(r->session);
     gemma3_runner_free(r->runner);
     gemma3_free(r->model);
-    free(r->probe);
+    memory_probe_free(r->probe);
     free(r->probe_seconds);
     thread_pool_free(r->pool);
 }

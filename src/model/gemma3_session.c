@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/large_memory.h"
+
 #define MAX_CHUNK   4096
 #define MAX_TOKENS  (1 << 24)
 #define PLAN_COUNT  13   /* rows 1, 2, 4 .. 4096 */
@@ -16,6 +18,8 @@ struct gemma3_session {
     int64_t length, capacity, chunk;
     const low_rank_pair *adapter; /* [slots]; NULL: none */
     uint64_t adapter_fingerprint;
+    void *memory; /* of all caches */
+    uint64_t memory_bytes;
     key_cache layers[GEMMA3_MAX_LAYERS];
 };
 
@@ -38,6 +42,25 @@ uint64_t gemma3_session_grows(const gemma3_session *s) {
     return gemma3_session_needs(&s->config, s->type, s->capacity, s->chunk) - filled;
 }
 
+/* One piece of memory for the caches of all layers. */
+static carina_status make_caches(gemma3_session *s, carina_error *error) {
+    const gemma3_config *c = &s->config;
+    uint64_t begin[GEMMA3_MAX_LAYERS];
+    for (int i = 0; i < c->layers; i++) {
+        uint64_t bytes;
+        TRY(key_cache_size(&bytes, s->type, kept_tokens(c, i, s->capacity, s->chunk), c->key_heads, c->head_width,
+                           error));
+        begin[i] = s->memory_bytes;
+        s->memory_bytes += bytes;
+    }
+    s->memory = large_memory_take(s->memory_bytes);
+    if (!s->memory) return error_memory(error, "keys and values", s->memory_bytes);
+    for (int i = 0; i < c->layers; i++)
+        s->layers[i] = key_cache_place(s->type, kept_tokens(c, i, s->capacity, s->chunk), c->key_heads, c->head_width,
+                                       (uint8_t *)s->memory + begin[i]);
+    return CARINA_OK;
+}
+
 carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *config, tensor_type type, int64_t tokens,
                                     int64_t chunk, carina_error *error) {
     *out = NULL;
@@ -48,11 +71,7 @@ carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *c
     gemma3_session *s = calloc(1, sizeof *s);
     if (!s) return error_memory(error, "session", sizeof *s);
     *s = (gemma3_session){.config = *config, .type = type, .capacity = tokens, .chunk = chunk};
-    carina_status status = CARINA_OK;
-    for (int i = 0; i < config->layers && status == CARINA_OK; i++) {
-        int64_t kept = kept_tokens(config, i, tokens, chunk);
-        status = key_cache_create(&s->layers[i], type, kept, config->key_heads, config->head_width, error);
-    }
+    carina_status status = make_caches(s, error);
     if (status == CARINA_OK)
         *out = s;
     else
@@ -62,7 +81,7 @@ carina_status gemma3_session_create(gemma3_session **out, const gemma3_config *c
 
 void gemma3_session_free(gemma3_session *session) {
     if (!session) return;
-    for (int i = 0; i < session->config.layers; i++) key_cache_free(&session->layers[i]);
+    large_memory_give_back(session->memory, session->memory_bytes);
     free(session);
 }
 

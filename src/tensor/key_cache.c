@@ -1,35 +1,34 @@
 /* Memory of a decoder's keys and values; see key_cache.h. */
 #include "tensor/key_cache.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cursor.h"
+
+#define ALIGNMENT  64
+#define MOST_BYTES (1ull << 42) /* of keys, or of values: the caches of all layers together are still a number */
 
 static uint64_t half_bytes(const key_cache *c) {
     return (uint64_t)c->capacity * (uint64_t)c->heads * (uint64_t)c->width * (c->type == TENSOR_BF16 ? 2 : 4);
 }
 
-carina_status key_cache_create(key_cache *out, tensor_type type, int64_t capacity, int64_t heads, int64_t width,
-                               carina_error *error) {
+static uint64_t aligned(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+carina_status key_cache_size(uint64_t *bytes, tensor_type type, int64_t capacity, int64_t heads, int64_t width,
+                             carina_error *error) {
     uint64_t values;
-    *out = (key_cache){.type = type, .capacity = capacity, .heads = heads, .width = width};
     if (capacity < 1 || heads < 1 || width < 1 || !size_multiply((uint64_t)capacity, (uint64_t)width, &values) ||
-        !size_multiply(values, (uint64_t)heads, &values) || values > 1ull << 40)
+        !size_multiply(values, (uint64_t)heads, &values) || values > MOST_BYTES / 4)
         return error_set(error, CARINA_ERROR_ARGUMENT, "keys of %lld tokens of %lld x %lld values: too large",
                          (long long)capacity, (long long)heads, (long long)width);
-    out->keys = calloc(1, half_bytes(out));
-    out->values = calloc(1, half_bytes(out));
-    if (out->keys && out->values) return CARINA_OK;
-    carina_status status = error_memory(error, "keys and values", key_cache_bytes(out));
-    key_cache_free(out);
-    return status;
+    *bytes = 2 * aligned(half_bytes(&(key_cache){type, capacity, heads, width, NULL, NULL}));
+    return CARINA_OK;
 }
 
-void key_cache_free(key_cache *cache) {
-    free(cache->keys);
-    free(cache->values);
-    *cache = (key_cache){0};
+key_cache key_cache_place(tensor_type type, int64_t capacity, int64_t heads, int64_t width, void *memory) {
+    key_cache cache = {type, capacity, heads, width, memory, NULL};
+    cache.values = (uint8_t *)memory + aligned(half_bytes(&cache));
+    return cache;
 }
 
 void key_cache_copy(key_cache *to, const key_cache *from) {

@@ -84,9 +84,15 @@ tensor *op_cache_tokens(graph *g, tensor *k, tensor *v, const cached_row *rows, 
 
 /* ---- looking back ---- */
 
+#define CACHE_LINE 64
 #define BLOCK_ROWS 8   /* tokens */
 #define MOST_GROUP 256 /* heads of queries that share one of keys */
 #define BLOCK_KEYS 32  /* looked at by all queries of a block before the next ones */
+
+/* A single token's queries wait for memory: keys are asked for some rows ahead, in small portions. */
+#define FEW_VECTORS 4
+#define FEW_KEYS    8 /* a portion, which is even */
+#define KEYS_AHEAD  16
 
 typedef struct cached_state {
     const cached_row *rows;
@@ -147,17 +153,45 @@ static void mix(const cached_state *s, const block_view *b, int64_t done, const 
         k->mix_pairs_bf16(b->y, d, b->narrow_p + done, b->score_step, b->vectors, values, width, count, d);
 }
 
+static bool waits_for_memory(const block_view *b) { return b->vectors <= FEW_VECTORS; }
+
+/* GCC takes a function that only asks for memory for one that does nothing, and leaves out its calls. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* Rows [first, end) of a head's keys or values, which are wanted soon. */
+INLINE void fetch(const block_view *b, const uint8_t *rows, int64_t first, int64_t end) {
+    int64_t row_bytes = b->cache->width * (int64_t)type_bytes(b->cache->type);
+    for (int64_t at = first * row_bytes; at < end * row_bytes; at += CACHE_LINE) __builtin_prefetch(rows + at);
+}
+
+static const uint8_t *rows_of(const block_view *b, const void *ring, const piece *p) {
+    return row_at(ring, b->cache->type, (b->head * b->cache->capacity + p->slot) * b->cache->width);
+}
+
 /* All rows of keys or values that the block sees, a few at a time: those stay in the first cache over all vectors. */
 static void walk(const cached_state *s, const block_view *b, const void *ring, visit *do_rows) {
     piece pieces[2];
     int piece_count = pieces_of(pieces, b->cache, b->begin, b->end);
-    int64_t done = 0;
-    for (int i = 0; i < piece_count; i++)
-        for (int64_t at = 0, n; at < pieces[i].count; at += n, done += n) {
-            n = min_i64(BLOCK_KEYS, pieces[i].count - at);
-            int64_t offset = (b->head * b->cache->capacity + pieces[i].slot + at) * b->cache->width;
-            do_rows(s, b, done, row_at(ring, b->cache->type, offset), n);
+    int64_t done = 0, together = waits_for_memory(b) ? FEW_KEYS : BLOCK_KEYS;
+    for (int i = 0; i < piece_count; i++) {
+        const uint8_t *rows = rows_of(b, ring, &pieces[i]);
+        for (int64_t at = 0, fetched = 0, n; at < pieces[i].count; at += n, done += n) {
+            n = min_i64(together, pieces[i].count - at);
+            if (waits_for_memory(b)) {
+                int64_t ahead = min_i64(at + n + KEYS_AHEAD, pieces[i].count);
+                fetch(b, rows, fetched, ahead);
+                fetched = ahead;
+            }
+            do_rows(s, b, done, rows + at * b->cache->width * (int64_t)type_bytes(b->cache->type), n);
         }
+    }
+}
+
+/* What the next walk begins with. */
+INLINE void fetch_beginning(const block_view *b, const void *ring) {
+    piece pieces[2];
+    pieces_of(pieces, b->cache, b->begin, b->end);
+    fetch(b, rows_of(b, ring, &pieces[0]), 0, min_i64(FEW_KEYS + KEYS_AHEAD, pieces[0].count));
 }
 
 /* The keys that the row at `position` sees, counted from the block's first one. */
@@ -191,6 +225,7 @@ static void attend(const op *o, const block_view *b, int64_t position, int64_t h
     float sums[BLOCK_ROWS * MOST_GROUP];
     if (narrow) k->narrow_bf16(b->narrow_q, b->q, b->vectors * d);
     walk(s, b, b->cache->keys, score);
+    if (waits_for_memory(b)) fetch_beginning(b, b->cache->values);
     for (int64_t v = 0; v < b->vectors; v++) {
         range seen = seen_by(s, b, position + v / heads);
         soften(o, b, v, seen);

@@ -62,14 +62,6 @@ static int64_t sum_row(const job *j, int64_t pair, int64_t t) { return pair * to
 
 static bool has_few_tokens(const quantized_rows *rows) { return rows->count <= FEW_TOKENS; }
 
-/* The places of a panel's results, which are written soon. */
-static void fetch_y(const job *j, int64_t panel) {
-    int64_t first = panel * QUANTIZED_PANEL, end = least(first + QUANTIZED_PANEL, j->rows->count);
-    for (int64_t t = first; t < end; t++)
-        for (int64_t b = j->first_block; b < j->end_block; b++)
-            __builtin_prefetch(j->y + t * j->step + b * QUANTIZED_BLOCK, 1, 2);
-}
-
 /* What is multiplied after a slice: the next one of the same blocks, or the first one of the blocks after them. */
 typedef struct following {
     int64_t distance;   /* bytes from a block's weights to those that follow them */
@@ -104,7 +96,6 @@ static void sum_up(const job *j, sums *out) {
         const following after = few ? (following){.last_block = -1} : what_follows(j, g, slice);
         for (int64_t p = 0; p < j->panel_count; p++) {
             const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, count);
-            if (j->y && g + slice >= groups) fetch_y(j, j->first_panel + p);
             for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
                 int64_t beside = b - j->first_block;
                 piece.blocks = (int)least(together, j->end_block - b);

@@ -1,0 +1,14 @@
+/* Memory by the megabyte, in large pages where the system grants them: it is read faster by a tenth, and taken into use
+ * a page at a time (a page that is touched first while other data passes through the caches takes 20 microseconds on a
+ * virtual machine, whichever size it has).
+ */
+#ifndef BASE_LARGE_MEMORY_H
+#define BASE_LARGE_MEMORY_H
+
+#include <stdint.h>
+
+/* Zeros, at a multiple of 64. The system gives memory only where something is written. NULL: there is none. */
+void *large_memory_take(uint64_t bytes);
+void large_memory_give_back(void *memory, uint64_t bytes); /* as many as were asked for; accepts NULL */
+
+#endif
