@@ -30,36 +30,82 @@ static inline float fused(float a, float b, float c) {
 #endif
 }
 
-/* e^x for x <= 88, relative error about 2e-7; underflows to 0. Cody-Waite reduction, degree 6 polynomial. */
-static inline float exp_f32(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
-    float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* round to nearest by the magic constant 1.5 * 2^23 */
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23; /* of NaN anything: p is NaN then */
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
+/* ---- exponentials ---- */
+
+#if defined(__AVX512F__)
+#define NATIVE_BYTES 64
+#elif defined(__AVX__)
+#define NATIVE_BYTES 32
+#else
+#define NATIVE_BYTES 16
+#endif
+typedef float native __attribute__((vector_size(NATIVE_BYTES)));
+typedef int32_t native_bits __attribute__((vector_size(NATIVE_BYTES)));
+
+#define EXP_VECTORS 4
+#define EXP_VALUES  (EXP_VECTORS * NATIVE_BYTES / (int)sizeof(float))
+#define EACH_VECTOR _Pragma("GCC unroll 4") for (int k = 0; k < EXP_VECTORS; k++)
+
+/* Clamped; NaN stays NaN. */
+static inline native clamped(native x, float low, float high) {
+    native_bits above = x > high, below = x < low;
+    return (native)(((native_bits)x & ~(above | below)) | ((native_bits)((native){0} + high) & above) |
+                    ((native_bits)((native){0} + low) & below));
 }
 
-static inline float sigmoid_f32(float x) {
-    float e = exp_f32(-fabsf(x));
-    float s = 1.0f / (1.0f + e);
-    return x >= 0 ? s : e * s;
+/* e^x of EXP_VALUES values from -87 to 88 (beyond that, e to that), relative error about 2e-7. Cody-Waite reduction,
+ * degree 6 polynomial. Each step waits for the one before: four vectors go through them side by side. */
+static inline void exp_vectors(float *y, const float *x, float factor, float shift) {
+    native v[EXP_VECTORS], n[EXP_VECTORS], p[EXP_VECTORS], power[EXP_VECTORS];
+    EACH_VECTOR memcpy(&v[k], x + (size_t)k * (sizeof v[k] / sizeof *x), sizeof v[k]);
+    EACH_VECTOR v[k] = clamped(v[k] * factor - shift, -87.0f, 88.0f);
+    EACH_VECTOR n[k] = (v[k] * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: to the nearest */
+    EACH_VECTOR v[k] = v[k] - n[k] * 0.693359375f + n[k] * 2.12194440e-4f;
+    /* of NaN anything: p is NaN then */
+    EACH_VECTOR power[k] = (native)((__builtin_convertvector(n[k], native_bits) + 127) << 23);
+    EACH_VECTOR p[k] = v[k] * 1.9875691500e-4f + 1.3981999507e-3f;
+    EACH_VECTOR p[k] = p[k] * v[k] + 8.3334519073e-3f;
+    EACH_VECTOR p[k] = p[k] * v[k] + 4.1665795894e-2f;
+    EACH_VECTOR p[k] = p[k] * v[k] + 1.6666665459e-1f;
+    EACH_VECTOR p[k] = p[k] * v[k] + 5.0000001201e-1f;
+    EACH_VECTOR p[k] = p[k] * v[k] * v[k] + v[k] + 1.0f;
+    EACH_VECTOR p[k] *= power[k];
+    EACH_VECTOR memcpy(y + (size_t)k * (sizeof p[k] / sizeof *y), &p[k], sizeof p[k]);
 }
 
-static inline float erf_f32(float x) {
-    x = x > ERF_END ? ERF_END : x;
-    x = x < -ERF_END ? -ERF_END : x;
-    float s = x * x;
-    return x * ERF_P(fused, s) / ERF_Q(fused, s);
+/* y = e^(factor x - shift), in place allowed. */
+static void exp_f32(float *y, const float *x, int64_t n, float factor, float shift) {
+    int64_t i = 0;
+    for (; i + EXP_VALUES <= n; i += EXP_VALUES) exp_vectors(y + i, x + i, factor, shift);
+    if (i == n) return;
+    float rest[EXP_VALUES] = {0};
+    memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
+    exp_vectors(rest, rest, factor, shift);
+    memcpy(y + i, rest, (size_t)(n - i) * sizeof *y);
+}
+
+#define PORTION 256 /* values that are exponentiated at a time where something else follows: in the first cache */
+
+/* 1 / (1 + e^-x) from e = e^-|x|. */
+static inline float sigmoid_from(float x, float e) { return (x >= 0 ? 1.0f : e) * (1.0f / (1.0f + e)); }
+
+/* erf(factor x) of at most PORTION values. */
+static void erf_f32(float *y, const float *x, int64_t n, float factor) {
+    int64_t i = 0, step = NATIVE_BYTES / (int64_t)sizeof(float);
+    for (; i + step <= n; i += step) {
+        native v;
+        memcpy(&v, x + i, sizeof v);
+        v = clamped(v * factor, -ERF_END, ERF_END);
+        memcpy(y + i, &v, sizeof v);
+    }
+    native v = {0};
+    memcpy(&v, x + i, (size_t)(n - i) * sizeof *x);
+    v = clamped(v * factor, -ERF_END, ERF_END);
+    memcpy(y + i, &v, (size_t)(n - i) * sizeof *y);
+    for (i = 0; i < n; i++) {
+        float s = y[i] * y[i];
+        y[i] = y[i] * ERF_P(fused, s) / ERF_Q(fused, s);
+    }
 }
 
 /* ---- conversions and simple sums ---- */
@@ -193,6 +239,28 @@ static void sign_gate_bf16(uint16_t *restrict g, const uint8_t *restrict bits, i
 
 #define GELU_C 0.7978845608f /* sqrt(2 / pi) */
 
+/* (1 + tanh u) / 2 = sigmoid(2 u) */
+static inline float gelu_twice_u(float x) { return 2.0f * (GELU_C * (x + 0.044715f * x * x * x)); }
+
+/* At most PORTION values. */
+static void activate_by_sigmoid(float *y, const float *x, int64_t n, bool gelu) {
+    float u[PORTION], e[PORTION];
+    for (int64_t i = 0; i < n; i++) u[i] = gelu ? gelu_twice_u(x[i]) : x[i];
+    for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
+    exp_f32(e, e, n, 1, 0);
+    if (gelu)
+        for (int64_t i = 0; i < n; i++) y[i] = x[i] * sigmoid_from(u[i], e[i]);
+    else
+        for (int64_t i = 0; i < n; i++) y[i] = sigmoid_from(u[i], e[i]);
+}
+
+/* Likewise. */
+static void activate_by_erf(float *y, const float *x, int64_t n) {
+    float e[PORTION];
+    erf_f32(e, x, n, 0.70710678f);
+    for (int64_t i = 0; i < n; i++) y[i] = fused(0.5f * x[i], e[i], 0.5f * x[i]);
+}
+
 static void activate(float *y, const float *x, int64_t n, activation_function f) {
     switch (f) {
         case FUNCTION_NONE:
@@ -202,17 +270,36 @@ static void activate(float *y, const float *x, int64_t n, activation_function f)
             for (int64_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0.0f;
             break;
         case FUNCTION_GELU:
-            for (int64_t i = 0; i < n; i++) y[i] = fused(0.5f * x[i], erf_f32(x[i] * 0.70710678f), 0.5f * x[i]);
+            for (int64_t i = 0; i < n; i += PORTION) activate_by_erf(y + i, x + i, n - i < PORTION ? n - i : PORTION);
             break;
         case FUNCTION_GELU_TANH:
-            for (int64_t i = 0; i < n; i++) {
-                float u = GELU_C * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
-                y[i] = x[i] * sigmoid_f32(2.0f * u); /* (1 + tanh u) / 2 */
-            }
-            break;
         case FUNCTION_SIGMOID:
-            for (int64_t i = 0; i < n; i++) y[i] = sigmoid_f32(x[i]);
+            for (int64_t i = 0; i < n; i += PORTION)
+                activate_by_sigmoid(y + i, x + i, n - i < PORTION ? n - i : PORTION, f == FUNCTION_GELU_TANH);
             break;
+    }
+}
+
+/* At most PORTION values. */
+static void gelu_gradient(float *dx, const float *x, const float *dy, int64_t n) {
+    float u[PORTION], e[PORTION];
+    erf_f32(u, x, n, 0.70710678f);
+    for (int64_t i = 0; i < n; i++) e[i] = -0.5f * x[i] * x[i];
+    exp_f32(e, e, n, 1, 0);
+    for (int64_t i = 0; i < n; i++) {
+        float phi = 0.3989422804f * e[i];
+        dx[i] = dy[i] * (0.5f * (1.0f + u[i]) + x[i] * phi);
+    }
+}
+
+static void gelu_tanh_gradient(float *dx, const float *x, const float *dy, int64_t n) {
+    float u[PORTION], e[PORTION];
+    for (int64_t i = 0; i < n; i++) u[i] = gelu_twice_u(x[i]);
+    for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
+    exp_f32(e, e, n, 1, 0);
+    for (int64_t i = 0; i < n; i++) {
+        float s = sigmoid_from(u[i], e[i]), du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
+        dx[i] = dy[i] * (s + x[i] * 2.0f * s * (1.0f - s) * du);
     }
 }
 
@@ -225,18 +312,12 @@ static void activate_gradient(float *dx, const float *x, const float *dy, int64_
             for (int64_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? dy[i] : 0.0f;
             break;
         case FUNCTION_GELU:
-            for (int64_t i = 0; i < n; i++) {
-                float phi = 0.3989422804f * exp_f32(-0.5f * x[i] * x[i]);
-                dx[i] = dy[i] * (0.5f * (1.0f + erf_f32(x[i] * 0.70710678f)) + x[i] * phi);
-            }
+            for (int64_t i = 0; i < n; i += PORTION)
+                gelu_gradient(dx + i, x + i, dy + i, n - i < PORTION ? n - i : PORTION);
             break;
         case FUNCTION_GELU_TANH:
-            for (int64_t i = 0; i < n; i++) {
-                float u = GELU_C * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
-                float s = sigmoid_f32(2.0f * u);
-                float du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
-                dx[i] = dy[i] * (s + x[i] * 2.0f * s * (1.0f - s) * du);
-            }
+            for (int64_t i = 0; i < n; i += PORTION)
+                gelu_tanh_gradient(dx + i, x + i, dy + i, n - i < PORTION ? n - i : PORTION);
             break;
         case FUNCTION_SIGMOID:
             for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * x[i] * (1.0f - x[i]);
@@ -326,7 +407,7 @@ static float row_maximum(const float *x, int64_t n) {
 
 static float softmax(float *s, int64_t n, float factor) {
     float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
-    for (int64_t i = 0; i < n; i++) s[i] = exp_f32(s[i] * factor - maximum_value);
+    exp_f32(s, s, n, factor, maximum_value);
     float sum = sum_f32(s, n), inverse = 1.0f / sum;
     for (int64_t i = 0; i < n; i++) s[i] *= inverse;
     return maximum_value + logf(sum);
@@ -340,12 +421,18 @@ static inline __attribute__((always_inline)) void softmax_of_columns(float *s, i
     for (int64_t i = 1; i < n; i++)
         for (int j = 0; j < width; j++) best[j] = s[i * columns + j] > best[j] ? s[i * columns + j] : best[j];
     for (int j = 0; j < width; j++) best[j] *= factor;
-    for (int64_t i = 0; i < n; i++)
-        for (int j = 0; j < width; j++) {
-            float e = exp_f32(s[i * columns + j] * factor - best[j]);
-            s[i * columns + j] = e;
-            sum[j] += e;
-        }
+    for (int64_t i = 0; i < n; i += PORTION / LANES) {
+        float e[PORTION / LANES][LANES] = {{0}};
+        int rows = (int)(n - i < PORTION / LANES ? n - i : PORTION / LANES);
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < width; j++) e[r][j] = s[(i + r) * columns + j] * factor - best[j];
+        exp_f32(e[0], e[0], (int64_t)rows * LANES, 1, 0);
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < width; j++) {
+                s[(i + r) * columns + j] = e[r][j];
+                sum[j] += e[r][j];
+            }
+    }
     for (int j = 0; j < width; j++) sum[j] = 1.0f / sum[j];
     for (int64_t i = 0; i < n; i++)
         for (int j = 0; j < width; j++) s[i * columns + j] *= sum[j];
@@ -357,9 +444,7 @@ static void softmax_columns(float *s, int64_t n, int64_t columns, float factor) 
     if (j < columns) softmax_of_columns(s + j, n, columns, (int)(columns - j), factor);
 }
 
-static void softmax_again(float *s, int64_t n, float factor, float lse) {
-    for (int64_t i = 0; i < n; i++) s[i] = exp_f32(s[i] * factor - lse);
-}
+static void softmax_again(float *s, int64_t n, float factor, float lse) { exp_f32(s, s, n, factor, lse); }
 
 static void softmax_gradient(float *restrict dp, const float *restrict p, int64_t n, float delta, float factor) {
     for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * factor;
@@ -373,18 +458,15 @@ static inline uint16_t narrow_finite(float x) {
 
 static float exponentials_bf16(uint16_t *restrict p, float *sum, const float *restrict s, int64_t n, float factor) {
     float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
-    float lane[LANES] = {0};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) {
-            float e = exp_f32(s[i + j] * factor - maximum_value);
-            lane[j] += e;
-            p[i + j] = narrow_finite(e);
-        }
-    for (int j = 0; i < n; i++, j++) {
-        float e = exp_f32(s[i] * factor - maximum_value);
-        lane[j] += e;
-        p[i] = narrow_finite(e);
+    float lane[LANES] = {0}, e[PORTION];
+    for (int64_t first = 0, count; first < n; first += count) {
+        count = n - first < PORTION ? n - first : PORTION;
+        exp_f32(e, s + first, count, factor, maximum_value);
+        int64_t i = 0;
+        for (; i + LANES <= count; i += LANES)
+            for (int j = 0; j < LANES; j++) lane[j] += e[i + j];
+        for (int j = 0; i + j < count; j++) lane[j] += e[i + j];
+        for (i = 0; i < count; i++) p[first + i] = narrow_finite(e[i]);
     }
     *sum = sum_lanes(lane);
     return maximum_value;
@@ -392,10 +474,14 @@ static float exponentials_bf16(uint16_t *restrict p, float *sum, const float *re
 
 static void softmax_gradient_bf16(uint16_t *restrict p, uint16_t *restrict ds, const float *restrict s,
                                   const float *restrict dp, int64_t n, float factor, float lse, float delta) {
-    for (int64_t i = 0; i < n; i++) {
-        float e = exp_f32(s[i] * factor - lse);
-        p[i] = narrow_finite(e);
-        ds[i] = narrow_finite(e * (dp[i] - delta) * factor);
+    float e[PORTION];
+    for (int64_t first = 0, count; first < n; first += count) {
+        count = n - first < PORTION ? n - first : PORTION;
+        exp_f32(e, s + first, count, factor, lse);
+        for (int64_t i = 0; i < count; i++) {
+            p[first + i] = narrow_finite(e[i]);
+            ds[first + i] = narrow_finite(e[i] * (dp[first + i] - delta) * factor);
+        }
     }
 }
 
