@@ -389,6 +389,30 @@ static void activations(void **state) {
     free(x);
 }
 
+/* Rounding to bf16 of what instructions treat in their own way: ties, numbers below the normal ones, the largest ones,
+ * no numbers. */
+static void rounded_alike(void **state) {
+    (void)state;
+    static const uint32_t special[] = {0,          0x80000000, 1,          0x807fffff, 0x00008000, 0x007fffff,
+                                       0x00800000, 0x3f808000, 0x3f818000, 0xbf808000, 0x3f808001, 0x7f7fffff,
+                                       0x7f7f7fff, 0x7f800000, 0xff800000, 0x7fc00001, 0x7f800001, 0xffbfffff};
+    enum { SPECIAL = sizeof special / sizeof *special, INPUTS = 32 };
+    const quantized_kernels *all[QUANTIZED_KERNELS_MOST];
+    int count = quantized_kernels_all(all);
+    for (int i = 0; i < count; i++)
+        for (int first = 0; first < SPECIAL; first++) {
+            float x[INPUTS];
+            for (int k = 0; k < INPUTS; k++) x[k] = 1.0f + (float)k;
+            memcpy(&x[first], &special[first], sizeof *x); /* one among ordinary ones */
+            batch b = prepare(all[i], QUANTIZED_BF16, x, 1, INPUTS);
+            for (int k = 0; k < INPUTS; k++)
+                if (b.rows.values[k] != bf16_from_f32(x[k]))
+                    fail_msg("%s: %08x becomes %04x", quantized_kernels_name(all[i]), (unsigned)special[first],
+                             b.rows.values[k]);
+            free(b.memory);
+        }
+}
+
 /* ---- products ---- */
 
 #define UNTOUCHED (-12345.0f)
@@ -611,6 +635,7 @@ int main(void) {
         cmocka_unit_test(extreme_rows),
         cmocka_unit_test(activations),
         cmocka_unit_test(products),
+        cmocka_unit_test(rounded_alike),
         cmocka_unit_test(largest_sums),
         cmocka_unit_test(batches_change_nothing),
         cmocka_unit_test(shards_change_nothing),
