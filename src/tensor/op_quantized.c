@@ -5,16 +5,16 @@
 #include "tensor/ops.h"
 #include "tensor/quantized.h"
 #include "tensor/span.h"
+#include "tensor/weight_runs.h"
 
-#define LEAST_RUN    (1 << 20) /* bytes of weights that a shard reads with few tokens */
-#define SHARD_BLOCKS 8         /* of a shard with many tokens */
+#define RUN_PAIRS 4 /* of blocks, of a run with many tokens */
 
 enum { X, EARLIER }; /* EARLIER: outputs of the matrices before the last one */
 
 typedef struct quantized_state {
     int count;
     quantized_linear_part parts[QUANTIZED_LINEARS_MOST];
-    int shards[QUANTIZED_LINEARS_MOST]; /* of the blocks of each matrix */
+    weight_runs runs; /* of pairs of blocks, those of all matrices behind each other */
     const quantized_kernels *kernels;
     int64_t rows, inputs;
 } quantized_state;
@@ -50,32 +50,43 @@ typedef struct product_call {
     quantized_rows rows;
 } product_call;
 
-static void product_shard(void *context, int shard, int worker) {
-    (void)worker;
-    const product_call *c = context;
+static int64_t pairs_of(const quantized_matrix *m) { return (m->blocks + 1) / 2; }
+
+/* Pairs [r.begin, r.end) of one matrix's blocks. */
+static void multiply_part(const product_call *c, int part, range r) {
     const quantized_state *s = c->o->state;
-    int i = 0;
-    while (shard >= s->shards[i]) shard -= s->shards[i++];
-    const quantized_matrix *m = s->parts[i].matrix;
-    activation_function function = (activation_function)s->parts[i].act;
-    float *y = tensor_values(i + 1 < s->count ? c->o->input[EARLIER + i] : c->o->output);
-    range r = shard_range(m->blocks, s->shards[i], shard);
-    quantized_product_run(s->kernels, m, &c->rows, r.begin, r.end - r.begin, y, m->outputs);
+    const quantized_matrix *m = s->parts[part].matrix;
+    activation_function function = (activation_function)s->parts[part].act;
+    float *y = tensor_values(part + 1 < s->count ? c->o->input[EARLIER + part] : c->o->output);
+    int64_t block = 2 * r.begin, end = min_i64(2 * r.end, m->blocks);
+    quantized_product_run(s->kernels, m, &c->rows, block, end - block, y, m->outputs);
     if (function == FUNCTION_NONE) return;
-    int64_t first = r.begin * QUANTIZED_BLOCK, count = min_i64(r.end * QUANTIZED_BLOCK, m->outputs) - first;
+    int64_t first = block * QUANTIZED_BLOCK, count = min_i64(end * QUANTIZED_BLOCK, m->outputs) - first;
     for (int64_t row = 0; row < c->rows.count; row++) {
         float *values = y + row * m->outputs + first;
         c->o->owner->kernels->activate(values, values, count, function);
     }
 }
 
-/* With few tokens a shard is one long run through memory, which takes its time to begin; their number is a power of
- * two, so that threads of one speed end together. */
-static int shard_count_of(int64_t rows, const quantized_matrix *m) {
-    if (rows > QUANTIZED_PANEL) return (int)((m->blocks + SHARD_BLOCKS - 1) / SHARD_BLOCKS);
-    int shards = 1;
-    while (2 * shards <= m->blocks && m->bytes / (2 * (uint64_t)shards) >= LEAST_RUN) shards *= 2;
-    return shards;
+static void product_shard(void *context, int shard, int worker) {
+    (void)worker;
+    const product_call *c = context;
+    const quantized_state *s = c->o->state;
+    range all = weight_runs_range(&s->runs, shard);
+    int64_t before = 0; /* pairs of the matrices before this one */
+    for (int i = 0; i < s->count; i++) {
+        int64_t pairs = pairs_of(s->parts[i].matrix);
+        range r = {max_i64(all.begin - before, 0), min_i64(all.end - before, pairs)};
+        if (r.begin < r.end) multiply_part(c, i, r);
+        before += pairs;
+    }
+}
+
+static weight_runs runs_of(const op *o, int64_t rows, int64_t pairs, uint64_t pair_bytes) {
+    return (weight_runs){.units = pairs,
+                         .unit_bytes = pair_bytes,
+                         .threads = thread_pool_count(o->owner->options.pool),
+                         .length = rows > QUANTIZED_PANEL ? RUN_PAIRS : 0};
 }
 
 static carina_status check_runs_only(op *o, carina_error *error) {
@@ -87,7 +98,9 @@ static carina_status quantized_linears_prepare(op *o, carina_error *error) {
     quantized_state *s = o->state;
     TRY(check_runs_only(o, error));
     s->kernels = quantized_kernels_best();
-    for (int i = 0; i < s->count; i++) s->shards[i] = shard_count_of(s->rows, s->parts[i].matrix);
+    int64_t pairs = 0;
+    for (int i = 0; i < s->count; i++) pairs += pairs_of(s->parts[i].matrix);
+    s->runs = runs_of(o, s->rows, pairs, 2 * s->parts[0].matrix->block_bytes);
     o->scratch_bytes = quantized_rows_bytes(s->parts[0].matrix->kind, s->rows, s->inputs);
     return CARINA_OK;
 }
@@ -95,11 +108,9 @@ static carina_status quantized_linears_prepare(op *o, carina_error *error) {
 static void quantized_linears_forward(op *o) {
     const quantized_state *s = o->state;
     product_call c = {.o = o};
-    int shards = 0;
-    for (int i = 0; i < s->count; i++) shards += s->shards[i];
     quantized_rows_place(&c.rows, op_scratch(o), s->parts[0].matrix->kind, rows_there(o, s->rows), s->inputs);
     quantize_rows(o, s->kernels, &c.rows);
-    op_parallel(o, shards, product_shard, &c);
+    op_parallel(o, weight_runs_count(&s->runs), product_shard, &c);
 }
 
 /* The last matrix's op fills the outputs of the others, which have their place in memory from their own op on. */
@@ -177,7 +188,7 @@ typedef struct feed_forward_state {
 typedef struct feed_forward_call {
     op *o;
     quantized_rows x, hidden;
-    int shards;
+    weight_runs runs; /* of pairs of blocks */
 } feed_forward_call;
 
 static void gate_up(void *context, float *gate, const float *up, int64_t count) {
@@ -192,7 +203,7 @@ static void hidden_shard(void *context, int shard, int worker) {
     (void)worker;
     const feed_forward_call *c = context;
     const feed_forward_state *s = c->o->state;
-    range r = shard_range(s->gate->blocks / 2, c->shards, shard);
+    range r = weight_runs_range(&c->runs, shard);
     quantized_products_combined_run(s->kernels, s->gate, s->up, &c->x, r.begin, r.end - r.begin, gate_up, c->o,
                                     &c->hidden);
 }
@@ -201,8 +212,9 @@ static void down_shard(void *context, int shard, int worker) {
     (void)worker;
     const feed_forward_call *c = context;
     const feed_forward_state *s = c->o->state;
-    range r = shard_range(s->down->blocks, c->shards, shard);
-    quantized_product_run(s->kernels, s->down, &c->hidden, r.begin, r.end - r.begin, tensor_values(c->o->output),
+    range r = weight_runs_range(&c->runs, shard);
+    int64_t first = 2 * r.begin, end = min_i64(2 * r.end, s->down->blocks);
+    quantized_product_run(s->kernels, s->down, &c->hidden, first, end - first, tensor_values(c->o->output),
                           s->down->outputs);
 }
 
@@ -226,10 +238,10 @@ static void feed_forward_forward(op *o) {
     quantized_rows_place(&c.x, op_scratch(o), s->gate->kind, rows, s->gate->inputs);
     quantized_rows_place(&c.hidden, (uint8_t *)op_scratch(o) + x_bytes(s), s->down->kind, rows, s->down->inputs);
     quantize_rows(o, s->kernels, &c.x);
-    c.shards = (int)min_i64(shard_count_of(s->rows, s->gate), s->gate->blocks / 2);
-    op_parallel(o, c.shards, hidden_shard, &c);
-    c.shards = shard_count_of(s->rows, s->down);
-    op_parallel(o, c.shards, down_shard, &c);
+    c.runs = runs_of(o, s->rows, pairs_of(s->gate), 2 * (s->gate->block_bytes + s->up->block_bytes));
+    op_parallel(o, weight_runs_count(&c.runs), hidden_shard, &c);
+    c.runs = runs_of(o, s->rows, pairs_of(s->down), 2 * s->down->block_bytes);
+    op_parallel(o, weight_runs_count(&c.runs), down_shard, &c);
 }
 
 static const op_type feed_forward_type = {"quantized feed-forward", feed_forward_prepare, feed_forward_forward, NULL,

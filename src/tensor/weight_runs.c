@@ -1,0 +1,31 @@
+/* Rounds of runs; see weight_runs.h. */
+#include "tensor/weight_runs.h"
+
+#define LEAST_BYTES (1u << 18) /* of a run, that reading may be worth its beginning */
+
+static int64_t run_length(const weight_runs *w, int64_t left, int round) {
+    if (w->length) return w->length;
+    int64_t share = round == 0 ? 5 * left / (8 * w->threads) : left / (2 * w->threads);
+    bool last = share < 1 || (uint64_t)share * w->unit_bytes < LEAST_BYTES;
+    return last ? (left + w->threads - 1) / w->threads : share;
+}
+
+int weight_runs_count(const weight_runs *w) {
+    int count = 0;
+    int64_t left = w->units;
+    for (int round = 0; left > 0; round++) {
+        int64_t length = run_length(w, left, round), runs = min_i64(w->threads, (left + length - 1) / length);
+        count += (int)runs;
+        left -= runs * length;
+    }
+    return count;
+}
+
+range weight_runs_range(const weight_runs *w, int index) {
+    int64_t begin = 0;
+    int round = index / w->threads;
+    for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
+    int64_t length = run_length(w, w->units - begin, round);
+    begin += index % w->threads * length;
+    return (range){begin, min_i64(begin + length, w->units)};
+}
