@@ -326,6 +326,8 @@ static void print_json(const bench_run *r, const bench_figures *f) {
     json_field_text(&w, "shape", f->shape);
     json_field_text(&w, "weights", f->weights);
     json_field_whole(&w, "threads", thread_pool_count(r->pool));
+    json_field_whole(&w, "prompt_tokens", r->v->prompt);
+    json_field_whole(&w, "decode_tokens", r->v->decode);
     json_field_number(&w, "prompt_tokens_per_s", f->prompt);
     json_field_number(&w, "first_token_s", b->prompt_seconds);
     json_field_number(&w, "reused_first_token_s", b->reused_seconds);

@@ -107,6 +107,7 @@ static carina_status set_up(chat_run *r, carina_error *error) {
     o.pool = r->engine.pool;
     o.goes_on = lm_goes_on;
     o.context = r->v->lm.context ? r->v->lm.context : 8192;
+    lm_warn(&r->engine, o.context);
     o.sequences = 1;
     o.kept = 1;
     TRY(generator_create(&r->generator, r->engine.model, &o, error));

@@ -135,6 +135,7 @@ static carina_status set_up(generate_run *r, carina_error *error) {
     o.pool = r->engine.pool;
     o.goes_on = lm_goes_on;
     o.context = r->v->lm.context ? r->v->lm.context : needed_context(r);
+    lm_warn(&r->engine, o.context);
     o.sequences = r->count < r->v->batch ? r->count : (int)r->v->batch;
     r->requests = calloc((size_t)r->count, sizeof *r->requests);
     r->results = calloc((size_t)r->count, sizeof *r->results);

@@ -1,6 +1,7 @@
 /* Opening language models; see lm_options.h. */
 #include "cli/lm_options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli/standard_output.h"
@@ -30,6 +31,20 @@ void lm_engine_close(lm_engine *e) {
     language_model_free(e->model);
     thread_pool_free(e->pool);
     *e = (lm_engine){0};
+}
+
+void lm_warn(const lm_engine *e, int64_t context) {
+    int longest = e->model->model->config.positions, threads = thread_pool_count(e->pool),
+        processors = thread_available_count();
+    if (context > longest)
+        fprintf(
+            stderr,
+            "carina: warning: a context of %lld tokens, but the model was trained for %d: what lies beyond may make "
+            "no sense\n",
+            (long long)context, longest);
+    if (threads > processors)
+        fprintf(stderr, "carina: warning: %d threads on %d processors wait for each other at every step\n", threads,
+                processors);
 }
 
 bool lm_goes_on(void *context) {

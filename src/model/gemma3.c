@@ -21,7 +21,8 @@ gemma3_config gemma3_config_4b(void) {
                            .global_scale = 8,
                            .query_scalar = 256,
                            .epsilon = 1e-6f,
-                           .tied = true};
+                           .tied = true,
+                           .positions = 131072};
 }
 
 gemma3_config gemma3_config_1b(void) {
@@ -34,6 +35,7 @@ gemma3_config gemma3_config_1b(void) {
     c.ffn_width = 6912;
     c.window = 512;
     c.global_scale = 1;
+    c.positions = 32768;
     return c;
 }
 
@@ -67,6 +69,7 @@ carina_status gemma3_config_check(const gemma3_config *c, carina_error *error) {
         {"intermediate_size", c->ffn_width, 1, 131072},
         {"sliding_window", c->window, 1, 1 << 20},
         {"sliding_window_pattern", c->global_every, 1, 1024},
+        {"max_position_embeddings", c->positions, 1, 1 << 24},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].value < ranges[i].low || ranges[i].value > ranges[i].high)

@@ -28,6 +28,7 @@ typedef struct gemma3_config {
     double query_scalar; /* queries are divided by its root: 256 */
     float epsilon;       /* 1e-6 */
     bool tied;           /* logits come from the table */
+    int positions;       /* of the longest texts that it was trained for: more is allowed, and a risk */
 } gemma3_config;
 
 gemma3_config gemma3_config_4b(void); /* vocabulary 262,208, 34 layers of 2,560 */

@@ -147,10 +147,15 @@ static carina_status take_text_part(const reader *r, gemma3_config *c) {
     const struct {
         const char *key;
         int *value;
-    } sizes[] = {{"vocab_size", &c->vocabulary},         {"hidden_size", &c->width},
-                 {"num_hidden_layers", &c->layers},      {"num_attention_heads", &c->heads},
-                 {"num_key_value_heads", &c->key_heads}, {"head_dim", &c->head_width},
-                 {"intermediate_size", &c->ffn_width},   {"sliding_window", &c->window}};
+    } sizes[] = {{"vocab_size", &c->vocabulary},
+                 {"hidden_size", &c->width},
+                 {"num_hidden_layers", &c->layers},
+                 {"num_attention_heads", &c->heads},
+                 {"num_key_value_heads", &c->key_heads},
+                 {"head_dim", &c->head_width},
+                 {"intermediate_size", &c->ffn_width},
+                 {"sliding_window", &c->window},
+                 {"max_position_embeddings", &c->positions}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(r, sizes[i].key, sizes[i].value));
     TRY(get_number(r, r->object, "query_pre_attn_scalar", &c->query_scalar));
     TRY(get_number(r, r->object, "rms_norm_eps", &epsilon));

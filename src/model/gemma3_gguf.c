@@ -11,6 +11,8 @@
 
 /* ---- the configuration ---- */
 
+#define CONTEXT_LENGTH "gemma3.context_length"
+
 static carina_status get_size(const gguf_metadata *m, const char *key, int *out, carina_error *error) {
     uint32_t value;
     TRY(gguf_get_u32(&value, m, key, error));
@@ -179,6 +181,7 @@ carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina
                  {"gemma3.attention.value_length", &value_width},
                  {"gemma3.attention.sliding_window", &c->window}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(m, sizes[i].key, sizes[i].value, error));
+    if (gguf_find(m, CONTEXT_LENGTH)) TRY(get_size(m, CONTEXT_LENGTH, &c->positions, error));
     if (value_width != c->head_width)
         return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: values of %d beside keys of %d", m->name, value_width,
                          c->head_width);

@@ -59,7 +59,7 @@ static void put_config(json_writer *w, const gemma3_config *c, const gemma3_save
     json_field_text(w, "model_type", "gemma3_text");
     json_field_text(w, "torch_dtype", o->type == DTYPE_BF16 ? "bfloat16" : "float32");
     put_sizes(w, c);
-    json_field_whole(w, "max_position_embeddings", o->positions > 0 ? o->positions : 32768);
+    json_field_whole(w, "max_position_embeddings", c->positions);
     put_rotary(w, c);
     json_field_number(w, "query_pre_attn_scalar", c->query_scalar);
     json_key(w, "rms_norm_eps");

@@ -10,7 +10,6 @@
 
 typedef struct gemma3_save_options {
     tensor_dtype type;                 /* of the weights: DTYPE_F32 or DTYPE_BF16 (rounded to nearest even) */
-    int positions;                     /* max_position_embeddings: the longest text it is meant for; 0: 32,768 */
     int begin, end, pad;               /* token ids, -1: the tokenizer has none */
     const tensor_file_entry *metadata; /* of model.safetensors, beside "format": "pt"; at most 15 */
     uint64_t metadata_count;

@@ -17,8 +17,7 @@ static void put_config(gguf_writer *w, const gemma3_config *c, uint32_t file_typ
     gguf_writer_put_text(w, "general.architecture", "gemma3");
     gguf_writer_put_u32(w, "general.file_type", file_type);
     gguf_writer_put_u32(w, "general.quantization_version", 2);
-    /* Published models with scaled positions are made for 128 k tokens, the one without for 32 k. */
-    gguf_writer_put_u32(w, "gemma3.context_length", c->global_scale > 1 ? 131072 : 32768);
+    gguf_writer_put_u32(w, "gemma3.context_length", (uint32_t)c->positions);
     const struct {
         const char *key;
         int value;

@@ -53,5 +53,6 @@ gemma3_config language_settings_model(const language_settings *s) {
                            .global_scale = s->global_scale,
                            .query_scalar = s->query_scalar > 0 ? s->query_scalar : s->head_width,
                            .epsilon = 1e-6f,
-                           .tied = s->tied};
+                           .tied = s->tied,
+                           .positions = s->context};
 }

@@ -134,7 +134,6 @@ static carina_status save(train_task *task, const char *path, const train_task_o
     train_task_notes notes;
     train_task_note(&notes, task->config, origin);
     const gemma3_save_options o = {.type = c->output_type ? DTYPE_BF16 : DTYPE_F32,
-                                   .positions = c->context,
                                    .begin = t->begin,
                                    .end = t->end,
                                    .pad = t->pad,

@@ -6,6 +6,7 @@ bench="$CARINA lm bench --shape gemma3-tiny --prompt 20 --decode 3"
 expect 0 '^decode of 3 tokens .* tokens/s' '' $bench
 for weights in q8 bf16; do
     expect 0 "\"weights\": \"$weights\"" '' $bench --weights $weights --json --threads 1
+    [ "$(grep -cE '"(prompt_tokens": 20|decode_tokens": 3),' expect.out)" = 2 ] || fail "no numbers of tokens"
     for key in prompt_tokens_per_s reused_first_token_s read_gb_per_s decode_tokens_per_s weights_gb_per_s memory_gb_per_s prompt_gop_per_s register_gop_per_s peak_rss_gb; do
         grep -qE "\"$key\": [0-9]" expect.out || fail "no $key with $weights"
     done

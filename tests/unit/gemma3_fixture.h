@@ -9,6 +9,7 @@
 
 static inline gemma3_config tied_config(void) {
     return (gemma3_config){.vocabulary = 61,
+                           .positions = 4096,
                            .width = 24,
                            .layers = 5,
                            .heads = 4,
