@@ -7,8 +7,10 @@
 
 #include <stdint.h>
 
-/* Zeros, at a multiple of 64. The system gives memory only where something is written. NULL: there is none. */
+/* Zeros, at a multiple of 64. The system gives memory only where something is written, large_memory_page(bytes) at a
+ * time. NULL: there is none. */
 void *large_memory_take(uint64_t bytes);
 void large_memory_give_back(void *memory, uint64_t bytes); /* as many as were asked for; accepts NULL */
+uint64_t large_memory_page(uint64_t bytes);                /* 1: memory of that size has no large pages */
 
 #endif

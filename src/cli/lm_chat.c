@@ -32,7 +32,8 @@ static const option options[] = {
     {"session", 0, OPTION_FILE, "FILE", "go on with the conversation in this file, and keep it there at the end",
      offsetof(lm_chat_values, session), 0, 0},
     LM_TEXT_OPTIONS(lm_chat_values),
-    {"context", 'c', OPTION_INTEGER, "N", "tokens of the whole conversation (default 8192)",
+    {"context", 'c', OPTION_INTEGER, "N",
+     "tokens of the whole conversation (default 8192, or what the model was trained for)",
      offsetof(lm_chat_values, lm.context), 2, 1 << 24},
     {"json", 0, OPTION_FLAG, NULL, "print one JSON object a line for each answer", offsetof(lm_chat_values, json), 0,
      0},
@@ -95,6 +96,11 @@ static carina_status open_session(chat_run *r, carina_error *error) {
     return CARINA_OK;
 }
 
+static int64_t default_context(const lm_engine *e) {
+    int64_t longest = e->model->model->config.positions;
+    return longest < 8192 ? longest : 8192;
+}
+
 static carina_status set_up(chat_run *r, carina_error *error) {
     const output_file session = {.option = "--session", .path = r->v->session, .kind = OUTPUT_SESSION};
     generator_options o = generator_defaults();
@@ -106,7 +112,7 @@ static carina_status set_up(chat_run *r, carina_error *error) {
     TRY(open_template(r, error));
     o.pool = r->engine.pool;
     o.goes_on = lm_goes_on;
-    o.context = r->v->lm.context ? r->v->lm.context : 8192;
+    o.context = r->v->lm.context ? r->v->lm.context : default_context(&r->engine);
     lm_warn(&r->engine, o.context);
     o.sequences = 1;
     o.kept = 1;

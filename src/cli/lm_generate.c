@@ -122,11 +122,15 @@ static carina_status read_prompts(generate_run *r, carina_error *error) {
 
 /* ---- answers ---- */
 
-static int64_t needed_context(const generate_run *r) {
+static int64_t longest_prompt(const generate_run *r) {
     int64_t longest = 0;
     for (int i = 0; i < r->count; i++)
         if (r->prompts[i].count > longest) longest = r->prompts[i].count;
-    longest += r->v->lm.max_tokens;
+    return longest;
+}
+
+static int64_t needed_context(const generate_run *r) {
+    int64_t longest = longest_prompt(r) + r->v->lm.max_tokens;
     return longest < 2 ? 2 : longest > MAX_CONTEXT ? MAX_CONTEXT : longest;
 }
 
@@ -135,7 +139,7 @@ static carina_status set_up(generate_run *r, carina_error *error) {
     o.pool = r->engine.pool;
     o.goes_on = lm_goes_on;
     o.context = r->v->lm.context ? r->v->lm.context : needed_context(r);
-    lm_warn(&r->engine, o.context);
+    lm_warn(&r->engine, r->v->lm.context ? r->v->lm.context : longest_prompt(r)); /* answers mostly end before -n */
     o.sequences = r->count < r->v->batch ? r->count : (int)r->v->batch;
     r->requests = calloc((size_t)r->count, sizeof *r->requests);
     r->results = calloc((size_t)r->count, sizeof *r->results);

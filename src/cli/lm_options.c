@@ -33,15 +33,13 @@ void lm_engine_close(lm_engine *e) {
     *e = (lm_engine){0};
 }
 
-void lm_warn(const lm_engine *e, int64_t context) {
+void lm_warn(const lm_engine *e, int64_t tokens) {
     int longest = e->model->model->config.positions, threads = thread_pool_count(e->pool),
         processors = thread_available_count();
-    if (context > longest)
-        fprintf(
-            stderr,
-            "carina: warning: a context of %lld tokens, but the model was trained for %d: what lies beyond may make "
-            "no sense\n",
-            (long long)context, longest);
+    if (tokens > longest)
+        fprintf(stderr,
+                "carina: warning: %lld tokens, but the model was trained for %d: what lies beyond may make no sense\n",
+                (long long)tokens, longest);
     if (threads > processors)
         fprintf(stderr, "carina: warning: %d threads on %d processors wait for each other at every step\n", threads,
                 processors);

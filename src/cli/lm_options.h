@@ -125,9 +125,9 @@ typedef struct lm_engine {
 carina_status lm_engine_open(lm_engine *out, const lm_values *v, carina_error *error);
 void lm_engine_close(lm_engine *e);
 
-/* Says on standard error what is allowed, and no good idea: a context (tokens) beyond what the model was trained for,
- * more threads than processors. */
-void lm_warn(const lm_engine *e, int64_t context);
+/* Says on standard error what is allowed, and no good idea: texts of so many tokens when the model was trained for
+ * shorter ones, more threads than processors. */
+void lm_warn(const lm_engine *e, int64_t tokens);
 
 /* For generator_options.goes_on: no longer when nobody reads the answers. */
 bool lm_goes_on(void *context);

@@ -181,12 +181,14 @@ carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina
                  {"gemma3.attention.value_length", &value_width},
                  {"gemma3.attention.sliding_window", &c->window}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) TRY(get_size(m, sizes[i].key, sizes[i].value, error));
-    if (gguf_find(m, CONTEXT_LENGTH)) TRY(get_size(m, CONTEXT_LENGTH, &c->positions, error));
     if (value_width != c->head_width)
         return error_set(error, CARINA_ERROR_UNSUPPORTED, "%s: values of %d beside keys of %d", m->name, value_width,
                          c->head_width);
     TRY(get_real(m, "gemma3.attention.layer_norm_rms_epsilon", &epsilon, error));
     TRY(take_rotary(c, m, error));
+    /* Published models with scaled positions are made for 128 k tokens, the one without for 32 k. */
+    c->positions = c->global_scale > 1 ? 131072 : 32768;
+    if (gguf_find(m, CONTEXT_LENGTH)) TRY(get_size(m, CONTEXT_LENGTH, &c->positions, error));
     if (!table || table->rank != 2 || table->shape[0] < 1 || table->shape[0] > 1u << 20)
         return error_set(error, CARINA_ERROR_MISMATCH, "%s: no table token_embd.weight [vocabulary,width]", m->name);
     c->vocabulary = (int)table->shape[0];

@@ -37,9 +37,16 @@ uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int
     return rows * row * (type == TENSOR_BF16 ? 2 : 4);
 }
 
+/* A page is given when its first row is written. */
 uint64_t gemma3_session_grows(const gemma3_session *s) {
-    uint64_t filled = gemma3_session_needs(&s->config, s->type, s->length, s->chunk);
-    return gemma3_session_needs(&s->config, s->type, s->capacity, s->chunk) - filled;
+    uint64_t left = 0, page = large_memory_page(s->memory_bytes), heads = 2 * (uint64_t)s->config.key_heads;
+    uint64_t row = (uint64_t)s->config.head_width * (s->type == TENSOR_BF16 ? 2 : 4);
+    for (int i = 0; i < s->config.layers; i++) {
+        int64_t kept = s->layers[i].capacity, filled = s->length < kept ? s->length : kept;
+        uint64_t all = (uint64_t)kept * row, given = ((uint64_t)filled * row + page - 1) / page * page;
+        if (given < all) left += heads * (all - given);
+    }
+    return left;
 }
 
 /* One piece of memory for the caches of all layers. */

@@ -27,7 +27,7 @@ int64_t gemma3_session_capacity(const gemma3_session *session); /* tokens that i
 uint64_t gemma3_session_bytes(const gemma3_session *session);
 /* The same for one that is still to be made; sizes as gemma3_session_create accepts them. */
 uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk);
-/* Of its bytes those that no token has filled so far: the system gives memory only to what is written. */
+/* Of its bytes those that the system has not given yet: it gives whole pages, where something is written. */
 uint64_t gemma3_session_grows(const gemma3_session *session);
 
 /* What a session is made of, for keeping it in a file (model/gemma3_session_file.h). */

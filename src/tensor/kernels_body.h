@@ -1,4 +1,5 @@
-/* The kernels in plain C, written so that the compiler vectorises them. Included by kernels_generic.c,
+/* The kernels in plain C, written so that the compiler vectorises them (exponentials in vectors of their own: with AVX2
+ * it leaves loops with clamps in single values). Included by kernels_generic.c,
  * kernels_avx2.c and kernels_avx512.c, which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME.
  * This is deliberately the one header that defines functions: it is the body of those three files.
  */
@@ -89,7 +90,7 @@ static void exp_f32(float *y, const float *x, int64_t n, float factor, float shi
 /* 1 / (1 + e^-x) from e = e^-|x|. */
 static inline float sigmoid_from(float x, float e) { return (x >= 0 ? 1.0f : e) * (1.0f / (1.0f + e)); }
 
-/* erf(factor x) of at most PORTION values. */
+/* y = erf(factor x), in place allowed. */
 static void erf_f32(float *y, const float *x, int64_t n, float factor) {
     int64_t i = 0, step = NATIVE_BYTES / (int64_t)sizeof(float);
     for (; i + step <= n; i += step) {
@@ -422,15 +423,15 @@ static inline __attribute__((always_inline)) void softmax_of_columns(float *s, i
         for (int j = 0; j < width; j++) best[j] = s[i * columns + j] > best[j] ? s[i * columns + j] : best[j];
     for (int j = 0; j < width; j++) best[j] *= factor;
     for (int64_t i = 0; i < n; i += PORTION / LANES) {
-        float e[PORTION / LANES][LANES] = {{0}};
+        float e[PORTION] = {0};
         int rows = (int)(n - i < PORTION / LANES ? n - i : PORTION / LANES);
         for (int r = 0; r < rows; r++)
-            for (int j = 0; j < width; j++) e[r][j] = s[(i + r) * columns + j] * factor - best[j];
-        exp_f32(e[0], e[0], (int64_t)rows * LANES, 1, 0);
+            for (int j = 0; j < width; j++) e[r * LANES + j] = s[(i + r) * columns + j] * factor - best[j];
+        exp_f32(e, e, (int64_t)rows * LANES, 1, 0);
         for (int r = 0; r < rows; r++)
             for (int j = 0; j < width; j++) {
-                s[(i + r) * columns + j] = e[r][j];
-                sum[j] += e[r][j];
+                s[(i + r) * columns + j] = e[r * LANES + j];
+                sum[j] += e[r * LANES + j];
             }
     }
     for (int j = 0; j < width; j++) sum[j] = 1.0f / sum[j];

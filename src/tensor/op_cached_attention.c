@@ -89,7 +89,7 @@ tensor *op_cache_tokens(graph *g, tensor *k, tensor *v, const cached_row *rows, 
 #define MOST_GROUP 256 /* heads of queries that share one of keys */
 #define BLOCK_KEYS 32  /* looked at by all queries of a block before the next ones */
 
-/* A single token's queries wait for memory: keys are asked for some rows ahead, in small portions. */
+/* Few queries, as of a single token, wait for memory: keys are asked for some rows ahead, in small portions. */
 #define FEW_VECTORS 4
 #define FEW_KEYS    8 /* a portion, which is even */
 #define KEYS_AHEAD  16

@@ -99,8 +99,9 @@ static carina_status quantized_linears_prepare(op *o, carina_error *error) {
     TRY(check_runs_only(o, error));
     s->kernels = quantized_kernels_best();
     int64_t pairs = 0;
-    for (int i = 0; i < s->count; i++) pairs += pairs_of(s->parts[i].matrix);
-    s->runs = runs_of(o, s->rows, pairs, 2 * s->parts[0].matrix->block_bytes);
+    uint64_t bytes = 0;
+    for (int i = 0; i < s->count; i++) pairs += pairs_of(s->parts[i].matrix), bytes += s->parts[i].matrix->bytes;
+    s->runs = runs_of(o, s->rows, pairs, bytes / (uint64_t)pairs);
     o->scratch_bytes = quantized_rows_bytes(s->parts[0].matrix->kind, s->rows, s->inputs);
     return CARINA_OK;
 }

@@ -2,12 +2,15 @@
 #include "tensor/weight_runs.h"
 
 #define LEAST_BYTES (1u << 18) /* of a run, that reading may be worth its beginning */
+#define LEAST_LAST  (1u << 16) /* of the last round, where what is left is shared out */
 
 static int64_t run_length(const weight_runs *w, int64_t left, int round) {
     if (w->length) return w->length;
+    if (w->threads == 1) return left;
     int64_t share = round == 0 ? 5 * left / (8 * w->threads) : left / (2 * w->threads);
-    bool last = share < 1 || (uint64_t)share * w->unit_bytes < LEAST_BYTES;
-    return last ? (left + w->threads - 1) / w->threads : share;
+    if (share >= 1 && (uint64_t)share * w->unit_bytes >= LEAST_BYTES) return share;
+    int64_t least = (int64_t)(LEAST_LAST / w->unit_bytes);
+    return max_i64((left + w->threads - 1) / w->threads, max_i64(least, 1));
 }
 
 int weight_runs_count(const weight_runs *w) {
@@ -24,7 +27,10 @@ int weight_runs_count(const weight_runs *w) {
 range weight_runs_range(const weight_runs *w, int index) {
     int64_t begin = 0;
     int round = index / w->threads;
-    for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
+    if (w->length)
+        begin = round * w->threads * w->length;
+    else
+        for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
     int64_t length = run_length(w, w->units - begin, round);
     begin += index % w->threads * length;
     return (range){begin, min_i64(begin + length, w->units)};
