@@ -56,10 +56,10 @@ static inline native clamped(native x, float low, float high) {
 
 /* e^x of EXP_VALUES values from -87 to 88 (beyond that, e to that), relative error about 2e-7. Cody-Waite reduction,
  * degree 6 polynomial. Each step waits for the one before: four vectors go through them side by side. */
-static inline void exp_vectors(float *y, const float *x, float factor, float shift) {
+static inline void exp_vectors(float *x) {
     native v[EXP_VECTORS], n[EXP_VECTORS], p[EXP_VECTORS], power[EXP_VECTORS];
     EACH_VECTOR memcpy(&v[k], x + (size_t)k * (sizeof v[k] / sizeof *x), sizeof v[k]);
-    EACH_VECTOR v[k] = clamped(v[k] * factor - shift, -87.0f, 88.0f);
+    EACH_VECTOR v[k] = clamped(v[k], -87.0f, 88.0f);
     EACH_VECTOR n[k] = (v[k] * 1.44269504f + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: to the nearest */
     EACH_VECTOR v[k] = v[k] - n[k] * 0.693359375f + n[k] * 2.12194440e-4f;
     /* of NaN anything: p is NaN then */
@@ -71,18 +71,18 @@ static inline void exp_vectors(float *y, const float *x, float factor, float shi
     EACH_VECTOR p[k] = p[k] * v[k] + 5.0000001201e-1f;
     EACH_VECTOR p[k] = p[k] * v[k] * v[k] + v[k] + 1.0f;
     EACH_VECTOR p[k] *= power[k];
-    EACH_VECTOR memcpy(y + (size_t)k * (sizeof p[k] / sizeof *y), &p[k], sizeof p[k]);
+    EACH_VECTOR memcpy(x + (size_t)k * (sizeof p[k] / sizeof *x), &p[k], sizeof p[k]);
 }
 
-/* y = e^(factor x - shift), in place allowed. */
-static void exp_f32(float *y, const float *x, int64_t n, float factor, float shift) {
+/* x = e^x */
+static void exp_f32(float *x, int64_t n) {
     int64_t i = 0;
-    for (; i + EXP_VALUES <= n; i += EXP_VALUES) exp_vectors(y + i, x + i, factor, shift);
+    for (; i + EXP_VALUES <= n; i += EXP_VALUES) exp_vectors(x + i);
     if (i == n) return;
     float rest[EXP_VALUES] = {0};
     memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
-    exp_vectors(rest, rest, factor, shift);
-    memcpy(y + i, rest, (size_t)(n - i) * sizeof *y);
+    exp_vectors(rest);
+    memcpy(x + i, rest, (size_t)(n - i) * sizeof *x);
 }
 
 #define PORTION 256 /* values that are exponentiated at a time where something else follows: in the first cache */
@@ -248,7 +248,7 @@ static void activate_by_sigmoid(float *y, const float *x, int64_t n, bool gelu) 
     float u[PORTION], e[PORTION];
     for (int64_t i = 0; i < n; i++) u[i] = gelu ? gelu_twice_u(x[i]) : x[i];
     for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
-    exp_f32(e, e, n, 1, 0);
+    exp_f32(e, n);
     if (gelu)
         for (int64_t i = 0; i < n; i++) y[i] = x[i] * sigmoid_from(u[i], e[i]);
     else
@@ -286,7 +286,7 @@ static void gelu_gradient(float *dx, const float *x, const float *dy, int64_t n)
     float u[PORTION], e[PORTION];
     erf_f32(u, x, n, 0.70710678f);
     for (int64_t i = 0; i < n; i++) e[i] = -0.5f * x[i] * x[i];
-    exp_f32(e, e, n, 1, 0);
+    exp_f32(e, n);
     for (int64_t i = 0; i < n; i++) {
         float phi = 0.3989422804f * e[i];
         dx[i] = dy[i] * (0.5f * (1.0f + u[i]) + x[i] * phi);
@@ -297,7 +297,7 @@ static void gelu_tanh_gradient(float *dx, const float *x, const float *dy, int64
     float u[PORTION], e[PORTION];
     for (int64_t i = 0; i < n; i++) u[i] = gelu_twice_u(x[i]);
     for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
-    exp_f32(e, e, n, 1, 0);
+    exp_f32(e, n);
     for (int64_t i = 0; i < n; i++) {
         float s = sigmoid_from(u[i], e[i]), du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
         dx[i] = dy[i] * (s + x[i] * 2.0f * s * (1.0f - s) * du);
@@ -408,7 +408,8 @@ static float row_maximum(const float *x, int64_t n) {
 
 static float softmax(float *s, int64_t n, float factor) {
     float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
-    exp_f32(s, s, n, factor, maximum_value);
+    for (int64_t i = 0; i < n; i++) s[i] = s[i] * factor - maximum_value;
+    exp_f32(s, n);
     float sum = sum_f32(s, n), inverse = 1.0f / sum;
     for (int64_t i = 0; i < n; i++) s[i] *= inverse;
     return maximum_value + logf(sum);
@@ -427,7 +428,7 @@ static inline __attribute__((always_inline)) void softmax_of_columns(float *s, i
         int rows = (int)(n - i < PORTION / LANES ? n - i : PORTION / LANES);
         for (int r = 0; r < rows; r++)
             for (int j = 0; j < width; j++) e[r * LANES + j] = s[(i + r) * columns + j] * factor - best[j];
-        exp_f32(e, e, (int64_t)rows * LANES, 1, 0);
+        exp_f32(e, (int64_t)rows * LANES);
         for (int r = 0; r < rows; r++)
             for (int j = 0; j < width; j++) {
                 s[(i + r) * columns + j] = e[r * LANES + j];
@@ -445,7 +446,10 @@ static void softmax_columns(float *s, int64_t n, int64_t columns, float factor) 
     if (j < columns) softmax_of_columns(s + j, n, columns, (int)(columns - j), factor);
 }
 
-static void softmax_again(float *s, int64_t n, float factor, float lse) { exp_f32(s, s, n, factor, lse); }
+static void softmax_again(float *s, int64_t n, float factor, float lse) {
+    for (int64_t i = 0; i < n; i++) s[i] = s[i] * factor - lse;
+    exp_f32(s, n);
+}
 
 static void softmax_gradient(float *restrict dp, const float *restrict p, int64_t n, float delta, float factor) {
     for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - delta) * factor;
@@ -462,7 +466,8 @@ static float exponentials_bf16(uint16_t *restrict p, float *sum, const float *re
     float lane[LANES] = {0}, e[PORTION];
     for (int64_t first = 0, count; first < n; first += count) {
         count = n - first < PORTION ? n - first : PORTION;
-        exp_f32(e, s + first, count, factor, maximum_value);
+        for (int64_t i = 0; i < count; i++) e[i] = s[first + i] * factor - maximum_value;
+        exp_f32(e, count);
         int64_t i = 0;
         for (; i + LANES <= count; i += LANES)
             for (int j = 0; j < LANES; j++) lane[j] += e[i + j];
@@ -478,7 +483,8 @@ static void softmax_gradient_bf16(uint16_t *restrict p, uint16_t *restrict ds, c
     float e[PORTION];
     for (int64_t first = 0, count; first < n; first += count) {
         count = n - first < PORTION ? n - first : PORTION;
-        exp_f32(e, s + first, count, factor, lse);
+        for (int64_t i = 0; i < count; i++) e[i] = s[first + i] * factor - lse;
+        exp_f32(e, count);
         for (int64_t i = 0; i < count; i++) {
             p[first + i] = narrow_finite(e[i]);
             ds[first + i] = narrow_finite(e[i] * (dp[first + i] - delta) * factor);

@@ -71,6 +71,7 @@ static void assert_same_configuration(const gemma3_config *a, const gemma3_confi
     assert_true(a->ffn_width == b->ffn_width && a->window == b->window && a->global_every == b->global_every);
     assert_true(a->local_base == b->local_base && a->global_base == b->global_base && a->tied == b->tied);
     assert_true(a->global_scale == b->global_scale && a->query_scalar == b->query_scalar && a->epsilon == b->epsilon);
+    assert_int_equal(a->positions, b->positions);
 }
 
 static void assert_same_bits(gemma3 *file, gemma3 *packed) {
