@@ -6,8 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((uint64_t)2 << 20)
-#define ALIGNMENT 64
+#define HUGE_PAGE  ((uint64_t)2 << 20)
+#define ALIGNMENT  64
+#define MOST_BYTES ((uint64_t)1 << 40) /* a size beyond it is a mistake */
 
 /* What comes from the system itself is hidden from the address sanitizer. */
 static bool is_large(uint64_t bytes) {
@@ -39,7 +40,7 @@ static void *map(uint64_t bytes) {
 uint64_t large_memory_page(uint64_t bytes) { return is_large(bytes) ? HUGE_PAGE : 1; }
 
 void *large_memory_take(uint64_t bytes) {
-    if (bytes > SIZE_MAX / 2) return NULL;
+    if (bytes > MOST_BYTES || bytes > SIZE_MAX / 2) return NULL;
     if (is_large(bytes)) return map(bytes);
     size_t size = (size_t)whole(bytes ? bytes : 1, ALIGNMENT);
     void *memory = aligned_alloc(ALIGNMENT, size);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Zeros, at a multiple of 64. The system gives memory only where something is written, large_memory_page(bytes) at a
- * time. NULL: there is none. */
+ * time. NULL: there is none, or more than 1 TiB is asked for. */
 void *large_memory_take(uint64_t bytes);
 void large_memory_give_back(void *memory, uint64_t bytes); /* as many as were asked for; accepts NULL */
 uint64_t large_memory_page(uint64_t bytes);                /* 1: memory of that size has no large pages */

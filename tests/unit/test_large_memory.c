@@ -38,6 +38,7 @@ static void what_cannot_be_is_null(void **state) {
     (void)state;
     assert_null(large_memory_take(UINT64_MAX));
     assert_null(large_memory_take(UINT64_MAX / 2));
+    assert_null(large_memory_take(((uint64_t)1 << 40) + 1));
     large_memory_give_back(NULL, 0);
     large_memory_give_back(NULL, 64u << 20);
 }
