@@ -318,7 +318,7 @@ static int run_build(const void *values, int count, char *const *words) {
     {"model", 'm', OPTION_TEXT, "NAME|PATH", "model whose regions these are", offsetof(build_values, model), 0, 0},  \
     {"split", 0, OPTION_TEXT, "NAME", "part of the sets to read (chest_imagenome; default train)",                   \
      offsetof(build_values, split), 0, 0},                                                                           \
-    {"allow-split", 0, OPTION_TEXT, "NAME", "with --split NAME: read it although models are measured on it",                     \
+    {"allow-split", 0, OPTION_TEXT, "NAME", "with --split NAME: read it although models are measured on it",         \
      offsetof(build_values, allow_split), 0, 0},                                                                     \
     {"images", 0, OPTION_FOLDER, "FOLDER", "films and CSV files, when they lie elsewhere than the annotations",      \
      offsetof(build_values, images), 0, 0},                                                                          \
@@ -381,9 +381,8 @@ const command command_index_build = {
         "Collects what the training films of data sets say of each region (`carina index sentences` lists it), and\n"
         "writes one SQLite file with every sentence, how often and where it was seen, and its embedding. The file\n"
         "knows the model and the text encoder that it was made with; opening it with others is an error. Validation\n"
-        "and test films are not read unless --allow-split names them, too. A model that was trained with sentences has "
-        "the\n"
-        "projector for its text encoder; for other models it is the encoder's own, or --projector's.\n",
+        "and test films are not read unless --allow-split names them, too. A model that was trained with sentences\n"
+        "has the projector for its text encoder; for other models it is the encoder's own, or --projector's.\n",
     .examples =
         "carina index build --out phantom.sentences --text-encoder text-small chest_imagenome=data/phantom\n"
         "carina index build --out phantom.sentences --embeddings vectors.npy --sentences sentences.txt \\\n"

@@ -187,7 +187,7 @@ carina_status gemma3_gguf_config(gemma3_config *c, const gguf_file *file, carina
     TRY(get_real(m, "gemma3.attention.layer_norm_rms_epsilon", &epsilon, error));
     TRY(take_rotary(c, m, error));
     /* Published models with scaled positions are made for 128 k tokens, the one without for 32 k. */
-    c->positions = c->global_scale > 1 ? 131072 : 32768;
+    c->positions = c->global_scale > 1 ? gemma3_config_4b().positions : gemma3_config_1b().positions;
     if (gguf_find(m, CONTEXT_LENGTH)) TRY(get_size(m, CONTEXT_LENGTH, &c->positions, error));
     if (!table || table->rank != 2 || table->shape[0] < 1 || table->shape[0] > 1u << 20)
         return error_set(error, CARINA_ERROR_MISMATCH, "%s: no table token_embd.weight [vocabulary,width]", m->name);

@@ -40,8 +40,8 @@ typedef struct text_span { /* one sentence */
 } text_span;
 
 /* pooled [count, D] and projected [count, R], each may be NULL; row i is sentence i. projected without a projector is
- * CARINA_ERROR_MISMATCH, and so are vectors that are not finite. *cut, when not NULL, counts the sentences that were longer than max_tokens.
- * CARINA_ERROR_CANCELLED after an interruption. `shown` may be NULL: sentences done. */
+ * CARINA_ERROR_MISMATCH, and so are vectors that are not finite. *cut, when not NULL, counts the sentences that were
+ * longer than max_tokens. CARINA_ERROR_CANCELLED after an interruption. `shown` may be NULL: sentences done. */
 carina_status text_encoder_encode(text_encoder *e, const text_span *sentences, uint64_t count, float *pooled,
                                   float *projected, uint64_t *cut, progress *shown, carina_error *error);
 

@@ -1,7 +1,7 @@
 /* The kernels in plain C, written so that the compiler vectorises them (exponentials in vectors of their own: with AVX2
- * it leaves loops with clamps in single values). Included by kernels_generic.c,
- * kernels_avx2.c and kernels_avx512.c, which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME.
- * This is deliberately the one header that defines functions: it is the body of those three files.
+ * it leaves loops with clamps in single values). Included by kernels_generic.c, kernels_avx2.c and kernels_avx512.c,
+ * which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME. This is deliberately the one header that
+ * defines functions: it is the body of those three files.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -86,6 +86,7 @@ static void exp_f32(float *x, int64_t n) {
 }
 
 #define PORTION 256 /* values that are exponentiated at a time where something else follows: in the first cache */
+static inline int64_t portion(int64_t left) { return left < PORTION ? left : PORTION; }
 
 /* 1 / (1 + e^-x) from e = e^-|x|. */
 static inline float sigmoid_from(float x, float e) { return (x >= 0 ? 1.0f : e) * (1.0f / (1.0f + e)); }
@@ -243,20 +244,22 @@ static void sign_gate_bf16(uint16_t *restrict g, const uint8_t *restrict bits, i
 /* (1 + tanh u) / 2 = sigmoid(2 u) */
 static inline float gelu_twice_u(float x) { return 2.0f * (GELU_C * (x + 0.044715f * x * x * x)); }
 
-/* At most PORTION values. */
-static void activate_by_sigmoid(float *y, const float *x, int64_t n, bool gelu) {
-    float u[PORTION], e[PORTION];
-    for (int64_t i = 0; i < n; i++) u[i] = gelu ? gelu_twice_u(x[i]) : x[i];
-    for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
+/* These and the gradients below take PORTION values at most. x = 1 / (1 + e^-x) */
+static void sigmoid(float *x, int64_t n) {
+    float e[PORTION];
+    for (int64_t i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     exp_f32(e, n);
-    if (gelu)
-        for (int64_t i = 0; i < n; i++) y[i] = x[i] * sigmoid_from(u[i], e[i]);
-    else
-        for (int64_t i = 0; i < n; i++) y[i] = sigmoid_from(u[i], e[i]);
+    for (int64_t i = 0; i < n; i++) x[i] = sigmoid_from(x[i], e[i]);
 }
 
-/* Likewise. */
-static void activate_by_erf(float *y, const float *x, int64_t n) {
+static void gelu_tanh(float *y, const float *x, int64_t n) {
+    float s[PORTION];
+    for (int64_t i = 0; i < n; i++) s[i] = gelu_twice_u(x[i]);
+    sigmoid(s, n);
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * s[i];
+}
+
+static void gelu(float *y, const float *x, int64_t n) {
     float e[PORTION];
     erf_f32(e, x, n, 0.70710678f);
     for (int64_t i = 0; i < n; i++) y[i] = fused(0.5f * x[i], e[i], 0.5f * x[i]);
@@ -271,17 +274,18 @@ static void activate(float *y, const float *x, int64_t n, activation_function f)
             for (int64_t i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0.0f;
             break;
         case FUNCTION_GELU:
-            for (int64_t i = 0; i < n; i += PORTION) activate_by_erf(y + i, x + i, n - i < PORTION ? n - i : PORTION);
+            for (int64_t i = 0; i < n; i += PORTION) gelu(y + i, x + i, portion(n - i));
             break;
         case FUNCTION_GELU_TANH:
+            for (int64_t i = 0; i < n; i += PORTION) gelu_tanh(y + i, x + i, portion(n - i));
+            break;
         case FUNCTION_SIGMOID:
-            for (int64_t i = 0; i < n; i += PORTION)
-                activate_by_sigmoid(y + i, x + i, n - i < PORTION ? n - i : PORTION, f == FUNCTION_GELU_TANH);
+            if (y != x) memcpy(y, x, (size_t)n * sizeof *y);
+            for (int64_t i = 0; i < n; i += PORTION) sigmoid(y + i, portion(n - i));
             break;
     }
 }
 
-/* At most PORTION values. */
 static void gelu_gradient(float *dx, const float *x, const float *dy, int64_t n) {
     float u[PORTION], e[PORTION];
     erf_f32(u, x, n, 0.70710678f);
@@ -294,13 +298,12 @@ static void gelu_gradient(float *dx, const float *x, const float *dy, int64_t n)
 }
 
 static void gelu_tanh_gradient(float *dx, const float *x, const float *dy, int64_t n) {
-    float u[PORTION], e[PORTION];
-    for (int64_t i = 0; i < n; i++) u[i] = gelu_twice_u(x[i]);
-    for (int64_t i = 0; i < n; i++) e[i] = -fabsf(u[i]);
-    exp_f32(e, n);
+    float s[PORTION];
+    for (int64_t i = 0; i < n; i++) s[i] = gelu_twice_u(x[i]);
+    sigmoid(s, n);
     for (int64_t i = 0; i < n; i++) {
-        float s = sigmoid_from(u[i], e[i]), du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
-        dx[i] = dy[i] * (s + x[i] * 2.0f * s * (1.0f - s) * du);
+        float du = GELU_C * (1.0f + 3.0f * 0.044715f * x[i] * x[i]);
+        dx[i] = dy[i] * (s[i] + x[i] * 2.0f * s[i] * (1.0f - s[i]) * du);
     }
 }
 
@@ -313,12 +316,10 @@ static void activate_gradient(float *dx, const float *x, const float *dy, int64_
             for (int64_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? dy[i] : 0.0f;
             break;
         case FUNCTION_GELU:
-            for (int64_t i = 0; i < n; i += PORTION)
-                gelu_gradient(dx + i, x + i, dy + i, n - i < PORTION ? n - i : PORTION);
+            for (int64_t i = 0; i < n; i += PORTION) gelu_gradient(dx + i, x + i, dy + i, portion(n - i));
             break;
         case FUNCTION_GELU_TANH:
-            for (int64_t i = 0; i < n; i += PORTION)
-                gelu_tanh_gradient(dx + i, x + i, dy + i, n - i < PORTION ? n - i : PORTION);
+            for (int64_t i = 0; i < n; i += PORTION) gelu_tanh_gradient(dx + i, x + i, dy + i, portion(n - i));
             break;
         case FUNCTION_SIGMOID:
             for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * x[i] * (1.0f - x[i]);
@@ -465,7 +466,7 @@ static float exponentials_bf16(uint16_t *restrict p, float *sum, const float *re
     float maximum_value = row_maximum(s, n) * factor; /* factor > 0 */
     float lane[LANES] = {0}, e[PORTION];
     for (int64_t first = 0, count; first < n; first += count) {
-        count = n - first < PORTION ? n - first : PORTION;
+        count = portion(n - first);
         for (int64_t i = 0; i < count; i++) e[i] = s[first + i] * factor - maximum_value;
         exp_f32(e, count);
         int64_t i = 0;
@@ -482,7 +483,7 @@ static void softmax_gradient_bf16(uint16_t *restrict p, uint16_t *restrict ds, c
                                   const float *restrict dp, int64_t n, float factor, float lse, float delta) {
     float e[PORTION];
     for (int64_t first = 0, count; first < n; first += count) {
-        count = n - first < PORTION ? n - first : PORTION;
+        count = portion(n - first);
         for (int64_t i = 0; i < count; i++) e[i] = s[first + i] * factor - lse;
         exp_f32(e, count);
         for (int64_t i = 0; i < count; i++) {

@@ -182,7 +182,7 @@ static void walk(const cached_state *s, const block_view *b, const void *ring, v
                 fetch(b, rows, fetched, ahead);
                 fetched = ahead;
             }
-            do_rows(s, b, done, rows + at * b->cache->width * (int64_t)type_bytes(b->cache->type), n);
+            do_rows(s, b, done, row_at(rows, b->cache->type, at * b->cache->width), n);
         }
     }
 }

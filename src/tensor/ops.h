@@ -127,8 +127,8 @@ tensor *op_embedding(graph *g, tensor *ids, tensor *weight);
 tensor *op_quantized_embedding(graph *g, tensor *ids, const quantized_matrix *table);
 /* Over the last axis; residual or NULL is added to x first (post-norm: norm(x + f(x))). */
 tensor *op_layer_norm(graph *g, tensor *x, tensor *residual, tensor *weight, tensor *bias, float epsilon);
-/* x / sqrt(mean(x^2) + epsilon) (1 + weight), + residual or NULL, over rows as wide as the weight, which divides the last axis: a token, or
- * each of its heads. Zhang and Sennrich 2019; Gemma's form. */
+/* x / sqrt(mean(x^2) + epsilon) (1 + weight), + residual or NULL, over rows as wide as the weight, which divides the
+ * last axis: a token, or each of its heads. Zhang and Sennrich 2019; Gemma's form. */
 tensor *op_rms_norm(graph *g, tensor *x, tensor *weight, tensor *residual, float epsilon);
 tensor *op_softmax(graph *g, tensor *x); /* over the last axis */
 
