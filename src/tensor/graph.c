@@ -160,8 +160,13 @@ op *graph_record(graph *g, const op_type *type, int input_count, tensor *const *
         graph_fail(g, "out of memory");
         return NULL;
     }
-    *o = (op){
-        .type = type, .owner = g, .index = g->op_count, .input_count = input_count, .output = output, .state = state};
+    *o = (op){.type = type,
+              .owner = g,
+              .index = g->op_count,
+              .input_count = input_count,
+              .output = output,
+              .state = state,
+              .takes_over = -1};
     for (int i = 0; i < input_count; i++) {
         o->input[i] = inputs[i];
         if (inputs[i] && inputs[i]->needs_gradient) output->needs_gradient = true;

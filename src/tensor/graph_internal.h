@@ -67,7 +67,7 @@ struct op {
     tensor *input[OP_MAX_INPUTS]; /* optional ones may be NULL */
     int input_count;
     tensor *output;
-    int takes_over;          /* the input in whose place the output may be written if nobody reads it later; 0: none */
+    int takes_over;          /* the input in whose place the output may be written if nobody reads it later; -1: none */
     unsigned backward_reads; /* READS_... */
     bool backward_active;    /* the loss depends on the output and something below wants a gradient */
     placement saved[OP_MAX_SAVED];      /* written by forward, read by backward: op_save in prepare */

@@ -50,11 +50,16 @@ typedef struct kernels {
     void (*layer_norm_gradient)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
                                 const float *weight, int64_t n, float mean, float rstd);
 
-    /* y = x rstd (1 + weight) over one row, rstd = 1 / sqrt(mean of squares + epsilon), which is returned */
+    /* y = x rstd (1 + weight) over one row, rstd = 1 / sqrt(mean of squares + epsilon), which is returned; in place
+     * allowed */
     float (*rms_norm)(float *y, const float *x, const float *weight, int64_t n, float epsilon);
     /* dx of one row; adds to dweight */
     void (*rms_norm_gradient)(float *dx, float *dweight, const float *dy, const float *x, const float *weight,
                               int64_t n, float rstd);
+
+    /* Values i and i + half of x are a point, turned by the angle whose cosine is table[i] and sine direction
+     * table[half + i]; direction 1 or -1; in place allowed */
+    void (*rotate)(float *y, const float *x, const float *table, int64_t half, float direction);
 
     /* p = exp(scale s - m) / sum over one row, in place; returns m + log(sum), the log-sum-exp of scale s */
     float (*softmax)(float *s, int64_t n, float scale);

@@ -375,6 +375,7 @@ static float rms_norm(float *y, const float *x, const float *weight, int64_t n, 
         for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * x[i + j];
     for (int j = 0; i < n; i++, j++) lane[j] += x[i] * x[i];
     float r = 1.0f / sqrtf(sum_lanes(lane) / (float)n + epsilon);
+#pragma GCC ivdep
     for (i = 0; i < n; i++) y[i] = x[i] * r * (1.0f + weight[i]);
     return r;
 }
@@ -392,6 +393,16 @@ static void rms_norm_gradient(float *dx, float *dweight, const float *dy, const 
         float xhat = x[i] * rstd, d = dy[i];
         dweight[i] += d * xhat;
         dx[i] = rstd * (d * (1.0f + weight[i]) - xhat * mean);
+    }
+}
+
+static void rotate(float *y, const float *x, const float *table, int64_t half, float direction) {
+    const float *cosine = table, *sine = table + half;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < half; i++) {
+        float a = x[i], b = x[half + i], along = direction * sine[i];
+        y[i] = a * cosine[i] - b * along;
+        y[half + i] = b * cosine[i] + a * along;
     }
 }
 
@@ -623,6 +634,7 @@ const kernels KERNELS_TABLE = {
     .layer_norm_gradient = layer_norm_gradient,
     .rms_norm = rms_norm,
     .rms_norm_gradient = rms_norm_gradient,
+    .rotate = rotate,
     .softmax = softmax,
     .softmax_columns = softmax_columns,
     .softmax_again = softmax_again,

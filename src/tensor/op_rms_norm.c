@@ -95,5 +95,6 @@ tensor *op_rms_norm(graph *g, tensor *x, tensor *weight, tensor *residual, float
     *(rms_norm_state *)o->state =
         (rms_norm_state){.rows = x->count / weight->count, .width = weight->count, .epsilon = epsilon};
     o->backward_reads = READS_INPUT(X);
+    o->takes_over = X;
     return o->output;
 }

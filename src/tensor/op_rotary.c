@@ -19,19 +19,6 @@ typedef struct rotary_pass {
     float direction; /* 1 forward, -1 backward */
 } rotary_pass;
 
-static void turn(float *restrict y, const float *restrict x, const float *table, const rotary_state *s,
-                 float direction) {
-    const float *cosine = table, *sine = table + s->half;
-    for (int64_t h = 0; h < s->heads; h++) {
-        const float *a = x + 2 * h * s->half, *b = a + s->half;
-        float *turned_a = y + 2 * h * s->half, *turned_b = turned_a + s->half;
-        for (int64_t i = 0; i < s->half; i++) {
-            turned_a[i] = a[i] * cosine[i] - direction * b[i] * sine[i];
-            turned_b[i] = b[i] * cosine[i] + direction * a[i] * sine[i];
-        }
-    }
-}
-
 static void rotary_shard(void *context, int shard, int worker) {
     const rotary_pass *pass = context;
     op *o = pass->o;
@@ -45,13 +32,14 @@ static void rotary_shard(void *context, int shard, int worker) {
     for (int64_t i = r.begin; i < r.end; i++) {
         int64_t patch = i % s->tokens - (s->tokens - s->turned), offset = i * s->width;
         if (patch < 0) {
-            memcpy((uint8_t *)pass->to + (size_t)i * row_bytes, (const uint8_t *)pass->from + (size_t)i * row_bytes,
-                   row_bytes);
+            memmove((uint8_t *)pass->to + (size_t)i * row_bytes, (const uint8_t *)pass->from + (size_t)i * row_bytes,
+                    row_bytes);
             continue;
         }
         const float *x = span_read(k, pass->from, type, offset, s->width, buffers);
         float *y = span_target(pass->to, type, offset, buffers + s->width);
-        turn(y, x, table + patch * 2 * s->half, s, pass->direction);
+        for (int64_t h = 0; h < s->heads; h++)
+            k->rotate(y + 2 * h * s->half, x + 2 * h * s->half, table + patch * 2 * s->half, s->half, pass->direction);
         span_flush(k, pass->to, type, offset, s->width, y);
     }
 }
@@ -87,5 +75,6 @@ tensor *op_rotary(graph *g, tensor *x, tensor *table, int heads) {
         .half = table->size[1] / 2,
     };
     o->backward_reads = READS_INPUT(TABLE);
+    o->takes_over = X;
     return o->output;
 }

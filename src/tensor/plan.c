@@ -65,8 +65,8 @@ static void plan_value_lives(graph *g) {
     }
 }
 
-/* May the output of o be written over input j? Each value of the output depends on the same value of that input alone;
- * nobody else may read it, now or later. */
+/* May the output of o be written over input j? The op reads what it needs of that input before it writes there; nobody
+ * else may read it, now or later. */
 static bool can_take_over(const op *o, int j) {
     const tensor *in = o->input[j] ? o->input[j]->base : NULL, *out = o->output;
     if (!in || !is_placed(in) || !is_placed(out) || !in->producer || in->is_output) return false;
@@ -79,7 +79,7 @@ static bool can_take_over(const op *o, int j) {
 static void share_places(graph *g) {
     for (int i = 0; i < g->op_count; i++) {
         op *o = g->ops[i];
-        if (!o->takes_over || !can_take_over(o, o->takes_over)) continue;
+        if (o->takes_over < 0 || !can_take_over(o, o->takes_over)) continue;
         placement *in = &o->input[o->takes_over]->base->value, *root = in->root ? in->root : in;
         o->output->value.root = root;
         extend(root, o->output->value.last);

@@ -84,6 +84,10 @@ static void do_rms_norm(const kernels *k, operands *o, int64_t n) {
     o->d[0] = k->rms_norm(o->out, o->a, o->b, n, 1e-6f);
     k->rms_norm_gradient(o->other, o->c, o->b, o->a, o->out, n, o->d[0]);
 }
+static void do_rotations(const kernels *k, operands *o, int64_t n) {
+    k->rotate(o->out, o->a, o->b, n / 2, 1);
+    k->rotate(o->other, o->c, o->b, n / 2, -1);
+}
 static void do_softmax(const kernels *k, operands *o, int64_t n) {
     memcpy(o->out, o->a, sizeof o->out);
     float lse = k->softmax(o->out, n, 0.7f);
@@ -113,7 +117,7 @@ static const struct {
     {"add bf16", do_add_bf16}, {"products", do_products},       {"ReLU gates", do_relu_gates},
     {"signs", do_signs},       {"activations", do_activations}, {"layer norm", do_layer_norm},
     {"rms norm", do_rms_norm}, {"softmax", do_softmax},         {"norms", do_norms},
-    {"maxima", do_maxima},     {"updates", do_updates},
+    {"maxima", do_maxima},     {"updates", do_updates},         {"rotations", do_rotations},
 };
 
 static bool near_all(const float *x, const float *y, int64_t n) {
@@ -173,6 +177,27 @@ static void functions_are_what_they_are_called(void **state) {
     for (int i = 0; i < 200; i++) sum += exp(2 * (double)x[i]);
     assert_true(fabs((double)lse - log(sum)) < 1e-4);
     for (int i = 0; i < 200; i++) assert_true(fabs((double)y[i] - exp(2 * (double)x[i]) / sum) < 1e-6);
+}
+
+static void what_may_be_done_in_place_gives_the_same(void **state) {
+    (void)state;
+    const kernels *all[4];
+    int count = kernels_all(all);
+    operands *o = malloc(sizeof *o);
+    for (int t = 0; t < count; t++)
+        for (size_t l = 0; l < LENGTH_COUNT; l++) {
+            int64_t n = lengths[l];
+            size_t bytes = (size_t)n * sizeof *o->out;
+            draw(o, l);
+            float rstd = all[t]->rms_norm(o->out, o->a, o->b, n, 1e-6f);
+            assert_true(rstd == all[t]->rms_norm(o->a, o->a, o->b, n, 1e-6f));
+            assert_memory_equal(o->a, o->out, bytes);
+            draw(o, l);
+            all[t]->rotate(o->out, o->a, o->b, n / 2, 1);
+            all[t]->rotate(o->a, o->a, o->b, n / 2, 1);
+            assert_memory_equal(o->a, o->out, bytes / 8 * 8);
+        }
+    free(o);
 }
 
 /* Columns of every number, full vectors of them and what is left beside. */
@@ -261,6 +286,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_agree_with_plain_c),
         cmocka_unit_test(functions_are_what_they_are_called),
+        cmocka_unit_test(what_may_be_done_in_place_gives_the_same),
         cmocka_unit_test(softmax_of_columns_is_that_of_rows),
         cmocka_unit_test(bf16_kernels_follow_their_f32_twins),
     };

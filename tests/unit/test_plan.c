@@ -67,6 +67,47 @@ static void residuals_are_overwritten_only_when_dead(void **state) {
     free(other);
 }
 
+/* r = f(x), y = norm(r) + s, z = turned y, with r and y outputs too or not. Fills z [64 * 256], returns planned bytes.
+ */
+static uint64_t run_norm_and_rotation(bool keep, tensor_type type, float *z) {
+    enum { ROWS = 64, WIDTH = 256, HEAD = 64 };
+    random_state random = random_seed(5);
+    parameters *set;
+    graph *g;
+    graph_options options = {.type = type};
+    assert_int_equal(parameters_create(&set, NULL), CARINA_OK);
+    assert_int_equal(graph_create(&g, &options, NULL), CARINA_OK);
+    parameter *weight = parameters_add(set, "w", PARAMETER_WEIGHT, 1, (int64_t[]){WIDTH});
+    parameter_fill_normal(weight, &random, 0.5);
+    tensor *x = graph_input(g, "x", 3, (int64_t[]){1, ROWS, WIDTH}), *table;
+    table = graph_input(g, "table", 2, (int64_t[]){ROWS, HEAD});
+    tensor *narrow = op_cast(g, x, type), *r = op_scale(g, narrow, 3);
+    tensor *y = op_rms_norm(g, r, graph_parameter(g, weight), narrow, 1e-6f);
+    tensor *turned = op_rotary(g, y, table, WIDTH / HEAD), *result = op_cast(g, turned, TENSOR_F32);
+    if (keep) graph_output(g, r), graph_output(g, y);
+    graph_output(g, result);
+    assert_int_equal(graph_plan(g, NULL), CARINA_OK);
+    for (int i = 0; i < ROWS * WIDTH; i++) tensor_data(x)[i] = (float)random_normal(&random);
+    for (int i = 0; i < ROWS * HEAD; i++) tensor_data(table)[i] = (float)random_normal(&random);
+    graph_forward(g);
+    memcpy(z, tensor_data(result), ROWS * WIDTH * sizeof *z);
+    uint64_t bytes = graph_planned_bytes(g);
+    graph_free(g);
+    parameters_free(set);
+    return bytes;
+}
+
+static void norms_and_rotations_are_written_over_what_is_dead(void **state) {
+    (void)state;
+    static float kept[64 * 256], other[64 * 256];
+    for (int type = TENSOR_F32; type <= TENSOR_BF16; type++) {
+        uint64_t most = run_norm_and_rotation(true, (tensor_type)type, kept);
+        uint64_t least = run_norm_and_rotation(false, (tensor_type)type, other);
+        assert_memory_equal(kept, other, sizeof kept);
+        assert_true(least < most);
+    }
+}
+
 typedef struct product {
     graph *g;
     tensor *x, *y;
@@ -156,6 +197,7 @@ static void places_filled_later_are_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(residuals_are_overwritten_only_when_dead),
                                        cmocka_unit_test(graphs_share_scratch),
+                                       cmocka_unit_test(norms_and_rotations_are_written_over_what_is_dead),
                                        cmocka_unit_test(places_filled_later_are_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
