@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #define HUGE_PAGE  ((uint64_t)2 << 20)
+#define SMALL_PAGE 4096
 #define ALIGNMENT  64
 #define MOST_BYTES ((uint64_t)1 << 40) /* a size beyond it is a mistake */
 
@@ -45,6 +46,11 @@ void *large_memory_take(uint64_t bytes) {
     size_t size = (size_t)whole(bytes ? bytes : 1, ALIGNMENT);
     void *memory = aligned_alloc(ALIGNMENT, size);
     return memory ? memset(memory, 0, size) : NULL;
+}
+
+void large_memory_settle(void *memory, uint64_t bytes) {
+    volatile uint8_t *at = memory;
+    for (uint64_t i = 0; i < bytes; i += SMALL_PAGE) at[i] = at[i];
 }
 
 void large_memory_give_back(void *memory, uint64_t bytes) {

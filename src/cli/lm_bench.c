@@ -142,11 +142,13 @@ static int64_t largest(const float *logits, int64_t count) {
     return best;
 }
 
-/* Plans are made at the first step of each size: that is loading, not speed. */
+/* Plans are made at the first step of each size, and the system gives a session's memory where it is first written (on
+ * a virtual machine that may take milliseconds a page): that is loading, not speed. */
 static carina_status warm_up(bench_run *r, carina_error *error) {
     gemma3_row rows[CHUNK];
     const float *logits;
     int64_t count = r->v->prompt < CHUNK ? r->v->prompt : CHUNK, rest = r->v->prompt % CHUNK;
+    gemma3_session_settle(r->session);
     for (int64_t i = 0; i < count; i++)
         rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1};
     TRY(gemma3_runner_step(r->runner, rows, count, &logits, error));

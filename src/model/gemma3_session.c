@@ -20,6 +20,7 @@ struct gemma3_session {
     uint64_t adapter_fingerprint;
     void *memory; /* of all caches */
     uint64_t memory_bytes;
+    bool settled; /* the system has given it */
     key_cache layers[GEMMA3_MAX_LAYERS];
 };
 
@@ -39,6 +40,7 @@ uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int
 
 /* A page is given when its first row is written. */
 uint64_t gemma3_session_grows(const gemma3_session *s) {
+    if (s->settled) return 0;
     uint64_t left = 0, page = large_memory_page(s->memory_bytes), heads = 2 * (uint64_t)s->config.key_heads;
     uint64_t row = (uint64_t)s->config.head_width * (s->type == TENSOR_BF16 ? 2 : 4);
     for (int i = 0; i < s->config.layers; i++) {
@@ -47,6 +49,11 @@ uint64_t gemma3_session_grows(const gemma3_session *s) {
         if (given < all) left += heads * (all - given);
     }
     return left;
+}
+
+void gemma3_session_settle(gemma3_session *s) {
+    large_memory_settle(s->memory, s->memory_bytes);
+    s->settled = true;
 }
 
 /* One piece of memory for the caches of all layers. */

@@ -29,6 +29,8 @@ uint64_t gemma3_session_bytes(const gemma3_session *session);
 uint64_t gemma3_session_needs(const gemma3_config *config, tensor_type type, int64_t tokens, int64_t chunk);
 /* Of its bytes those that the system has not given yet: it gives whole pages, where something is written. */
 uint64_t gemma3_session_grows(const gemma3_session *session);
+/* Has the system give them all now: it takes the same time, but no token waits for it. */
+void gemma3_session_settle(gemma3_session *session);
 
 /* What a session is made of, for keeping it in a file (model/gemma3_session_file.h). */
 typedef struct gemma3_session_parts {

@@ -34,6 +34,19 @@ static void all_bytes_are_zero_and_ours(void **state) {
     }
 }
 
+static void what_is_settled_stays(void **state) {
+    (void)state;
+    for (int i = 0; i < SIZES; i++) {
+        uint8_t *memory = large_memory_take(sizes[i]);
+        for (uint64_t at = 0; at < sizes[i]; at += 4096) memory[at] = (uint8_t)(at / 4096 * 7 + 1);
+        large_memory_settle(memory, sizes[i]);
+        for (uint64_t at = 0; at < sizes[i]; at++)
+            if (memory[at] != (at % 4096 ? 0 : (uint8_t)(at / 4096 * 7 + 1)))
+                fail_msg("byte %llu of %llu", (unsigned long long)at, (unsigned long long)sizes[i]);
+        large_memory_give_back(memory, sizes[i]);
+    }
+}
+
 static void what_cannot_be_is_null(void **state) {
     (void)state;
     assert_null(large_memory_take(UINT64_MAX));
@@ -46,6 +59,7 @@ static void what_cannot_be_is_null(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_bytes_are_zero_and_ours),
+        cmocka_unit_test(what_is_settled_stays),
         cmocka_unit_test(what_cannot_be_is_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
