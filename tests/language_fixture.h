@@ -56,7 +56,7 @@ static inline gemma3_config language_fixture_config(const bpe *tokenizer) {
     c.head_width = 32;
     c.ffn_width = 96;
     c.window = 12;
-    c.global_every = 3;
+    c.global_every = 2;
     c.query_scalar = 32;
     c.positions = 5000;
     c.tied = false; /* a tied one would say again what it has just read */
@@ -103,7 +103,7 @@ static inline void language_fixture_write(const char *folder, const bpe *tokeniz
     snprintf(json, sizeof json,
              "{\"model_type\": \"gemma3_text\", \"vocab_size\": %d, \"hidden_size\": 64, \"num_hidden_layers\": 3, "
              "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 32, \"intermediate_size\": 96, "
-             "\"sliding_window\": 12, \"sliding_window_pattern\": 3, \"query_pre_attn_scalar\": 32, "
+             "\"sliding_window\": 12, \"sliding_window_pattern\": 2, \"query_pre_attn_scalar\": 32, "
              "\"max_position_embeddings\": 5000, "
              "\"tie_word_embeddings\": false, "
              "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}, \"eos_token_id\": 1}",

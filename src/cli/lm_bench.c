@@ -150,7 +150,7 @@ static carina_status warm_up(bench_run *r, carina_error *error) {
     int64_t count = r->v->prompt < CHUNK ? r->v->prompt : CHUNK, rest = r->v->prompt % CHUNK;
     gemma3_session_settle(r->session);
     for (int64_t i = 0; i < count; i++)
-        rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1};
+        rows[i] = (gemma3_row){r->session, i % r->config.vocabulary, NULL, i == count - 1, 0};
     TRY(gemma3_runner_step(r->runner, rows, count, &logits, error));
     gemma3_session_rewind(r->session, 0);
     if (rest && r->v->prompt > CHUNK) {
@@ -175,7 +175,10 @@ static carina_status take_tokens(bench_run *r, gemma3_session *session, int64_t 
     while (seen < end) {
         int64_t step = end - seen < CHUNK ? end - seen : CHUNK;
         for (int64_t i = 0; i < step; i++)
-            rows[i] = (gemma3_row){session, (seen + i + seed) * 7919 % r->config.vocabulary, NULL, seen + i == end - 1};
+            rows[i] = (gemma3_row){.session = session,
+                                   .id = (seen + i + seed) * 7919 % r->config.vocabulary,
+                                   .wants_logits = seen + i == end - 1,
+                                   .more = end - 1 - (seen + i)};
         TRY(gemma3_runner_step(r->runner, rows, step, logits, error));
         seen += step;
         progress_update(r->shown, (uint64_t)seen, NULL);
@@ -226,7 +229,7 @@ static carina_status decode(bench_run *r, const float *logits, carina_error *err
     for (int64_t i = 0; i < r->v->decode; i++) {
         r->result.keys_bytes += keys_read(r);
         double began = clock_seconds();
-        const gemma3_row row = {r->session, largest(logits, r->config.vocabulary), NULL, true};
+        const gemma3_row row = {r->session, largest(logits, r->config.vocabulary), NULL, true, 0};
         TRY(gemma3_runner_step(r->runner, &row, 1, &logits, error));
         double done = clock_seconds();
         memory_read(r->pool, r->probe, MEMORY_PROBE_BYTES);

@@ -324,7 +324,10 @@ static tensor *attend(graph *g, const gemma3 *m, int index, tensor *x, tensor *t
     int first = part & LAYER_ASKS ? 0 : 1, end = part & LAYER_STORES ? 3 : 1;
     products(g, end - first, all + first, NULL, x, past, y + first);
     if (part & LAYER_STORES) k = op_rotary(g, normed(g, m, layer->key_norm, y[1]), table, m->config.key_heads);
-    if (part & LAYER_STORES && past) op_cache_tokens(g, k, y[2], past->rows, index);
+    if (part & LAYER_STORES && past) {
+        op_cache_tokens(g, k, y[2], past->rows, index);
+        if (past->stored) past->stored[index] = graph_mark(g);
+    }
     if (part == LAYER_STORES) return NULL;
     tensor *q = op_rotary(g, normed(g, m, layer->query_norm, y[0]), table, m->config.heads);
     tensor *seen = past ? look_back(g, m, index, q, past) : look_around(g, m, index, q, k, y[2]);

@@ -93,6 +93,8 @@ typedef struct gemma3_past {
     int64_t most;                         /* the largest position + 1 */
     const low_rank_pair *const *adapters; /* [R] of each row's adapter the pairs by slot, as op_low_rank reads them;
                                            * NULL: no row has one */
+    int *stored; /* [layers] or NULL: filled with graph_mark behind each layer's keys and values, for rows of which
+                  * nobody asks the layers above */
 } gemma3_past;
 
 /* ids [B, N] f32 whole numbers; vectors [B, N, D] or NULL: added, not scaled, so an id outside the vocabulary (-1)

@@ -22,6 +22,7 @@ struct gemma3_session {
     uint64_t memory_bytes;
     bool settled; /* the system has given it */
     key_cache layers[GEMMA3_MAX_LAYERS];
+    int64_t first_key[GEMMA3_MAX_LAYERS]; /* what lies before was left out, or overwritten by what is forgotten */
 };
 
 /* ---- sessions ---- */
@@ -112,15 +113,18 @@ gemma3_session_parts gemma3_session_open(gemma3_session *s) {
     return (gemma3_session_parts){&s->config, s->type, s->capacity, s->chunk, s->layers};
 }
 
-void gemma3_session_resume(gemma3_session *session, int64_t length) {
+void gemma3_session_resume(gemma3_session *session, int64_t length, int64_t first_key) {
     assert(length >= 0 && length <= session->capacity);
     session->length = length;
+    for (int i = 0; i < session->config.layers; i++)
+        session->first_key[i] = gemma3_is_global(&session->config, i) ? 0 : first_key;
 }
 
 carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error) {
     TRY(gemma3_session_create(out, &session->config, session->type, session->capacity, session->chunk, error));
     for (int i = 0; i < session->config.layers; i++) key_cache_copy(&(*out)->layers[i], &session->layers[i]);
     (*out)->length = session->length;
+    memcpy((*out)->first_key, session->first_key, sizeof session->first_key);
     (*out)->adapter = session->adapter;
     (*out)->adapter_fingerprint = session->adapter_fingerprint;
     return CARINA_OK;
@@ -135,19 +139,36 @@ carina_status gemma3_session_adapt(gemma3_session *session, const lora *adapter,
 
 uint64_t gemma3_session_adapter(const gemma3_session *session) { return session->adapter_fingerprint; }
 
+/* The first position that the token at `position` looks at in a layer. */
+static int64_t first_seen(const gemma3_config *c, int layer, int64_t position) {
+    return gemma3_is_global(c, layer) || position < c->window ? 0 : position + 1 - c->window;
+}
+
+/* The first position of which a layer has keys: what lies a ring's length behind the end is gone. */
+static int64_t first_kept(const gemma3_session *s, int layer) {
+    int64_t in_ring = s->length - s->layers[layer].capacity;
+    return in_ring > s->first_key[layer] ? in_ring : s->first_key[layer];
+}
+
+int64_t gemma3_session_first_key(const gemma3_session *session) {
+    int64_t first = 0;
+    for (int i = 0; i < session->config.layers; i++) {
+        bool in_ring = session->first_key[i] > session->length - session->layers[i].capacity;
+        if (in_ring && session->first_key[i] > first) first = session->first_key[i];
+    }
+    return first;
+}
+
 bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length) {
     if (length < 0 || length > session->length) return false;
-    for (int i = 0; i < session->config.layers; i++) {
-        /* The token at `length` looks back to length + 1 - window; what lies a ring's length behind the end is gone. */
-        int64_t needed = gemma3_is_global(&session->config, i) ? 0 : length + 1 - session->config.window;
-        if (needed < 0) needed = 0;
-        if (session->length - session->layers[i].capacity > needed) return false;
-    }
+    for (int i = 0; length > 0 && i < session->config.layers; i++)
+        if (first_kept(session, i) > first_seen(&session->config, i, length)) return false;
     return true;
 }
 
 bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
     if (!gemma3_session_can_rewind(session, length)) return false;
+    for (int i = 0; i < session->config.layers; i++) session->first_key[i] = length ? first_kept(session, i) : 0;
     session->length = length;
     return true;
 }
@@ -158,6 +179,7 @@ bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
 typedef struct body_plan {
     graph *g;
     tensor *ids, *vectors, *local, *global, *out;
+    int stored[GEMMA3_MAX_LAYERS]; /* the graph up to where each layer's keys are stored */
 } body_plan;
 
 /* The last layer and the head, for a number of rows whose logits are wanted. */
@@ -297,7 +319,7 @@ void gemma3_runner_free(gemma3_runner *r) {
 }
 
 static gemma3_past past_of(const gemma3_runner *r, const plan_rows *rows, tensor *local, tensor *global, bool adapted) {
-    return (gemma3_past){local, global, rows->rows, r->options.tokens, adapted ? rows->adapters : NULL};
+    return (gemma3_past){local, global, rows->rows, r->options.tokens, adapted ? rows->adapters : NULL, NULL};
 }
 
 static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_error *error) {
@@ -311,7 +333,8 @@ static carina_status make_body(gemma3_runner *r, bool adapted, int plan, carina_
     b->vectors = graph_input(b->g, "vectors", 3, size);
     b->local = graph_input(b->g, "local positions", 2, table);
     b->global = graph_input(b->g, "global positions", 2, table);
-    const gemma3_past past = past_of(r, &r->body_rows, b->local, b->global, adapted);
+    gemma3_past past = past_of(r, &r->body_rows, b->local, b->global, adapted);
+    past.stored = b->stored;
     b->out = op_cast(b->g, gemma3_record_body(b->g, r->model, b->ids, b->vectors, &past), TENSOR_F32);
     if (b->out) graph_output(b->g, b->out);
     return graph_plan(b->g, error);
@@ -354,6 +377,27 @@ static bool same_shape(const gemma3_config *a, const gemma3_config *b) {
            a->window == b->window && a->global_every == b->global_every;
 }
 
+/* The last layer that has to store a row's keys: what somebody asks for is in the ring when all that follows has come,
+ * or in the window of a token that stores keys in the layer above. */
+static int depth_of(const gemma3_row *row, int64_t position) {
+    const gemma3_session *s = row->session;
+    int layer = s->config.layers - 1;
+    int64_t oldest = position + 1 + row->more - s->layers[layer].capacity;
+    if (row->wants_logits) return layer;
+    for (; position < oldest && !gemma3_is_global(&s->config, layer) && layer > 0; layer--)
+        oldest -= s->config.window - 1;
+    return layer;
+}
+
+/* Whether the layers that it goes through have what it asks for. */
+static bool has_keys(const gemma3_row *row, int64_t position) {
+    const gemma3_session *s = row->session;
+    int asked = depth_of(row, position) + row->wants_logits;
+    for (int i = 0; i < asked; i++)
+        if (s->first_key[i] > first_seen(&s->config, i, position)) return false;
+    return true;
+}
+
 static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, int64_t position, int64_t in_run,
                                carina_error *error) {
     const gemma3_session *s = row->session;
@@ -367,6 +411,9 @@ static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, in
             error, CARINA_ERROR_ARGUMENT,
             "the context is full: %lld tokens are all it has room for; make it larger or shorten the prompt",
             (long long)(s->capacity < r->options.tokens ? s->capacity : r->options.tokens));
+    if (row->more < 0 || row->more > s->capacity || !has_keys(row, position))
+        return error_set(error, CARINA_ERROR_ARGUMENT, "row %lld: what was to follow on earlier rows is not what comes",
+                         (long long)position);
     if (in_run > s->chunk)
         return error_set(error, CARINA_ERROR_ARGUMENT, "more than %lld tokens of one session at once",
                          (long long)s->chunk);
@@ -443,6 +490,22 @@ static const float *run_head(gemma3_runner *r, const body_plan *b, const head_pl
     return tensor_data(h->logits);
 }
 
+/* Up to where the body has to go for these rows, which have their places. */
+static int depth_of_all(const gemma3_runner *r, const gemma3_row *rows, int64_t count) {
+    int deepest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int depth = depth_of(&rows[i], r->body_rows.rows[i].position);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest;
+}
+
+static void grow(const gemma3_row *row) {
+    gemma3_session *s = row->session;
+    int64_t position = s->length++;
+    for (int i = depth_of(row, position) + 1; i < s->config.layers; i++) s->first_key[i] = position + 1;
+}
+
 carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64_t count, const float **logits,
                                  carina_error *error) {
     int64_t wanted = wanted_count(rows, count);
@@ -457,9 +520,11 @@ carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64
     const body_plan *b = &r->bodies[adapted][body];
     end_rows(&r->body_rows, count, (int64_t)1 << body);
     fill_body(r, b, rows, count);
+    int depth = depth_of_all(r, rows, count);
     graph_set_rows(b->g, count);
+    graph_set_end(b->g, wanted ? 0 : b->stored[depth]);
     graph_forward(b->g);
-    for (int64_t i = 0; i < count; i++) rows[i].session->length++;
+    for (int64_t i = 0; i < count; i++) grow(&rows[i]);
     if (wanted) *logits = run_head(r, b, &r->heads[adapted][head], rows, count);
     return CARINA_OK;
 }

@@ -5,6 +5,11 @@
  * fits, and fills it up with rows that belong to nobody. Longer prompts go in chunks. What a row gets
  * does not depend on the other rows (attention, products with packed weights, op_row_linear); only activations in bf16
  * have products of the whole graph.
+ *
+ * Of a long prompt only the last rows are asked for anything, and behind the last global layer a local one asks only a
+ * window back: keys that its ring will have dropped when the prompt ends are not made, nor what in the layers below is
+ * made for them alone (the 4B shape: four layers behind the last global one; of 2,560 tokens 1,024 skip one layer, of a
+ * very long prompt nearly all skip four). Rows say so by `more`; the bits are the same.
  */
 #ifndef MODEL_GEMMA3_SESSION_H
 #define MODEL_GEMMA3_SESSION_H
@@ -40,13 +45,16 @@ typedef struct gemma3_session_parts {
     key_cache *layers;       /* [config->layers], the session's own */
 } gemma3_session_parts;
 gemma3_session_parts gemma3_session_open(gemma3_session *session);
-/* Says that `length` tokens have been seen, up to the capacity: their keys and values were put into the parts. */
-void gemma3_session_resume(gemma3_session *session, int64_t length);
+/* From there on local layers have the keys that their rings hold: 0, or more where they were gone back in. */
+int64_t gemma3_session_first_key(const gemma3_session *session);
+/* Says that `length` tokens have been seen, up to the capacity: their keys and values were put into the parts, those of
+ * local layers from first_key on. */
+void gemma3_session_resume(gemma3_session *session, int64_t length, int64_t first_key);
 
 /* A second session that has seen the same: prompts that share a beginning pay for it once. */
 carina_status gemma3_session_copy(gemma3_session **out, const gemma3_session *session, carina_error *error);
-/* Forgets all tokens from `length` on. False, and nothing changes, when a local layer no longer has the window in front
- * of them. */
+/* Forgets all tokens from `length` on. False, and nothing changes, when a local layer does not have the window in front
+ * of them: no longer, or not yet (rows that were to follow, gemma3_row.more, have not come). */
 bool gemma3_session_rewind(gemma3_session *session, int64_t length);
 bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length);
 /* The session's next rows are taken with that adapter, borrowed, or without one (NULL). What it has seen stays as it
@@ -84,11 +92,14 @@ typedef struct gemma3_row {
     int64_t id;          /* -1 with a vector */
     const float *vector; /* NULL with an id; taken as it is, not scaled */
     bool wants_logits;
+    /* So many rows of this session follow for certain before logits of one up to here are wanted, or the session is
+     * copied or gone back in; 0: not known. */
+    int64_t more;
 } gemma3_row;
 
 /* All rows at once; those of one session stand together, in their order. *logits: [rows that want them, V], in order,
  * until the next step. Errors: an id outside the vocabulary, more rows than a chunk, a session that is full or another
- * model's. The sessions grow only when all went well. */
+ * model's, or whose promised rows (gemma3_row.more) did not come. The sessions grow only when all went well. */
 carina_status gemma3_runner_step(gemma3_runner *runner, const gemma3_row *rows, int64_t count, const float **logits,
                                  carina_error *error);
 

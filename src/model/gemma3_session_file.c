@@ -71,12 +71,14 @@ static piece piece_of(const gemma3_session_parts *s, int64_t length, uint64_t in
     return p;
 }
 
-static uint64_t content_fingerprint(const gemma3_session_parts *s, uint64_t adapter, int64_t length) {
+static uint64_t content_fingerprint(const gemma3_session_parts *s, uint64_t adapter, int64_t length,
+                                    int64_t first_key) {
     fingerprint f = fingerprint_start();
     fingerprint_add_number(&f, (uint64_t)length);
     fingerprint_add_number(&f, (uint64_t)s->capacity);
     fingerprint_add_number(&f, (uint64_t)s->chunk);
     if (adapter) fingerprint_add_number(&f, adapter);
+    if (first_key) fingerprint_add_number(&f, (uint64_t)first_key);
     for (uint64_t i = 0; i < piece_count(s->config); i++) {
         piece p = piece_of(s, length, i);
         fingerprint_add(&f, p.bytes, p.byte_count);
@@ -116,10 +118,10 @@ static void note_tensors(named_tensor out[NOTE_COUNT], const gemma3_session_note
 static carina_status write_pieces(const char *path, gemma3_session *session, piece *pieces, named_tensor *tensors,
                                   uint64_t model, const gemma3_session_notes *notes, carina_error *error) {
     const gemma3_session_parts parts = gemma3_session_open(session), *s = &parts;
-    int64_t length = gemma3_session_length(session);
+    int64_t length = gemma3_session_length(session), first_key = gemma3_session_first_key(session);
     uint64_t adapter = gemma3_session_adapter(session);
     uint64_t count = piece_count(s->config);
-    char numbers[3][NUMBER_TEXT], fingerprints[4][FINGERPRINT_TEXT];
+    char numbers[4][NUMBER_TEXT], fingerprints[4][FINGERPRINT_TEXT];
     for (uint64_t i = 0; i < count; i++) {
         pieces[i] = piece_of(s, length, i);
         tensors[i] = (named_tensor){.name = pieces[i].name,
@@ -132,15 +134,17 @@ static carina_status write_pieces(const char *path, gemma3_session *session, pie
     snprintf(numbers[0], sizeof *numbers, "%lld", (long long)length);
     snprintf(numbers[1], sizeof *numbers, "%lld", (long long)s->capacity);
     snprintf(numbers[2], sizeof *numbers, "%lld", (long long)s->chunk);
-    tensor_file_entry metadata[8] = {
+    snprintf(numbers[3], sizeof *numbers, "%lld", (long long)first_key);
+    tensor_file_entry metadata[9] = {
         {(char *)"format", (char *)FORMAT_NAME},
         {(char *)"model", fingerprint_text(fingerprints[0], model)},
         {(char *)"length", numbers[0]},
         {(char *)"capacity", numbers[1]},
         {(char *)"chunk", numbers[2]},
-        {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, adapter, length))},
+        {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, adapter, length, first_key))},
     };
     uint64_t entries = 6;
+    if (first_key) metadata[entries++] = (tensor_file_entry){(char *)"first_key", numbers[3]};
     if (adapter)
         metadata[entries++] = (tensor_file_entry){(char *)"adapter", fingerprint_text(fingerprints[2], adapter)};
     if (notes) {
@@ -156,6 +160,8 @@ carina_status gemma3_session_write(const char *path, gemma3_session *session, ui
                                    const gemma3_session_notes *notes, carina_error *error) {
     gemma3_session_parts s = gemma3_session_open(session);
     uint64_t count = piece_count(s.config);
+    if (!gemma3_session_can_rewind(session, gemma3_session_length(session)))
+        return error_set(error, CARINA_ERROR_ARGUMENT, "%s: the session waits for rows that were to follow", path);
     piece *pieces = malloc(count * sizeof *pieces);
     named_tensor *tensors = malloc((count + NOTE_COUNT) * sizeof *tensors);
     carina_status status = pieces && tensors ? write_pieces(path, session, pieces, tensors, model, notes, error)
@@ -249,6 +255,8 @@ static carina_status read_head(gemma3_session_head *out, const tensor_file *file
     TRY(get_number(file, name, "capacity", 1, 1 << 24, &out->capacity, error));
     TRY(get_number(file, name, "chunk", 1, 4096, &out->chunk, error));
     TRY(get_number(file, name, "length", 0, out->capacity, &out->length, error));
+    if (tensor_file_metadata(file, "first_key"))
+        TRY(get_number(file, name, "first_key", 1, out->length, &out->first_key, error));
     TRY(read_notes(out, file, name, config->vocabulary, error));
     uint64_t count = piece_count(config) + (out->has_notes ? NOTE_COUNT : 0);
     if (file->count != count)
@@ -296,11 +304,14 @@ static carina_status fill(gemma3_session *session, const tensor_file *file, cons
         TRY(read_piece(&p, file, name, h, (uint64_t)s.config->head_width, error));
     }
     TRY(get_text(file, name, "content", &text, error));
-    if (strcmp(text, fingerprint_text(found, content_fingerprint(&s, gemma3_session_adapter(session), h->length))) != 0)
+    uint64_t content = content_fingerprint(&s, gemma3_session_adapter(session), h->length, h->first_key);
+    if (strcmp(text, fingerprint_text(found, content)) != 0)
         return error_set(error, CARINA_ERROR_FORMAT, "%s: damaged: its content has the fingerprint %s, not %.40s", name,
                          found, text);
-    gemma3_session_resume(session, h->length);
-    return CARINA_OK;
+    gemma3_session_resume(session, h->length, h->first_key);
+    if (gemma3_session_can_rewind(session, h->length)) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_FORMAT, "%s: first_key: %lld leaves nothing to go on with behind %lld tokens",
+                     name, (long long)h->first_key, (long long)h->length);
 }
 
 carina_status gemma3_session_restore(gemma3_session **out, const gemma3_session_head *head, const tensor_file *file,

@@ -9,6 +9,7 @@
  *     adapter           fingerprint of the session's adapter (lora_fingerprint), where it has one
  *     length            tokens seen
  *     capacity, chunk   what the session was made for
+ *     first_key         where it is not 0: rows of local layers that would hold an earlier position hold nothing
  *     content           fingerprint of these numbers, the adapter's, and of all those tensors' bytes
  *
  * and where its owner keeps something beside it, "tokens" [length] i32 and "text" [bytes] u8, with
@@ -35,7 +36,7 @@ typedef struct gemma3_session_notes {
 } gemma3_session_notes;
 
 /* Atomically. The session must not run meanwhile; it does not change. fingerprint: gemma3_fingerprint of its model.
- * notes: NULL for none. */
+ * notes: NULL for none. A session that waits for promised rows (gemma3_row.more) is CARINA_ERROR_ARGUMENT. */
 carina_status gemma3_session_write(const char *path, gemma3_session *session, uint64_t fingerprint,
                                    const gemma3_session_notes *notes, carina_error *error);
 
@@ -51,7 +52,7 @@ carina_status gemma3_session_parse(gemma3_session **out, const char *name, const
 
 /* The same in two steps, from an open file: for whoever wants its notes, or to see first what it was made for. */
 typedef struct gemma3_session_head {
-    int64_t length, capacity, chunk;
+    int64_t length, capacity, chunk, first_key;
     tensor_type type;
     bool has_notes;
     int32_t *tokens;  /* [length], malloc'ed; NULL without notes */

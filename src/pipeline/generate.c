@@ -139,10 +139,11 @@ carina_status generator_start(generator *g, const generate_request *request, int
     return CARINA_OK;
 }
 
-/* What an ended sequence has seen is kept; a model that failed has nothing worth it. */
+/* What an ended sequence has seen is kept; a model that failed has nothing worth it, nor has a long prompt that was
+ * cancelled before its end. */
 static void keep(generator *g, generate_sequence *s) {
     if (!s->session || generate_sequence_runs(s)) return;
-    if (s->result.end == GENERATE_FAILED)
+    if (s->result.end == GENERATE_FAILED || !gemma3_session_can_rewind(s->session, gemma3_session_length(s->session)))
         gemma3_session_free(s->session);
     else
         prefix_cache_put(g->cache, s->session, s->keys);
@@ -178,6 +179,7 @@ static const generate_sequence *find_sharer(const generator *g, const generate_s
         const generate_sequence *o = &g->sequences[i];
         if (!generate_sequence_runs(o) || o->order >= s->order) continue;
         if (lora_fingerprint(o->adapter) != lora_fingerprint(s->adapter)) continue;
+        if (o->reads_whole && o->fed + 1 < o->count) continue;
         int64_t common = prefix_common(o->keys, o->count, s->keys, s->count, s->count - 1);
         if (common < *best + SHARE_LEAST) continue;
         if (o->fed >= common && !gemma3_session_can_rewind(o->session, common)) continue;
@@ -185,6 +187,14 @@ static const generate_sequence *find_sharer(const generator *g, const generate_s
         found = o;
     }
     return found;
+}
+
+/* Whether a prompt that nobody waits for is so long that its last layers' oldest keys are for nobody (gemma3_row.more).
+ * Whoever comes while it is read and begins like it reads that again. */
+static bool may_read_whole(const generator *g, const generate_sequence *s) {
+    int running = 0;
+    for (int i = 0; i < g->options.sequences; i++) running += generate_sequence_runs(&g->sequences[i]);
+    return running == 1 && s->count > g->model->model->config.window + g->options.chunk;
 }
 
 /* A session for a sequence that has none, with as much of its beginning as is known. It stays without one while another
@@ -209,6 +219,7 @@ static carina_status begin(generator *g, generate_sequence *s, carina_error *err
     }
     TRY(gemma3_session_adapt(s->session, s->adapter, error));
     s->fed = known;
+    s->reads_whole = may_read_whole(g, s);
     if (s->result.tokens == 0) s->result.reused = known;
     return CARINA_OK;
 }
@@ -289,7 +300,8 @@ static void fill_rows(generator *g, const step_plan *p) {
     for (int i = 0; i < p->count; i++) {
         const generate_sequence *s = p->sequences[i];
         for (int64_t k = s->fed; k < s->fed + p->rows[i]; k++)
-            *row++ = (gemma3_row){s->session, s->rows[k].id, s->rows[k].vector, k == s->count - 1};
+            *row++ = (gemma3_row){s->session, s->rows[k].id, s->rows[k].vector, k == s->count - 1,
+                                  s->reads_whole ? s->count - 1 - k : 0};
     }
 }
 

@@ -16,6 +16,7 @@ typedef struct generate_sequence {
     int64_t count;  /* rows: the prompt and what was drawn, without what slid away */
     int64_t fed;    /* of them the session has seen */
     int64_t context;
+    bool reads_whole;        /* its rows say how many follow: the session is for nobody else before all have */
     gemma3_session *session; /* owned; NULL before its first step */
     language_model *model;   /* borrowed */
     const lora *adapter;     /* borrowed, NULL: none */

@@ -195,6 +195,9 @@ void graph_set_step(graph *g, uint64_t step) { g->step = step; }
 
 void graph_set_rows(graph *g, int64_t rows) { g->rows = rows; }
 
+int graph_mark(const graph *g) { return g->op_count; }
+void graph_set_end(graph *g, int mark) { g->end = mark; }
+
 static void forward_op(op *o) {
     double start = o->owner->profiling ? clock_seconds() : 0;
     o->type->forward(o);
@@ -203,7 +206,8 @@ static void forward_op(op *o) {
 
 void graph_forward(graph *g) {
     unsigned denormals = cpu_flush_denormals();
-    for (int i = 0; i < g->op_count; i++) forward_op(g->ops[i]);
+    int end = g->end ? g->end : g->op_count;
+    for (int i = 0; i < end; i++) forward_op(g->ops[i]);
     cpu_restore_denormals(denormals);
 }
 

@@ -80,6 +80,11 @@ void graph_set_step(graph *g, uint64_t step);
  * take rows one by one, pass over the others, whose values are then unspecified. */
 void graph_set_rows(graph *g, int64_t rows);
 
+/* Ops are run in the order of their recording. graph_mark: behind those that are recorded by now; a graph_forward after
+ * graph_set_end(g, mark) runs no others, and what those would give is unspecified. 0: all. */
+int graph_mark(const graph *g);
+void graph_set_end(graph *g, int mark);
+
 /* Time per op, forward and backward: collected while on; printed as a table, most expensive first. */
 void graph_profile(graph *g, bool on);
 void graph_profile_print(const graph *g, FILE *out); /* nothing when profiling was never on */

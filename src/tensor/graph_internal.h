@@ -95,6 +95,7 @@ struct graph {
     uint64_t scratch_shared_bytes, scratch_worker_bytes;
     uint64_t step;
     int64_t rows; /* that are there; 0: all */
+    int end;      /* ops that a forward pass runs; 0: all */
     bool profiling;
 };
 

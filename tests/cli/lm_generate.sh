@@ -90,7 +90,7 @@ done
 # Full contexts: an end that is said, or sliding.
 expect 1 '' 'prompt 1: the prompt has [0-9]+ tokens, the context has room for 4; make it larger' generate -p 'The lungs are clear.' -c 4
 expect 1 '"ended": "context"' 'prompt 1: the context is full: the answer is not complete' generate -p 'The lungs' -c 12 --json
-expect 0 '"tokens": \[([0-9]+, ){20}' - generate -p 'The lungs' -c 12 --slide 1 -n 50 --json
+expect 0 '"tokens": \[([0-9]+, ){20}' - generate -p 'The lungs are' -c 12 --slide 1 -n 50 --json
 expect 1 '"ended": "max_tokens"' 'prompt 2: the prompt has' generate -p x -p 'The lungs are clear. The heart is of normal size.' -c 9 -n 3 --json
 
 expect 2 '' 'model is required' "$CARINA" lm generate -p x

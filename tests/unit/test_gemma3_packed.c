@@ -90,7 +90,7 @@ static float *logits_of(const gemma3 *m, thread_pool *pool) {
     const gemma3_runner_options options = {.pool = pool, .type = TENSOR_F32, .chunk = 16, .tokens = 32};
     assert_ok(gemma3_runner_create(&runner, m, &options, &error));
     assert_ok(gemma3_session_create(&session, &m->config, TENSOR_F32, 32, 16, &error));
-    for (int i = 0; i < TOKENS; i++) rows[i] = (gemma3_row){session, token(i), NULL, true};
+    for (int i = 0; i < TOKENS; i++) rows[i] = (gemma3_row){session, token(i), NULL, true, 0};
     assert_ok(gemma3_runner_step(runner, rows, TOKENS, &logits, &error));
     float *copy = malloc(TOKENS * 70 * sizeof *copy);
     memcpy(copy, logits, TOKENS * 70 * sizeof *copy);
@@ -212,12 +212,12 @@ static void check_batches(quantized_kind kind) {
     assert_ok(gemma3_runner_create(&runner, m, &options, &error));
     for (int i = 0; i < 3; i++) assert_ok(gemma3_session_create(&s[i], &c, TENSOR_BF16, 32, 16, &error));
     for (int64_t i = 0; i < TOKENS; i++)
-        assert_ok(gemma3_runner_step(runner, &(gemma3_row){s[0], token(i), NULL, true}, 1, &logits, &error));
+        assert_ok(gemma3_runner_step(runner, &(gemma3_row){s[0], token(i), NULL, true, 0}, 1, &logits, &error));
     memcpy(kept, logits, sizeof kept);
     gemma3_row rows[TOKENS + 2];
-    for (int64_t i = 0; i < TOKENS; i++) rows[i + 2] = (gemma3_row){s[1], token(i), NULL, i == TOKENS - 1};
-    rows[0] = (gemma3_row){s[2], 5, NULL, false};
-    rows[1] = (gemma3_row){s[2], 6, NULL, false};
+    for (int64_t i = 0; i < TOKENS; i++) rows[i + 2] = (gemma3_row){s[1], token(i), NULL, i == TOKENS - 1, 0};
+    rows[0] = (gemma3_row){s[2], 5, NULL, false, 0};
+    rows[1] = (gemma3_row){s[2], 6, NULL, false, 0};
     assert_ok(gemma3_runner_step(runner, rows, TOKENS + 2, &logits, &error));
     assert_memory_equal(kept, logits, sizeof kept);
     for (int i = 0; i < 3; i++) gemma3_session_free(s[i]);

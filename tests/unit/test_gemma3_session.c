@@ -53,7 +53,7 @@ static gemma3_session *new_session(const bench *b, tensor_type type) {
 static gemma3_row row_of(const bench *b, gemma3_session *s, int sequence, int64_t token) {
     int64_t i = sequence * TOKENS + token;
     bool vector = b->ids[i] < 0;
-    return (gemma3_row){s, vector ? -1 : (int64_t)b->ids[i], vector ? b->vectors + i * b->width : NULL, true};
+    return (gemma3_row){s, vector ? -1 : (int64_t)b->ids[i], vector ? b->vectors + i * b->width : NULL, true, 0};
 }
 
 /* The next `count` tokens of one sequence; their logits are compared and kept in `out` unless that is NULL. */
@@ -180,6 +180,48 @@ static void beginnings_are_shared_and_ends_forgotten(void **state) {
     finish(&b);
 }
 
+/* Tokens up to `end`, in chunks, of which the last one's logits are wanted (copied to out [61]); promised: each row
+ * says how many follow. */
+static void read_on(bench *b, gemma3_session *s, int64_t end, bool promised, float *out) {
+    const float *logits = NULL;
+    while (gemma3_session_length(s) < end) {
+        int64_t first = gemma3_session_length(s), count = end - first < CHUNK ? end - first : CHUNK;
+        gemma3_row rows[CHUNK];
+        for (int64_t i = 0; i < count; i++)
+            rows[i] =
+                (gemma3_row){s, (first + i) * 7 % 61, NULL, first + i == end - 1, promised ? end - 1 - first - i : 0};
+        assert_int_equal(gemma3_runner_step(b->runner, rows, count, &logits, NULL), CARINA_OK);
+    }
+    memcpy(out, logits, 61 * sizeof *out);
+}
+
+/* 14 tokens are kept, 5 are needed: what was written over the oldest ones stays written when it is forgotten. */
+static void what_was_gone_back_from_is_not_taken_for_older(void **state) {
+    (void)state;
+    bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *copy;
+    float expected[61], got[61];
+    read_on(&b, s, 32, false, expected);
+    read_on(&b, s, 40, false, got);
+    assert_true(gemma3_session_rewind(s, 34));
+    assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
+    gemma3_session *both[] = {s, copy};
+    for (int i = 0; i < 2; i++) {
+        assert_false(gemma3_session_can_rewind(both[i], 29));
+        read_on(&b, both[i], 36, false, got);
+        assert_false(gemma3_session_can_rewind(both[i], 29));
+        assert_true(gemma3_session_rewind(both[i], 31)); /* its window begins with 27 */
+        read_on(&b, both[i], 32, false, got);
+        assert_memory_equal(got, expected, sizeof expected);
+        assert_false(gemma3_session_can_rewind(both[i], 29));
+        assert_true(gemma3_session_rewind(both[i], 0));
+        read_on(&b, both[i], 32, false, got);
+        assert_memory_equal(got, expected, sizeof expected);
+        gemma3_session_free(both[i]);
+    }
+    finish(&b);
+}
+
 static void refuse(bench *b, const gemma3_row *rows, int64_t count, const char *message) {
     carina_error error;
     const float *logits;
@@ -190,6 +232,59 @@ static void refuse(bench *b, const gemma3_row *rows, int64_t count, const char *
     assert_int_equal(gemma3_session_length(rows[0].session), length);
 }
 
+static bool has_keys_of(gemma3_session *s, int layer, int64_t position) {
+    const key_cache *c = &gemma3_session_open(s).layers[layer];
+    const float *row = (const float *)c->keys + position % c->capacity * c->width;
+    for (int64_t i = 0; i < c->width; i++)
+        if (row[i] != 0) return true;
+    return false;
+}
+
+/* Layers 3 and 4 are behind the last global one, and keep 14 tokens: of 34, layer 4's keys are for somebody from 20 on,
+ * and layer 3's, for those in its window of 5, from 16 on. */
+static void keys_that_nobody_asks_for_are_not_made(void **state) {
+    (void)state;
+    bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32);
+    gemma3_session *plain = new_session(&b, TENSOR_F32), *s = new_session(&b, TENSOR_F32), *copy;
+    gemma3_row row = {s, 0, NULL, false, 33};
+    const float *logits;
+    float expected[61], got[61];
+    for (; row.id < 9; row.id++, row.more--)
+        assert_int_equal(
+            gemma3_runner_step(b.runner, &(gemma3_row){s, row.id * 7, NULL, false, row.more}, 1, &logits, NULL),
+            CARINA_OK);
+    for (int layer = 0; layer < 5; layer++) assert_int_equal(has_keys_of(s, layer, 8), layer <= 2);
+    assert_false(gemma3_session_can_rewind(s, 9));
+    assert_false(gemma3_session_can_rewind(s, 3));
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, true, 0}}, 1, "what was to follow on earlier rows");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, 0}}, 1, "what was to follow on earlier rows");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, -1}}, 1, "what was to follow on earlier rows");
+    read_on(&b, plain, 34, false, expected);
+    read_on(&b, s, 34, true, got);
+    assert_memory_equal(got, expected, sizeof expected);
+    /* All that could be gone back to still can, and a copy is as good. */
+    for (int64_t length = 0; length <= 34; length++)
+        assert_int_equal(gemma3_session_can_rewind(s, length), gemma3_session_can_rewind(plain, length));
+    assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
+    assert_true(gemma3_session_rewind(s, 25) && gemma3_session_rewind(copy, 25) && gemma3_session_rewind(plain, 25));
+    read_on(&b, plain, 40, false, expected);
+    read_on(&b, s, 40, true, got);
+    assert_memory_equal(got, expected, sizeof expected);
+    read_on(&b, copy, 40, false, got);
+    assert_memory_equal(got, expected, sizeof expected);
+    /* From the start a broken promise is forgotten. */
+    assert_true(gemma3_session_rewind(s, 0) && gemma3_session_rewind(plain, 0));
+    assert_int_equal(gemma3_runner_step(b.runner, &(gemma3_row){s, 7, NULL, false, 39}, 1, &logits, NULL), CARINA_OK);
+    assert_true(gemma3_session_rewind(s, 0));
+    read_on(&b, plain, 10, false, expected);
+    read_on(&b, s, 10, false, got);
+    assert_memory_equal(got, expected, sizeof expected);
+    gemma3_session_free(plain);
+    gemma3_session_free(copy);
+    gemma3_session_free(s);
+    finish(&b);
+}
+
 static void steps_that_cannot_be(void **state) {
     (void)state;
     bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32), other = start(&gemma3_fixtures[1], NULL, TENSOR_F32);
@@ -197,15 +292,15 @@ static void steps_that_cannot_be(void **state) {
     carina_error error;
     assert_int_equal(gemma3_session_create(&small, &b.model->config, TENSOR_F32, 2, CHUNK, NULL), CARINA_OK);
     gemma3_row rows[CHUNK + 1];
-    for (int i = 0; i <= CHUNK; i++) rows[i] = (gemma3_row){small, i, NULL, true};
+    for (int i = 0; i <= CHUNK; i++) rows[i] = (gemma3_row){small, i, NULL, true, 0};
     refuse(&b, rows, CHUNK + 1, "9 rows in a step: 1 to 8");
     refuse(&b, rows, 0, "0 rows in a step");
     refuse(&b, rows, 3, "the context is full: 2 tokens");
-    refuse(&b, (gemma3_row[]){{s, 61, NULL, true}}, 1, "token 61 is not within 0 to 60");
-    refuse(&b, (gemma3_row[]){{s, -1, NULL, true}}, 1, "token -1 is not within");
-    refuse(&b, (gemma3_row[]){{s, 1, NULL, true}, {small, 1, NULL, true}, {s, 2, NULL, true}}, 3,
+    refuse(&b, (gemma3_row[]){{s, 61, NULL, true, 0}}, 1, "token 61 is not within 0 to 60");
+    refuse(&b, (gemma3_row[]){{s, -1, NULL, true, 0}}, 1, "token -1 is not within");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, true, 0}, {small, 1, NULL, true, 0}, {s, 2, NULL, true, 0}}, 3,
            "do not stand together");
-    refuse(&b, (gemma3_row[]){{foreign, 1, NULL, true}}, 1, "made for another model");
+    refuse(&b, (gemma3_row[]){{foreign, 1, NULL, true, 0}}, 1, "made for another model");
     assert_true(gemma3_session_create(&small, &b.model->config, TENSOR_F32, 0, 1, &error) != CARINA_OK);
     gemma3_session_free(s);
     gemma3_session_free(rows[0].session);
@@ -254,7 +349,7 @@ static void angles_come_when_they_are_reached(void **state) {
     assert_int_equal(gemma3_session_grows(s), gemma3_session_bytes(s));
     for (int at = 0; at < FAR; at += 64) {
         int count = FAR - at < 64 ? FAR - at : 64;
-        for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (at + i) * 7 % 61, NULL, at + i == FAR - 1};
+        for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (at + i) * 7 % 61, NULL, at + i == FAR - 1, 0};
         assert_int_equal(gemma3_runner_step(r, rows, count, &logits, NULL), CARINA_OK);
         assert_int_equal(gemma3_runner_grows(r), all - (at + count > 1024 ? 2 : 1) * block);
     }
@@ -280,10 +375,15 @@ static void angles_come_when_they_are_reached(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(token_by_token_and_in_chunks),      cmocka_unit_test(sessions_do_not_see_each_other),
-        cmocka_unit_test(only_wanted_logits_are_given),      cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
-        cmocka_unit_test(local_layers_keep_their_window),    cmocka_unit_test(steps_that_cannot_be),
+        cmocka_unit_test(token_by_token_and_in_chunks),
+        cmocka_unit_test(sessions_do_not_see_each_other),
+        cmocka_unit_test(only_wanted_logits_are_given),
+        cmocka_unit_test(beginnings_are_shared_and_ends_forgotten),
+        cmocka_unit_test(local_layers_keep_their_window),
+        cmocka_unit_test(steps_that_cannot_be),
         cmocka_unit_test(angles_come_when_they_are_reached),
+        cmocka_unit_test(keys_that_nobody_asks_for_are_not_made),
+        cmocka_unit_test(what_was_gone_back_from_is_not_taken_for_older),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

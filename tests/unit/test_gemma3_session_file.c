@@ -52,7 +52,7 @@ static const float *take(bench *b, gemma3_session *s, int count) {
     gemma3_row rows[CHUNK];
     const float *logits;
     int64_t first = gemma3_session_length(s);
-    for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (first + i) * 17 % 61, NULL, true};
+    for (int i = 0; i < count; i++) rows[i] = (gemma3_row){s, (first + i) * 17 % 61, NULL, true, 0};
     assert_ok(gemma3_runner_step(b->runner, rows, count, &logits, &error));
     return logits;
 }
@@ -104,6 +104,28 @@ static void a_rewound_session_is_restored(void **state) {
     assert_int_equal(gemma3_session_rewind(again, 5), gemma3_session_rewind(s, 5));
     gemma3_session_free(s);
     gemma3_session_free(again);
+    finish(&b);
+}
+
+/* What forgotten tokens were written over is no more there than before; nor what waits for rows that were to follow. */
+static void what_a_session_no_longer_has_is_not_restored(void **state) {
+    (void)state;
+    bench b = start(TENSOR_F32);
+    gemma3_session *s = new_session(&b, TENSOR_F32), *again;
+    const float *logits;
+    take_all(&b, s, 31);
+    assert_true(gemma3_session_rewind(s, 27));
+    assert_false(gemma3_session_can_rewind(s, 18));
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
+    assert_ok(gemma3_session_read(&again, PATH, &b.model->config, b.fingerprint, NULL, CAPACITY, &error));
+    for (int64_t length = 0; length <= 27; length++)
+        assert_int_equal(gemma3_session_can_rewind(again, length), gemma3_session_can_rewind(s, length));
+    gemma3_session_free(again);
+    assert_true(gemma3_session_rewind(s, 0));
+    for (int i = 0; i < 3; i++)
+        assert_ok(gemma3_runner_step(b.runner, &(gemma3_row){s, i, NULL, false, CAPACITY - 1 - i}, 1, &logits, &error));
+    assert_int_equal(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error), CARINA_ERROR_ARGUMENT);
+    gemma3_session_free(s);
     finish(&b);
 }
 
@@ -333,6 +355,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_restored_goes_on_with_the_same_bits),
         cmocka_unit_test(a_rewound_session_is_restored),
+        cmocka_unit_test(what_a_session_no_longer_has_is_not_restored),
         cmocka_unit_test(sessions_belong_to_their_adapter),
         cmocka_unit_test(fingerprints_tell_models_apart),
         cmocka_unit_test(packed_models_have_fingerprints_of_their_own),

@@ -143,14 +143,14 @@ static void by_hand_with(const language_model *m, const lora *adapter, const pro
         gemma3_session_create(&session, &m->model->config, m->packed ? TENSOR_BF16 : TENSOR_F32, ROOM, 1, &error));
     assert_ok(gemma3_session_adapt(session, adapter, &error));
     for (int64_t i = 0; i < p->count; i++)
-        assert_ok(gemma3_runner_step(runner, &(gemma3_row){session, p->rows[i].id, p->rows[i].vector, true}, 1, &logits,
-                                     &error));
+        assert_ok(gemma3_runner_step(runner, &(gemma3_row){session, p->rows[i].id, p->rows[i].vector, true, 0}, 1,
+                                     &logits, &error));
     for (int i = 0; i < tokens; i++) {
         int best = 0;
         for (int id = 1; id < bpe_count(m->tokenizer); id++)
             if (logits[id] > logits[best]) best = id;
         out[i] = best;
-        assert_ok(gemma3_runner_step(runner, &(gemma3_row){session, best, NULL, true}, 1, &logits, &error));
+        assert_ok(gemma3_runner_step(runner, &(gemma3_row){session, best, NULL, true, 0}, 1, &logits, &error));
     }
     gemma3_session_free(session);
     gemma3_runner_free(runner);
@@ -322,6 +322,40 @@ static void beginnings_are_shared_while_they_run(void **state) {
         by_hand(packed, &p[i], 15, wanted);
         assert_memory_equal(h[i].ids, wanted, sizeof wanted);
     }
+    generator_free(g);
+}
+
+/* Of a long prompt that is read alone the last layers leave out what nobody asks for: cancelled in the middle it is of
+ * no use, and who comes in the middle and begins like it reads for himself. */
+static void long_prompts_are_read_whole(void **state) {
+    (void)state;
+    heard h[2] = {0};
+    int wanted[12], place[2], running;
+    generator *g = generator_of(packed, 200, 8, 2, NULL);
+    prompt film = prompt_of(packed, texts[2]), p = film;
+    continue_with(&p, (const int[]){300, 301}, 2);
+    generate_request r[2] = {request_of(&film, &h[0], 12), request_of(&p, &h[1], 12)};
+    assert_true(film.count > packed->model->config.window + 16);
+    for (int steps = 1; steps < 4; steps++) {
+        assert_ok(generator_start(g, &r[0], &place[0], &error));
+        for (int i = 0; i < steps; i++) assert_ok(generator_step(g, &running, &error));
+        generator_release(g, place[0]);
+    }
+    assert_int_equal(run(g, &r[0]).reused, 0);
+    by_hand(packed, &film, 12, wanted);
+    assert_memory_equal(h[0].ids, wanted, sizeof wanted);
+    generator_free(g);
+    g = generator_of(packed, 200, 8, 2, NULL);
+    h[0] = (heard){0};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(generator_start(g, &r[i], &place[i], &error));
+        assert_ok(generator_step(g, &running, &error));
+    }
+    while (running) assert_ok(generator_step(g, &running, &error));
+    assert_int_equal(generator_result(g, place[1])->reused, 0);
+    assert_memory_equal(h[0].ids, wanted, sizeof wanted);
+    by_hand(packed, &p, 12, wanted);
+    assert_memory_equal(h[1].ids, wanted, sizeof wanted);
     generator_free(g);
 }
 
@@ -655,6 +689,7 @@ int main(void) {
         cmocka_unit_test(batches_do_not_matter),
         cmocka_unit_test(more_requests_than_places),
         cmocka_unit_test(beginnings_are_known),
+        cmocka_unit_test(long_prompts_are_read_whole),
         cmocka_unit_test(beginnings_are_shared_while_they_run),
         cmocka_unit_test(adapters_share_nothing),
         cmocka_unit_test(adapters_are_known_by_their_values),

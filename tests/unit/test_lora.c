@@ -155,7 +155,7 @@ static void rows_have_their_own(void **state) {
         for (int i = 0; i < SESSIONS; i++) {
             assert_ok(gemma3_session_create(&s[i], &m->config, TENSOR_F32, 32, 32, &error));
             assert_ok(gemma3_session_adapt(s[i], i == 0 ? l[0] : i == 2 ? l[1] : NULL, &error));
-            for (int k = 0; k < TOKENS; k++) rows[i * TOKENS + k] = (gemma3_row){s[i], (int64_t)ids[k], NULL, true};
+            for (int k = 0; k < TOKENS; k++) rows[i * TOKENS + k] = (gemma3_row){s[i], (int64_t)ids[k], NULL, true, 0};
         }
         assert_ok(gemma3_runner_step(runner, rows, SESSIONS * TOKENS, &logits, &error));
         fixture_check(&file, "plain.logits", logits, TOKENS * WORDS, 0, tolerance);
@@ -204,7 +204,7 @@ static void last_logits(float *out, const gemma3 *m, lora *const *adapters, cons
     for (int i = 0; i < count; i++) {
         assert_ok(gemma3_session_create(&s[i], &m->config, TENSOR_F32, 16, 16, &error));
         assert_ok(gemma3_session_adapt(s[i], adapters[with[i]], &error));
-        for (int k = 0; k < 8; k++) rows[8 * i + k] = (gemma3_row){s[i], (k * 17 + 3) % WORDS, NULL, k == 7};
+        for (int k = 0; k < 8; k++) rows[8 * i + k] = (gemma3_row){s[i], (k * 17 + 3) % WORDS, NULL, k == 7, 0};
     }
     assert_ok(gemma3_runner_step(runner, rows, 8 * count, &logits, &error));
     memcpy(out, logits, (size_t)(count * WORDS) * sizeof *out);

@@ -55,7 +55,7 @@ static float *logits_of(const gemma3 *m) {
     const gemma3_runner_options options = {.type = TENSOR_F32, .chunk = 16, .tokens = 32};
     assert_ok(gemma3_runner_create(&runner, m, &options, &error));
     assert_ok(gemma3_session_create(&session, &m->config, TENSOR_F32, 32, 16, &error));
-    for (int i = 0; i < TOKENS; i++) rows[i] = (gemma3_row){session, i * 37 % 400, NULL, true};
+    for (int i = 0; i < TOKENS; i++) rows[i] = (gemma3_row){session, i * 37 % 400, NULL, true, 0};
     assert_ok(gemma3_runner_step(runner, rows, TOKENS, &logits, &error));
     size_t bytes = (size_t)(TOKENS * m->config.vocabulary) * sizeof *logits;
     float *copy = malloc(bytes);
