@@ -200,6 +200,7 @@ static void take_end(void *context, const generate_result *result) {
 
 void lm_answers_attach(lm_answers *a, int index, generate_request *request) {
     request->sampler.alternatives = a->alternatives;
+    request->sampler.no_log_probability = !a->with_probabilities;
     request->on_text = take_text;
     request->on_token = take_token;
     request->on_end = take_end;

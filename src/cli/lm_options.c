@@ -52,7 +52,8 @@ bool lm_goes_on(void *context) {
 
 generate_request lm_request(const lm_engine *e, const lm_values *v) {
     generate_request r = generate_request_defaults();
-    r.sampler = (sampler_options){.temperature = (float)v->temperature,
+    r.sampler = (sampler_options){.no_log_probability = true,
+                                  .temperature = (float)v->temperature,
                                   .top_k = (int)v->top_k,
                                   .top_p = (float)v->top_p,
                                   .min_p = (float)v->min_p,

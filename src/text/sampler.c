@@ -4,7 +4,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +51,8 @@ static carina_status check(const sampler_options *o, carina_error *error) {
     if (o->alternatives < 0 || o->alternatives > SAMPLER_MAX_ALTERNATIVES)
         return error_set(error, CARINA_ERROR_ARGUMENT, "alternatives: %d is not 0 .. %d", o->alternatives,
                          SAMPLER_MAX_ALTERNATIVES);
+    if (o->no_log_probability && o->alternatives)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "alternatives: %d without log-probabilities", o->alternatives);
     return CARINA_OK;
 }
 
@@ -289,7 +290,7 @@ carina_status sampler_next(sampler_draw *out, sampler *s, const float *logits, c
     float largest = 0;
     TRY(sampler_check_logits(&largest, logits, s->vocabulary, error));
     TRY(choose(&out->token, s, logits, mask, error));
-    double log_total = log_sum(s, logits, largest);
+    double log_total = s->options.no_log_probability ? (double)NAN : log_sum(s, logits, largest);
     out->log_probability = (float)((double)logits[out->token] - log_total);
     find_alternatives(out, s, logits, log_total);
     return CARINA_OK;

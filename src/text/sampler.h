@@ -27,6 +27,7 @@
 #ifndef TEXT_SAMPLER_H
 #define TEXT_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -43,6 +44,7 @@ typedef struct sampler_options {
     float repetition_penalty; /* > 0; 1: off */
     int penalty_window;       /* tokens, 0 .. SAMPLER_MAX_WINDOW; 0 only while the penalty is off */
     int alternatives;         /* how many of the likeliest tokens sampler_next tells, 0 .. SAMPLER_MAX_ALTERNATIVES */
+    bool no_log_probability;  /* draws have none (NaN): saves an exponential for each token of the vocabulary */
     uint64_t seed;
 } sampler_options;
 

@@ -256,6 +256,15 @@ static void log_probabilities_are_the_models(void **state) {
     assert_ok(sampler_next(&out, s, logits, NULL, &error));
     assert_int_equal(out.alternative_count, 5); /* the sixth has no probability */
     assert_int_equal(out.alternatives[4].token, 0);
+    int token = out.token;
+    sampler_free(s);
+    o.alternatives = 0;
+    o.no_log_probability = true;
+    s = make(6, o);
+    assert_ok(sampler_next(&out, s, logits, NULL, &error));
+    assert_int_equal(out.token, token);
+    assert_true(isnan(out.log_probability));
+    assert_int_equal(out.alternative_count, 0);
     sampler_free(s);
 }
 
@@ -379,6 +388,8 @@ static void bad_options_are_errors(void **state) {
         {"repetition_penalty: 0 is not", {.top_p = 1}},
         {"has no effect on a window of 0", {.top_p = 1, .repetition_penalty = 1.5f}},
         {"penalty_window: 65536 is not", {.top_p = 1, .repetition_penalty = 1.5f, .penalty_window = 65536}},
+        {"alternatives: 2 without",
+         {.top_p = 1, .repetition_penalty = 1, .alternatives = 2, .no_log_probability = true}},
         {"alternatives: 33 is not", {.top_p = 1, .repetition_penalty = 1, .alternatives = 33}},
     };
     sampler *s;
