@@ -135,10 +135,18 @@ static void tear_down(bench_run *r) {
     thread_pool_free(r->pool);
 }
 
+static float larger(float a, float b) { return a > b ? a : b; }
+
+/* Four at a time: value by value it took half a percent of a token. */
 static int64_t largest(const float *logits, int64_t count) {
-    int64_t best = 0;
-    for (int64_t i = 1; i < count; i++)
-        if (logits[i] > logits[best]) best = i;
+    int64_t best = 0, i = 0;
+    for (int64_t next; i < count; i = next) {
+        const float *x = logits + i;
+        next = i + 4 <= count ? i + 4 : count;
+        if (next == i + 4 && !(larger(larger(x[0], x[1]), larger(x[2], x[3])) > logits[best])) continue;
+        for (int64_t k = i; k < next; k++)
+            if (logits[k] > logits[best]) best = k;
+    }
     return best;
 }
 
