@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     carina_error error;
     if (gemma3_session_parse(&s, "fuzz", data, size, &config, 0, NULL, 64, &error) != CARINA_OK) return 0;
     assert(gemma3_session_length(s) <= gemma3_session_capacity(s) && gemma3_session_capacity(s) <= 64);
+    assert(gemma3_session_is_whole(s));
     gemma3_session_free(s);
     return 0;
 }

@@ -12,7 +12,7 @@
 void *large_memory_take(uint64_t bytes);
 void large_memory_give_back(void *memory, uint64_t bytes); /* as many as were asked for; accepts NULL */
 uint64_t large_memory_page(uint64_t bytes);                /* 1: memory of that size has no large pages */
-/* Has the system give all of it at once, which waits for nobody later. What it holds stays. */
+/* Has the system give all of it now, so that nobody waits for a page later. What it holds stays. */
 void large_memory_settle(void *memory, uint64_t bytes);
 
 #endif

@@ -93,20 +93,14 @@ static carina_status check_memory(const bench_run *r, carina_error *error) {
         1e-9 * (double)wanted, 1e-9 * (double)available);
 }
 
-/* A multiplication and an addition for each weight and token; of the last layer all but keys and values, and the head,
- * are for the last token alone. */
-static double prompt_operations(bench_run *r) {
-    gemma3_slot slots[GEMMA3_MAX_SLOTS];
-    const gemma3_layer *last = &r->model->layers[r->config.layers - 1];
-    int count = gemma3_slots(r->model, slots), end = r->config.tied ? count : count - 1;
-    double every = 0, once = (double)slots[0].outputs * (double)slots[0].inputs;
-    for (int i = 1; i < end; i++) {
-        const gemma3_matrix *m = slots[i].matrix;
-        bool of_last =
-            m == &last->query || m == &last->output || m == &last->gate || m == &last->up || m == &last->down;
-        *(of_last ? &once : &every) += (double)slots[i].outputs * (double)slots[i].inputs;
-    }
-    return 2 * ((double)r->v->prompt * every + once);
+/* A multiplication and an addition for each weight and row: of whole layers, of the one in which a row only stores keys
+ * and values, and for the last row of the last layer's others and the head. */
+static double prompt_operations(const bench_run *r, uint64_t layer_rows) {
+    const gemma3_config *c = &r->config;
+    double width = c->width, queries = (double)c->heads * c->head_width, keys = (double)c->key_heads * c->head_width;
+    double stored = 2 * width * keys, others = 2 * width * queries + 3 * width * c->ffn_width;
+    double head = width * c->vocabulary;
+    return 2 * ((double)layer_rows * (stored + others) + (double)r->v->prompt * stored + others + head);
 }
 
 static carina_status set_up(bench_run *r, carina_error *error) {
@@ -121,7 +115,6 @@ static carina_status set_up(bench_run *r, carina_error *error) {
     TRY(gemma3_runner_create(&r->runner, r->model, &options_of, error));
     TRY(gemma3_session_create(&r->session, &r->config, TENSOR_BF16, options_of.tokens, CHUNK, error));
     r->result.session_bytes = gemma3_session_bytes(r->session);
-    r->result.prompt_operations = prompt_operations(r);
     r->loop = register_loop_best(kind == QUANTIZED_BF16 ? REGISTER_BF16 : REGISTER_INT8);
     return CARINA_OK;
 }
@@ -251,9 +244,11 @@ static carina_status decode(bench_run *r, const float *logits, carina_error *err
 
 static carina_status measure(bench_run *r, carina_error *error) {
     const float *logits = NULL;
+    uint64_t layer_rows = gemma3_runner_layer_rows(r->runner);
     double began = clock_seconds();
     TRY(take_tokens(r, r->session, r->v->prompt, 0, &logits, error));
     r->result.prompt_seconds = clock_seconds() - began;
+    r->result.prompt_operations = prompt_operations(r, gemma3_runner_layer_rows(r->runner) - layer_rows);
     TRY(take_second_prompt(r, error));
     /* The second prompt's logits are in the place of the first one's: the last token once more. */
     gemma3_session_rewind(r->session, r->v->prompt - 1);

@@ -166,6 +166,10 @@ bool gemma3_session_can_rewind(const gemma3_session *session, int64_t length) {
     return true;
 }
 
+bool gemma3_session_is_whole(const gemma3_session *session) {
+    return gemma3_session_can_rewind(session, session->length);
+}
+
 bool gemma3_session_rewind(gemma3_session *session, int64_t length) {
     if (!gemma3_session_can_rewind(session, length)) return false;
     for (int i = 0; i < session->config.layers; i++) session->first_key[i] = length ? first_kept(session, i) : 0;
@@ -196,6 +200,7 @@ typedef struct plan_rows {
 
 struct gemma3_runner {
     const gemma3 *model;
+    uint64_t layer_rows;
     gemma3_runner_options options;
     graph_scratch scratch; /* of all plans: one runs at a time */
     plan_rows body_rows, head_rows;
@@ -268,6 +273,8 @@ uint64_t gemma3_runner_needs(const gemma3_config *c, const gemma3_runner_options
     return angles + (uint64_t)thread_pool_count(options->pool) *
                         op_cached_attention_scratch(c->heads / c->key_heads, c->head_width, options->tokens);
 }
+
+uint64_t gemma3_runner_layer_rows(const gemma3_runner *r) { return r->layer_rows; }
 
 uint64_t gemma3_runner_grows(const gemma3_runner *r) {
     uint64_t bytes = gemma3_runner_needs(&r->model->config, &r->options);
@@ -390,16 +397,21 @@ static int depth_of(const gemma3_row *row, int64_t position) {
 }
 
 /* Whether the layers that it goes through have what it asks for. */
-static bool has_keys(const gemma3_row *row, int64_t position) {
-    const gemma3_session *s = row->session;
+static bool has_keys(const gemma3_row *row, int64_t position, const int64_t *first_key) {
+    const gemma3_config *c = &row->session->config;
     int asked = depth_of(row, position) + row->wants_logits;
     for (int i = 0; i < asked; i++)
-        if (s->first_key[i] > first_seen(&s->config, i, position)) return false;
+        if (first_key[i] > first_seen(c, i, position)) return false;
     return true;
 }
 
+static void leave_out(int64_t *first_key, const gemma3_row *row, int64_t position) {
+    for (int i = depth_of(row, position) + 1; i < row->session->config.layers; i++) first_key[i] = position + 1;
+}
+
+/* first_key: the session's, and what earlier rows of the step leave out. */
 static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, int64_t position, int64_t in_run,
-                               carina_error *error) {
+                               const int64_t *first_key, carina_error *error) {
     const gemma3_session *s = row->session;
     if (!same_shape(&s->config, &r->model->config))
         return error_set(error, CARINA_ERROR_MISMATCH, "the session was made for another model");
@@ -411,7 +423,10 @@ static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, in
             error, CARINA_ERROR_ARGUMENT,
             "the context is full: %lld tokens are all it has room for; make it larger or shorten the prompt",
             (long long)(s->capacity < r->options.tokens ? s->capacity : r->options.tokens));
-    if (row->more < 0 || row->more > s->capacity || !has_keys(row, position))
+    if (row->more < 0 || row->more >= s->capacity - position)
+        return error_set(error, CARINA_ERROR_ARGUMENT, "row %lld: %lld more rows than it are not within 0 to %lld",
+                         (long long)position, (long long)row->more, (long long)(s->capacity - position - 1));
+    if (!has_keys(row, position, first_key))
         return error_set(error, CARINA_ERROR_ARGUMENT, "row %lld: what was to follow on earlier rows is not what comes",
                          (long long)position);
     if (in_run > s->chunk)
@@ -422,14 +437,16 @@ static carina_status check_row(const gemma3_runner *r, const gemma3_row *row, in
 
 /* Where each row belongs: its session's next places, in order. */
 static carina_status place_rows(gemma3_runner *r, const gemma3_row *rows, int64_t count, carina_error *error) {
-    int64_t in_run = 0;
+    int64_t in_run = 0, first_key[GEMMA3_MAX_LAYERS];
     for (int64_t i = 0; i < count; i++) {
         in_run = i && rows[i].session == rows[i - 1].session ? in_run + 1 : 1;
         for (int64_t k = 0; in_run == 1 && k < i; k++)
             if (rows[k].session == rows[i].session)
                 return error_set(error, CARINA_ERROR_ARGUMENT, "rows of one session do not stand together");
         int64_t position = rows[i].session->length + in_run - 1;
-        TRY(check_row(r, &rows[i], position, in_run, error));
+        if (in_run == 1) memcpy(first_key, rows[i].session->first_key, sizeof first_key);
+        TRY(check_row(r, &rows[i], position, in_run, first_key, error));
+        leave_out(first_key, &rows[i], position);
         TRY(need_angles(r, position, error));
         r->body_rows.rows[i] = (cached_row){rows[i].session->layers, position};
         r->body_rows.adapters[i] = rows[i].session->adapter;
@@ -502,8 +519,7 @@ static int depth_of_all(const gemma3_runner *r, const gemma3_row *rows, int64_t 
 
 static void grow(const gemma3_row *row) {
     gemma3_session *s = row->session;
-    int64_t position = s->length++;
-    for (int i = depth_of(row, position) + 1; i < s->config.layers; i++) s->first_key[i] = position + 1;
+    leave_out(s->first_key, row, s->length++);
 }
 
 carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64_t count, const float **logits,
@@ -524,6 +540,7 @@ carina_status gemma3_runner_step(gemma3_runner *r, const gemma3_row *rows, int64
     graph_set_rows(b->g, count);
     graph_set_end(b->g, wanted ? 0 : b->stored[depth]);
     graph_forward(b->g);
+    r->layer_rows += (uint64_t)count * (uint64_t)depth;
     for (int64_t i = 0; i < count; i++) grow(&rows[i]);
     if (wanted) *logits = run_head(r, b, &r->heads[adapted][head], rows, count);
     return CARINA_OK;

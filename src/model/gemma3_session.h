@@ -45,8 +45,11 @@ typedef struct gemma3_session_parts {
     key_cache *layers;       /* [config->layers], the session's own */
 } gemma3_session_parts;
 gemma3_session_parts gemma3_session_open(gemma3_session *session);
-/* From there on local layers have the keys that their rings hold: 0, or more where they were gone back in. */
+/* The first position from which on all local layers have what their rings hold: 0, or more where keys were left out
+ * (gemma3_row.more), or overwritten by rows that were gone back from. */
 int64_t gemma3_session_first_key(const gemma3_session *session);
+/* No promised rows (gemma3_row.more) are waited for: the next row may want logits. */
+bool gemma3_session_is_whole(const gemma3_session *session);
 /* Says that `length` tokens have been seen, up to the capacity: their keys and values were put into the parts, those of
  * local layers from first_key on. */
 void gemma3_session_resume(gemma3_session *session, int64_t length, int64_t first_key);
@@ -85,6 +88,9 @@ void gemma3_runner_free(gemma3_runner *runner); /* accepts NULL */
 uint64_t gemma3_runner_needs(const gemma3_config *config, const gemma3_runner_options *options);
 /* The same without the angles of positions that a session has reached already. */
 uint64_t gemma3_runner_grows(const gemma3_runner *runner);
+/* Whole layers of the body that rows of its steps went through so far, summed over rows; each row has stored keys and
+ * values in one layer more, and those whose logits were wanted went through the last one. */
+uint64_t gemma3_runner_layer_rows(const gemma3_runner *runner);
 
 /* The next token of a session: an id, or a vector [D] in its place. */
 typedef struct gemma3_row {
@@ -92,8 +98,8 @@ typedef struct gemma3_row {
     int64_t id;          /* -1 with a vector */
     const float *vector; /* NULL with an id; taken as it is, not scaled */
     bool wants_logits;
-    /* So many rows of this session follow for certain before logits of one up to here are wanted, or the session is
-     * copied or gone back in; 0: not known. */
+    /* At least so many further rows of the session come before anybody wants logits of a row up to this one, copies
+     * the session or goes back in it (to 0 it can always). 0: not known; without effect where logits are wanted. */
     int64_t more;
 } gemma3_row;
 

@@ -10,7 +10,7 @@
 #include "format/safetensors.h"
 #include "model/model_fingerprint.h"
 
-#define FORMAT_NAME "carina-gemma3-session-1"
+#define FORMAT_NAME "carina-gemma3-session-2"
 
 /* ---- which model ---- */
 
@@ -77,8 +77,8 @@ static uint64_t content_fingerprint(const gemma3_session_parts *s, uint64_t adap
     fingerprint_add_number(&f, (uint64_t)length);
     fingerprint_add_number(&f, (uint64_t)s->capacity);
     fingerprint_add_number(&f, (uint64_t)s->chunk);
+    fingerprint_add_number(&f, (uint64_t)first_key);
     if (adapter) fingerprint_add_number(&f, adapter);
-    if (first_key) fingerprint_add_number(&f, (uint64_t)first_key);
     for (uint64_t i = 0; i < piece_count(s->config); i++) {
         piece p = piece_of(s, length, i);
         fingerprint_add(&f, p.bytes, p.byte_count);
@@ -141,10 +141,10 @@ static carina_status write_pieces(const char *path, gemma3_session *session, pie
         {(char *)"length", numbers[0]},
         {(char *)"capacity", numbers[1]},
         {(char *)"chunk", numbers[2]},
+        {(char *)"first_key", numbers[3]},
         {(char *)"content", fingerprint_text(fingerprints[1], content_fingerprint(s, adapter, length, first_key))},
     };
-    uint64_t entries = 6;
-    if (first_key) metadata[entries++] = (tensor_file_entry){(char *)"first_key", numbers[3]};
+    uint64_t entries = 7;
     if (adapter)
         metadata[entries++] = (tensor_file_entry){(char *)"adapter", fingerprint_text(fingerprints[2], adapter)};
     if (notes) {
@@ -160,7 +160,7 @@ carina_status gemma3_session_write(const char *path, gemma3_session *session, ui
                                    const gemma3_session_notes *notes, carina_error *error) {
     gemma3_session_parts s = gemma3_session_open(session);
     uint64_t count = piece_count(s.config);
-    if (!gemma3_session_can_rewind(session, gemma3_session_length(session)))
+    if (!gemma3_session_is_whole(session))
         return error_set(error, CARINA_ERROR_ARGUMENT, "%s: the session waits for rows that were to follow", path);
     piece *pieces = malloc(count * sizeof *pieces);
     named_tensor *tensors = malloc((count + NOTE_COUNT) * sizeof *tensors);
@@ -255,8 +255,7 @@ static carina_status read_head(gemma3_session_head *out, const tensor_file *file
     TRY(get_number(file, name, "capacity", 1, 1 << 24, &out->capacity, error));
     TRY(get_number(file, name, "chunk", 1, 4096, &out->chunk, error));
     TRY(get_number(file, name, "length", 0, out->capacity, &out->length, error));
-    if (tensor_file_metadata(file, "first_key"))
-        TRY(get_number(file, name, "first_key", 1, out->length, &out->first_key, error));
+    TRY(get_number(file, name, "first_key", 0, out->length, &out->first_key, error));
     TRY(read_notes(out, file, name, config->vocabulary, error));
     uint64_t count = piece_count(config) + (out->has_notes ? NOTE_COUNT : 0);
     if (file->count != count)
@@ -309,7 +308,7 @@ static carina_status fill(gemma3_session *session, const tensor_file *file, cons
         return error_set(error, CARINA_ERROR_FORMAT, "%s: damaged: its content has the fingerprint %s, not %.40s", name,
                          found, text);
     gemma3_session_resume(session, h->length, h->first_key);
-    if (gemma3_session_can_rewind(session, h->length)) return CARINA_OK;
+    if (gemma3_session_is_whole(session)) return CARINA_OK;
     return error_set(error, CARINA_ERROR_FORMAT, "%s: first_key: %lld leaves nothing to go on with behind %lld tokens",
                      name, (long long)h->first_key, (long long)h->length);
 }

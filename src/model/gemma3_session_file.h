@@ -4,13 +4,14 @@
  * the session keeps them: rows of the ring that have been used, row r holding the latest position p with p % ring = r,
  * where ring is the capacity, or in local layers window + chunk if that is less. Metadata:
  *
- *     format            "carina-gemma3-session-1"
+ *     format            "carina-gemma3-session-2"
  *     model             fingerprint of the model (gemma3_fingerprint)
  *     adapter           fingerprint of the session's adapter (lora_fingerprint), where it has one
  *     length            tokens seen
  *     capacity, chunk   what the session was made for
- *     first_key         where it is not 0: rows of local layers that would hold an earlier position hold nothing
- *     content           fingerprint of these numbers, the adapter's, and of all those tensors' bytes
+ *     first_key         rows of local layers that would hold an earlier position hold nothing
+ * (gemma3_session_first_key) content           fingerprint of these numbers, the adapter's, and of all those tensors'
+ * bytes
  *
  * and where its owner keeps something beside it, "tokens" [length] i32 and "text" [bytes] u8, with
  *

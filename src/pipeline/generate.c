@@ -143,7 +143,7 @@ carina_status generator_start(generator *g, const generate_request *request, int
  * cancelled before its end. */
 static void keep(generator *g, generate_sequence *s) {
     if (!s->session || generate_sequence_runs(s)) return;
-    if (s->result.end == GENERATE_FAILED || !gemma3_session_can_rewind(s->session, gemma3_session_length(s->session)))
+    if (s->result.end == GENERATE_FAILED || !gemma3_session_is_whole(s->session))
         gemma3_session_free(s->session);
     else
         prefix_cache_put(g->cache, s->session, s->keys);
@@ -170,31 +170,35 @@ static carina_status new_session(generator *g, gemma3_session **out, carina_erro
                                  error);
 }
 
+/* Its rows are promised to each other (gemma3_row.more): until all are there, the session can't be copied. */
+static bool is_reading_whole(const generate_sequence *s) { return s->reads_whole && s->fed + 1 < s->count; }
+
 /* The sequence before this one that has, or will have, the longest beginning in common with it, if that is worth more
  * than *best rows. One that only comes to it is not further than a chunk behind it when it is there, so that it can be
- * gone back to. */
+ * gone back to; one that reads as a whole has to be read to its end first. */
 static const generate_sequence *find_sharer(const generator *g, const generate_sequence *s, int64_t *best) {
     const generate_sequence *found = NULL;
     for (int i = 0; i < g->options.sequences; i++) {
         const generate_sequence *o = &g->sequences[i];
         if (!generate_sequence_runs(o) || o->order >= s->order) continue;
         if (lora_fingerprint(o->adapter) != lora_fingerprint(s->adapter)) continue;
-        if (o->reads_whole && o->fed + 1 < o->count) continue;
         int64_t common = prefix_common(o->keys, o->count, s->keys, s->count, s->count - 1);
         if (common < *best + SHARE_LEAST) continue;
-        if (o->fed >= common && !gemma3_session_can_rewind(o->session, common)) continue;
+        if (is_reading_whole(o) ? common + g->options.chunk < o->count
+                                : o->fed >= common && !gemma3_session_can_rewind(o->session, common))
+            continue;
         *best = common;
         found = o;
     }
     return found;
 }
 
-/* Whether a prompt that nobody waits for is so long that its last layers' oldest keys are for nobody (gemma3_row.more).
- * Whoever comes while it is read and begins like it reads that again. */
+/* Whether a prompt that nobody waits for is so long that the last layers' oldest keys are for nobody (gemma3_row.more).
+ * Not behind a beginning that is known: cancelled before its end, it would be lost with the rest. */
 static bool may_read_whole(const generator *g, const generate_sequence *s) {
     int running = 0;
     for (int i = 0; i < g->options.sequences; i++) running += generate_sequence_runs(&g->sequences[i]);
-    return running == 1 && s->count > g->model->model->config.window + g->options.chunk;
+    return running == 1 && s->fed == 0 && s->count > g->model->model->config.window + g->options.chunk;
 }
 
 /* A session for a sequence that has none, with as much of its beginning as is known. It stays without one while another
@@ -203,7 +207,7 @@ static carina_status begin(generator *g, generate_sequence *s, carina_error *err
     int entry;
     int64_t known = prefix_cache_find(g->cache, lora_fingerprint(s->adapter), s->keys, s->count, s->count - 1, &entry);
     const generate_sequence *sharer = find_sharer(g, s, &known);
-    if (sharer && sharer->fed < known) return CARINA_OK;
+    if (sharer && (sharer->fed < known || is_reading_whole(sharer))) return CARINA_OK;
     bool copies = sharer || (known > 0 && prefix_cache_copies(g->cache, entry, known));
     if (copies && !has_memory(g)) {
         sharer = NULL;

@@ -14,6 +14,13 @@
 
 #define LANES 16
 
+/* Before a loop in which what is written is only ever read by the same pass, before. */
+#if defined(__clang__)
+#define EACH_BY_ITSELF _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define EACH_BY_ITSELF _Pragma("GCC ivdep")
+#endif
+
 /* ---- helpers ---- */
 
 static inline float sum_lanes(const float *lane) {
@@ -375,7 +382,7 @@ static float rms_norm(float *y, const float *x, const float *weight, int64_t n, 
         for (int j = 0; j < LANES; j++) lane[j] += x[i + j] * x[i + j];
     for (int j = 0; i < n; i++, j++) lane[j] += x[i] * x[i];
     float r = 1.0f / sqrtf(sum_lanes(lane) / (float)n + epsilon);
-#pragma GCC ivdep
+    EACH_BY_ITSELF
     for (i = 0; i < n; i++) y[i] = x[i] * r * (1.0f + weight[i]);
     return r;
 }
@@ -398,7 +405,7 @@ static void rms_norm_gradient(float *dx, float *dweight, const float *dy, const 
 
 static void rotate(float *y, const float *x, const float *table, int64_t half, float direction) {
     const float *cosine = table, *sine = table + half;
-#pragma GCC ivdep
+    EACH_BY_ITSELF
     for (int64_t i = 0; i < half; i++) {
         float a = x[i], b = x[half + i], along = direction * sine[i];
         y[i] = a * cosine[i] - b * along;

@@ -182,10 +182,10 @@ static void beginnings_are_shared_and_ends_forgotten(void **state) {
 
 /* Tokens up to `end`, in chunks, of which the last one's logits are wanted (copied to out [61]); promised: each row
  * says how many follow. */
-static void read_on(bench *b, gemma3_session *s, int64_t end, bool promised, float *out) {
+static void read_on(bench *b, gemma3_session *s, int64_t end, int64_t chunk, bool promised, float *out) {
     const float *logits = NULL;
     while (gemma3_session_length(s) < end) {
-        int64_t first = gemma3_session_length(s), count = end - first < CHUNK ? end - first : CHUNK;
+        int64_t first = gemma3_session_length(s), count = end - first < chunk ? end - first : chunk;
         gemma3_row rows[CHUNK];
         for (int64_t i = 0; i < count; i++)
             rows[i] =
@@ -195,27 +195,71 @@ static void read_on(bench *b, gemma3_session *s, int64_t end, bool promised, flo
     memcpy(out, logits, 61 * sizeof *out);
 }
 
+/* Random shapes, ends, goings back and copies: what rows promise each other changes no bit, and what can be gone back
+ * to is what can be gone back to without. */
+static void promises_change_no_bit(void **state) {
+    (void)state;
+    enum { ROOM = 40, WORDS = 61 };
+    random_state random = random_seed(9);
+    for (int shape = 0; shape < 60; shape++) {
+        gemma3_config c = tied_config();
+        c.layers = 1 + (int)random_below(&random, 6);
+        c.global_every = 1 + (int)random_below(&random, 7);
+        c.window = 1 + (int)random_below(&random, 5);
+        int chunk = 1 + (int)random_below(&random, CHUNK);
+        const gemma3_runner_options options = {.type = TENSOR_F32, .chunk = chunk, .tokens = ROOM};
+        bench b = {0};
+        gemma3_session *s, *plain, *copy;
+        assert_int_equal(gemma3_create(&b.model, &c, (uint64_t)shape, NULL), CARINA_OK);
+        assert_int_equal(gemma3_runner_create(&b.runner, b.model, &options, NULL), CARINA_OK);
+        assert_int_equal(gemma3_session_create(&s, &c, TENSOR_F32, ROOM, chunk, NULL), CARINA_OK);
+        assert_int_equal(gemma3_session_create(&plain, &c, TENSOR_F32, ROOM, chunk, NULL), CARINA_OK);
+        for (int text = 0; text < 12; text++) {
+            float expected[WORDS], got[WORDS];
+            int64_t length = gemma3_session_length(s), back = (int64_t)random_below(&random, (uint64_t)length + 1);
+            assert_true(gemma3_session_is_whole(s));
+            for (int64_t i = 0; i <= length; i++)
+                assert_int_equal(gemma3_session_can_rewind(s, i), gemma3_session_can_rewind(plain, i));
+            if (!gemma3_session_can_rewind(s, back)) back = length;
+            if (back == ROOM) back = 0;
+            assert_true(gemma3_session_rewind(s, back) && gemma3_session_rewind(plain, back));
+            if (random_below(&random, 3) == 0) {
+                assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
+                gemma3_session_free(s);
+                s = copy;
+            }
+            int64_t end = back + 1 + (int64_t)random_below(&random, (uint64_t)(ROOM - back));
+            read_on(&b, plain, end, chunk, false, expected);
+            read_on(&b, s, end, chunk, true, got);
+            assert_memory_equal(got, expected, sizeof expected);
+        }
+        gemma3_session_free(s);
+        gemma3_session_free(plain);
+        finish(&b);
+    }
+}
+
 /* 14 tokens are kept, 5 are needed: what was written over the oldest ones stays written when it is forgotten. */
 static void what_was_gone_back_from_is_not_taken_for_older(void **state) {
     (void)state;
     bench b = start(&gemma3_fixtures[0], NULL, TENSOR_F32);
     gemma3_session *s = new_session(&b, TENSOR_F32), *copy;
     float expected[61], got[61];
-    read_on(&b, s, 32, false, expected);
-    read_on(&b, s, 40, false, got);
+    read_on(&b, s, 32, CHUNK, false, expected);
+    read_on(&b, s, 40, CHUNK, false, got);
     assert_true(gemma3_session_rewind(s, 34));
     assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
     gemma3_session *both[] = {s, copy};
     for (int i = 0; i < 2; i++) {
         assert_false(gemma3_session_can_rewind(both[i], 29));
-        read_on(&b, both[i], 36, false, got);
+        read_on(&b, both[i], 36, CHUNK, false, got);
         assert_false(gemma3_session_can_rewind(both[i], 29));
         assert_true(gemma3_session_rewind(both[i], 31)); /* its window begins with 27 */
-        read_on(&b, both[i], 32, false, got);
+        read_on(&b, both[i], 32, CHUNK, false, got);
         assert_memory_equal(got, expected, sizeof expected);
         assert_false(gemma3_session_can_rewind(both[i], 29));
         assert_true(gemma3_session_rewind(both[i], 0));
-        read_on(&b, both[i], 32, false, got);
+        read_on(&b, both[i], 32, CHUNK, false, got);
         assert_memory_equal(got, expected, sizeof expected);
         gemma3_session_free(both[i]);
     }
@@ -258,26 +302,30 @@ static void keys_that_nobody_asks_for_are_not_made(void **state) {
     assert_false(gemma3_session_can_rewind(s, 3));
     refuse(&b, (gemma3_row[]){{s, 1, NULL, true, 0}}, 1, "what was to follow on earlier rows");
     refuse(&b, (gemma3_row[]){{s, 1, NULL, false, 0}}, 1, "what was to follow on earlier rows");
-    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, -1}}, 1, "what was to follow on earlier rows");
-    read_on(&b, plain, 34, false, expected);
-    read_on(&b, s, 34, true, got);
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, -1}}, 1, "row 9: -1 more rows than it are not within 0 to 30");
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, 31}}, 1, "row 9: 31 more rows than it are not within 0 to 30");
+    /* Nor is it there for a row of the same step. */
+    refuse(&b, (gemma3_row[]){{s, 1, NULL, false, 24}, {s, 2, NULL, false, 23}, {s, 3, NULL, true, 0}}, 3,
+           "row 11: what was to follow on earlier rows");
+    read_on(&b, plain, 34, CHUNK, false, expected);
+    read_on(&b, s, 34, CHUNK, true, got);
     assert_memory_equal(got, expected, sizeof expected);
     /* All that could be gone back to still can, and a copy is as good. */
     for (int64_t length = 0; length <= 34; length++)
         assert_int_equal(gemma3_session_can_rewind(s, length), gemma3_session_can_rewind(plain, length));
     assert_int_equal(gemma3_session_copy(&copy, s, NULL), CARINA_OK);
     assert_true(gemma3_session_rewind(s, 25) && gemma3_session_rewind(copy, 25) && gemma3_session_rewind(plain, 25));
-    read_on(&b, plain, 40, false, expected);
-    read_on(&b, s, 40, true, got);
+    read_on(&b, plain, 40, CHUNK, false, expected);
+    read_on(&b, s, 40, CHUNK, true, got);
     assert_memory_equal(got, expected, sizeof expected);
-    read_on(&b, copy, 40, false, got);
+    read_on(&b, copy, 40, CHUNK, false, got);
     assert_memory_equal(got, expected, sizeof expected);
     /* From the start a broken promise is forgotten. */
     assert_true(gemma3_session_rewind(s, 0) && gemma3_session_rewind(plain, 0));
     assert_int_equal(gemma3_runner_step(b.runner, &(gemma3_row){s, 7, NULL, false, 39}, 1, &logits, NULL), CARINA_OK);
     assert_true(gemma3_session_rewind(s, 0));
-    read_on(&b, plain, 10, false, expected);
-    read_on(&b, s, 10, false, got);
+    read_on(&b, plain, 10, CHUNK, false, expected);
+    read_on(&b, s, 10, CHUNK, false, got);
     assert_memory_equal(got, expected, sizeof expected);
     gemma3_session_free(plain);
     gemma3_session_free(copy);
@@ -384,6 +432,7 @@ int main(void) {
         cmocka_unit_test(angles_come_when_they_are_reached),
         cmocka_unit_test(keys_that_nobody_asks_for_are_not_made),
         cmocka_unit_test(what_was_gone_back_from_is_not_taken_for_older),
+        cmocka_unit_test(promises_change_no_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

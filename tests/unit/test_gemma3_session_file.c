@@ -240,6 +240,19 @@ static void other_models_and_smaller_rooms_refuse(void **state) {
     refuse(&b, data, size, b.fingerprint, CAPACITY, "tensor layers.0.keys.0");
     b.model->config.head_width--;
     free(data);
+    /* Of 15 tokens the next one looks back to 11 (a window of 5). */
+    gemma3_session_resume(s, 15, 11);
+    assert_ok(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error));
+    assert_ok(file_read(PATH, 1 << 20, &data, &size, &error));
+    uint8_t *digits = memmem(data, (size_t)size, "\"first_key\":\"11\"", 16);
+    assert_non_null(digits);
+    digits[14] = '0';
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "damaged: its content has the fingerprint");
+    digits[13] = '9';
+    refuse(&b, data, size, b.fingerprint, CAPACITY, "first_key: expected a number from 0 to 15, found \"90\"");
+    free(data);
+    gemma3_session_resume(s, 15, 12);
+    assert_int_equal(gemma3_session_write(PATH, s, b.fingerprint, NULL, &error), CARINA_ERROR_ARGUMENT);
     gemma3_session_free(s);
     finish(&b);
 }
@@ -264,7 +277,7 @@ static void damage_is_found(void **state) {
     static const char text[] = "{\"__metadata__\":{\"format\":\"x\"}}";
     uint8_t foreign[8 + sizeof text - 1] = {sizeof text - 1};
     memcpy(foreign + 8, text, sizeof text - 1);
-    refuse(&b, foreign, sizeof foreign, b.fingerprint, CAPACITY, "format: expected \"carina-gemma3-session-1\"");
+    refuse(&b, foreign, sizeof foreign, b.fingerprint, CAPACITY, "format: expected \"carina-gemma3-session-2\"");
     free(data);
     gemma3_session_free(s);
     assert_true(gemma3_session_read(&s, TEST_TMP "/no such session", &b.model->config, 0, NULL, 1, &error) !=

@@ -326,15 +326,16 @@ static void beginnings_are_shared_while_they_run(void **state) {
 }
 
 /* Of a long prompt that is read alone the last layers leave out what nobody asks for: cancelled in the middle it is of
- * no use, and who comes in the middle and begins like it reads for himself. */
+ * no use, and who comes in the middle waits for its end, if it can be gone back to from there. */
 static void long_prompts_are_read_whole(void **state) {
     (void)state;
-    heard h[2] = {0};
-    int wanted[12], place[2], running;
+    heard h[3] = {0};
+    int wanted[12], place[3], running;
     generator *g = generator_of(packed, 200, 8, 2, NULL);
-    prompt film = prompt_of(packed, texts[2]), p = film;
+    prompt film = prompt_of(packed, texts[2]), p = film, other = film;
     continue_with(&p, (const int[]){300, 301}, 2);
-    generate_request r[2] = {request_of(&film, &h[0], 12), request_of(&p, &h[1], 12)};
+    other.rows[film.count - 20].id = 280;
+    generate_request r[3] = {request_of(&film, &h[0], 12), request_of(&p, &h[1], 12), request_of(&other, &h[2], 12)};
     assert_true(film.count > packed->model->config.window + 16);
     for (int steps = 1; steps < 4; steps++) {
         assert_ok(generator_start(g, &r[0], &place[0], &error));
@@ -345,17 +346,20 @@ static void long_prompts_are_read_whole(void **state) {
     by_hand(packed, &film, 12, wanted);
     assert_memory_equal(h[0].ids, wanted, sizeof wanted);
     generator_free(g);
-    g = generator_of(packed, 200, 8, 2, NULL);
+    g = generator_of(packed, 200, 8, 3, NULL);
     h[0] = (heard){0};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         assert_ok(generator_start(g, &r[i], &place[i], &error));
         assert_ok(generator_step(g, &running, &error));
     }
     while (running) assert_ok(generator_step(g, &running, &error));
-    assert_int_equal(generator_result(g, place[1])->reused, 0);
+    assert_int_equal(generator_result(g, place[1])->reused, film.count);
+    assert_int_equal(generator_result(g, place[2])->reused, 0);
     assert_memory_equal(h[0].ids, wanted, sizeof wanted);
     by_hand(packed, &p, 12, wanted);
     assert_memory_equal(h[1].ids, wanted, sizeof wanted);
+    by_hand(packed, &other, 12, wanted);
+    assert_memory_equal(h[2].ids, wanted, sizeof wanted);
     generator_free(g);
 }
 
