@@ -23,23 +23,31 @@ struct progress {
 };
 
 static volatile sig_atomic_t interrupted; /* the signal's number, 0: none */
+static volatile sig_atomic_t requests; /* SIGINT is one: it may come again, and asks the program itself for nothing */
 
 static void on_interrupt(int number) {
-    if (interrupted) file_guard_end_by(number); /* a second request: the user means it */
+    if (requests && interrupted && number == SIGINT) return;
+    if (interrupted && !(requests && interrupted == SIGINT)) file_guard_end_by(number); /* again: the user means it */
     interrupted = number;
 }
 
 void progress_catch_interrupts(void) {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = signal_stack_install() ? SA_ONSTACK : 0};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = signal_stack_install() ? SA_ONSTACK : 0}, before;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
+}
+
+void progress_catch_requests(void) {
+    requests = 1;
+    progress_catch_interrupts();
 }
 
 bool progress_interrupted(void) { return interrupted != 0; }
 
 bool progress_forget_interrupt(void) {
-    if (interrupted == SIGTERM) return false;
+    if (interrupted && interrupted != SIGINT) return false;
     interrupted = 0;
     return true;
 }

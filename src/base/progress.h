@@ -1,8 +1,9 @@
 /* Progress on standard error and the log sink. Only programs turn these on: the library itself stays silent.
  *
  * On a terminal a progress line is redrawn in place at most ten times a second; otherwise one plain line is printed
- * every ten seconds. Interruption: progress_interrupted() becomes true after SIGINT or SIGTERM once
- * progress_catch_interrupts() was called; long work polls it, saves, and returns CARINA_ERROR_CANCELLED.
+ * every ten seconds. Interruption: progress_interrupted() becomes true after SIGINT, SIGTERM or SIGHUP (unless the
+ * caller had it ignored, as nohup does) once progress_catch_interrupts() was called; long work polls it, saves, and
+ * returns CARINA_ERROR_CANCELLED. A second signal ends the program where it stands.
  */
 #ifndef BASE_PROGRESS_H
 #define BASE_PROGRESS_H
@@ -21,9 +22,10 @@ void progress_update(progress *p, uint64_t done,
 void progress_finish(progress *p);      /* final line, frees p; accepts NULL */
 
 void progress_catch_interrupts(void);
+/* The same for programs in which SIGINT ends what is being done, not themselves: it may be repeated. */
+void progress_catch_requests(void);
 bool progress_interrupted(void);
-/* For programs in which SIGINT ends what is being done, not themselves: forgets it. False, and it stays, after SIGTERM.
- */
+/* Then forgets it. False, and it stays, after SIGTERM and SIGHUP. */
 bool progress_forget_interrupt(void);
 
 /* Seconds on the monotonic clock. */

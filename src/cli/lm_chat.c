@@ -209,18 +209,22 @@ static bool obey(chat_run *r, const char *line, carina_error *error) {
 }
 
 /* The next turn into r->turn; a line that ends with a backslash goes on with the next. *more false: the input has
- * ended. An interrupt gives an empty turn. */
+ * ended. An interrupt takes back what was begun, and gives an empty turn unless a whole line has come behind it. */
 static carina_status next_turn(chat_run *r, bool *more, carina_error *error) {
     r->turn_size = 0;
     for (bool goes_on = true; goes_on;) {
         if (r->terminal) fputs(r->turn_size ? "... " : "> ", stderr);
         carina_status status = text_lines_next(&r->lines, more, error);
         if (progress_interrupted()) {
-            clearerr(stdin);
+            bool line = status == CARINA_OK && *more;
             r->turn_size = 0;
-            *more = progress_forget_interrupt();
-            if (r->terminal) fputs("\n/quit ends the conversation\n", stderr);
-            return *more ? CARINA_OK : error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+            if (!progress_forget_interrupt()) return error_set(error, CARINA_ERROR_CANCELLED, "interrupted");
+            if (!line) {
+                clearerr(stdin);
+                *more = true;
+                if (r->terminal) fputs("\n/quit ends the conversation\n", stderr);
+                return CARINA_OK;
+            }
         }
         TRY(status);
         if (!*more) return CARINA_OK;
@@ -265,7 +269,7 @@ static int run(const void *values, int count, char *const *arguments) {
     carina_error error = {0};
     if (!r.v->lm.model) return command_usage("lm chat: --model is required");
     carina_status status = set_up(&r, &error);
-    progress_catch_interrupts();
+    progress_catch_requests();
     if (status == CARINA_OK && r.terminal) fputs("/reset, /save FILE, /quit; Ctrl-C stops an answer\n", stderr);
     if (status == CARINA_OK) {
         status = talk(&r, &error);
@@ -288,7 +292,7 @@ const command command_lm_chat = {
         "The conversation is written as the model's own chat template has it (chat_template.jinja,\n"
         "tokenizer_config.json, or in the GGUF file); what was read in earlier turns is not read again. Ctrl-C stops "
         "an answer, which then\n"
-        "counts as far as it came.\n"
+        "counts as far as it came (while a long turn is read, after the present chunk of it).\n"
         "\n"
         "    /reset      begin a new conversation\n"
         "    /save FILE  write it as JSON: messages with role and content; replaces no other JSON\n"

@@ -85,7 +85,7 @@ static carina_status make_keys(quantize_command *q, carina_error *error) {
     TRY(language_model_find_ends(&ends, q->in, q->bpe, error));
     carina_status status = bpe_gguf_keys(&q->keys, q->bpe, vocabulary, ends.ids, ends.count, error);
     if (status != CARINA_ERROR_UNSUPPORTED) return status;
-    fprintf(stderr, "carina: %s\n", error->message);
+    fprintf(stderr, "carina: %s; the tokenizer is left a file of its own\n", error->message);
     return CARINA_OK;
 }
 

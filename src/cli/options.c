@@ -34,7 +34,7 @@ static carina_status parse_choice(const option *o, const char *text, int *out, c
 static carina_status check_bounds(const option *o, double value, const char *text, carina_error *error) {
     bool bounded = o->low != 0 || o->high != 0;
     if (bounded && !(value >= o->low && value <= o->high))
-        return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: %s is outside %.15g to %.15g", o->name, text, o->low,
+        return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: %s is outside %.16g to %.16g", o->name, text, o->low,
                          o->high);
     return CARINA_OK;
 }
@@ -59,6 +59,8 @@ static carina_status set_value(const option *o, const char *text, void *values, 
             return CARINA_OK;
         case OPTION_INTEGER: {
             int64_t value;
+            if (strspn(text, "0123456789") == strlen(text) && *text && !number_parse_integer(text, &value))
+                return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: %.40s is too large a number", o->name, text);
             if (!number_parse_integer(text, &value))
                 return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: '%s' is not a whole number", o->name, text);
             TRY(check_bounds(o, (double)value, text, error));

@@ -92,8 +92,9 @@ static carina_status make(generate_sequence *s, const generate_request *r, carin
     if (r->max_tokens < 1)
         return error_set(error, CARINA_ERROR_ARGUMENT, "%lld tokens at most: 1 is the least", (long long)r->max_tokens);
     if (r->keep < -1 || r->keep > s->context - 2)
-        return error_set(error, CARINA_ERROR_ARGUMENT, "%lld rows to keep of a context of %lld: 0 to %lld are possible",
-                         (long long)r->keep, (long long)s->context, (long long)s->context - 2);
+        return error_set(error, CARINA_ERROR_ARGUMENT,
+                         "%lld tokens to keep of a sliding context of %lld: 0 to %lld are possible", (long long)r->keep,
+                         (long long)s->context, (long long)s->context - 2);
     if (r->adapter) TRY(lora_check(r->adapter, &s->model->model->config, error));
     TRY(take_prompt(s, r, error));
     TRY(take_ends(s, r, error));

@@ -103,6 +103,33 @@ wait $pid
 exec 3>&-
 grep -qE '^talk.session: [24] messages$' err || fail "not kept after a signal: $(cat err)"
 
+# No line that comes behind an interrupt is lost; the first signal that asks the program itself to end is no second one,
+# and an interrupt may be repeated.
+start() { # OPTION...: a chat that reads from descriptor 3
+    rm -f turns && mkfifo turns
+    "$CARINA" lm chat -m lm -t 1 "$@" < turns > out 2> err &
+    pid=$!
+    exec 3> turns
+    echo 'The heart' >&3
+    for _ in $(seq 600); do [ -s out ] && break; sleep 0.05; done
+}
+start -n 1 -c 4000 --json
+for _ in $(seq 20); do
+    kill -INT $pid
+    echo 'x' >&3
+done
+exec 3>&-
+wait $pid || fail "interrupted between turns: exit status $?: $(cat err)"
+[ "$(wc -l < out)" -eq 21 ] || fail "lines are lost behind an interrupt: $(wc -l < out) answers of 21"
+for signals in HUP 'INT INT INT TERM' 'INT HUP'; do
+    rm -f talk.session
+    start -n 200000 -c 100 --slide 20 --session talk.session
+    for signal in $signals; do kill -"$signal" $pid; done
+    exec 3>&-
+    wait $pid
+    [ $? -eq 1 ] && [ -s talk.session ] || fail "not kept after $signals: $(cat err)"
+done
+
 # Turns that do not come about.
 say 'x\nThe heart is of normal size and the lungs are clear. The heart is of normal size and the lungs are clear.\ny\n' -c 60 --json
 [ $? -eq 1 ] || fail "a turn that does not fit is no failure"

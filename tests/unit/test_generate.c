@@ -637,7 +637,7 @@ static void what_cannot_be(void **state) {
     generate_request r = request_of(&p, &h, 5);
     refuse(g, &r, "tokens, the context has room for 30");
     r.keep = 29;
-    refuse(g, &r, "29 rows to keep of a context of 30: 0 to 28");
+    refuse(g, &r, "29 tokens to keep of a sliding context of 30: 0 to 28");
     r = request_of(&small, &h, 0);
     refuse(g, &r, "0 tokens at most");
     small.rows[0].id = vocabulary - 1;
