@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "cli/command.h"
 #include "format/json_writer.h"
+#include "model/model_file.h"
 #include "pipeline/model_path.h"
 
 typedef struct doctor_values {
@@ -38,7 +39,7 @@ typedef struct findings {
     found_model models[MAX_MODELS];
     int model_count;
     bool default_model;
-    char problems[MAX_PROBLEMS][256];
+    char problems[MAX_PROBLEMS][512];
     int problem_count;
 } findings;
 
@@ -82,6 +83,18 @@ static void take_model(void *context, const char *name, const char *path) {
     if (strcmp(name, MODEL_PATH_DEFAULT) == 0) f->default_model = true;
 }
 
+static void check_default_model(findings *f) {
+    char *path;
+    model_file model;
+    carina_error error;
+    if (model_path_find(&path, MODEL_PATH_DEFAULT, NULL) != CARINA_OK) return;
+    if (model_file_load(&model, path, &error) == CARINA_OK)
+        model_file_free(&model);
+    else
+        add_problem(f, error.message);
+    free(path);
+}
+
 static carina_status examine(findings *f, carina_error *error) {
     memset(f, 0, sizeof *f);
     f->cpu = cpu_detect();
@@ -104,6 +117,8 @@ static carina_status examine(findings *f, carina_error *error) {
     if (!f->default_model)
         add_problem(
             f, "the default model " MODEL_PATH_DEFAULT " is in none of the folders: set CARINA_MODELS to where it is");
+    else
+        check_default_model(f);
     return CARINA_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/output.h"
 
 /* ---- what output has in common ---- */
 
@@ -104,10 +105,16 @@ carina_status film_result_path(char **out, const char *folder, const film_job *j
     *out = name ? path_join(folder, name) : NULL;
     free(name);
     if (!*out) return error_memory(error, "the path of a result", strlen(folder));
-    if (!is_a_film(*out, job->list)) return CARINA_OK;
-    carina_status status = error_set(
-        error, CARINA_ERROR_ARGUMENT,
-        "%s: is one of the films and is not replaced by its picture; choose another folder for %s", *out, chosen_by);
+    const output_file file = {
+        .option = chosen_by, .path = *out, .kind = strcmp(ending, "html") == 0 ? OUTPUT_PAGE : OUTPUT_PICTURE};
+    carina_status status;
+    if (is_a_film(*out, job->list))
+        status = error_set(error, CARINA_ERROR_ARGUMENT,
+                           "%s: is one of the films and is not replaced by its picture; choose another folder for %s",
+                           *out, chosen_by);
+    else
+        status = output_check(&file, 1, &(output_reading){0}, error);
+    if (status == CARINA_OK) return CARINA_OK;
     free(*out);
     *out = NULL;
     return status;

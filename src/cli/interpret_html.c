@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/utf8.h"
 #include "cli/interpret_output.h"
+#include "cli/output.h"
 #include "format/png.h"
 #include "image/draw.h"
 #include "image/resize.h"
@@ -132,6 +133,8 @@ static void put_head(FILE *out, const interpret_view *v) {
     fputs(
         "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta "
         "charset=\"utf-8\"/>\n"
+        "<meta " OUTPUT_PAGE_MARK
+        "/>\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
         "'unsafe-inline'; script-src 'unsafe-inline'\"/>\n<title>",

@@ -5,6 +5,7 @@
 
 #include "atlas/atlas_file.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/model_report.h"
 #include "cli/output.h"
@@ -189,13 +190,21 @@ static const option import_options[] = {
     {0},
 };
 
-static bool is_carina_model(const char *path) {
+/* *own: a model file of Carina. What else Carina writes is refused: a checkpoint has weights by the same names, but not
+ * the shape of the network. */
+static carina_status tell_kind(bool *own, const char *path, carina_error *error) {
     tensor_file file = {0};
-    if (tensor_read(&file, path, NULL) != CARINA_OK) return false;
+    carina_status status = CARINA_OK;
+    *own = false;
+    if (tensor_read(&file, path, NULL) != CARINA_OK) return CARINA_OK; /* whoever reads it will say why */
     const char *format = tensor_file_metadata(&file, "format");
-    bool ours = format && strncmp(format, "carina-model-", 13) == 0;
+    *own = format && strncmp(format, "carina-model-", 13) == 0;
+    if (format && !*own && strncmp(format, "carina-", 7) == 0)
+        status = error_set(error, CARINA_ERROR_FORMAT,
+                           "%s: format %.40s is no model; those of a run are best.safetensors and last.safetensors",
+                           path, utf8_is_line(format) ? format : "?");
     tensor_file_free(&file);
-    return ours;
+    return status;
 }
 
 /* A model file of Carina knows its regions and shape: options that would be passed over are refused. */
@@ -267,9 +276,10 @@ static carina_status import(const char *path, const import_values *v, carina_err
     model_file m = {0};
     uint8_t *card = NULL;
     uint64_t size;
+    bool own;
+    TRY(tell_kind(&own, path, error));
     carina_status status = v->card ? file_read(v->card, 1 << 20, &card, &size, error) : CARINA_OK;
-    if (status == CARINA_OK)
-        status = is_carina_model(path) ? load_own(&m, path, v, error) : load_foreign(&m, path, v, error);
+    if (status == CARINA_OK) status = own ? load_own(&m, path, v, error) : load_foreign(&m, path, v, error);
     if (status == CARINA_OK && v->box_mean && m.model->config.decoder_layers < 2)
         status = error_set(error, CARINA_ERROR_ARGUMENT, "%s: has one decoder layer; --box-mean is for two", path);
     if (status == CARINA_OK && v->box_mean) m.model->config.box_mean = true;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "format/json.h"
 #include "format/safetensors.h"
+#include "image/draw.h"
 #include "index/index_file.h"
 #include "pipeline/model_path.h"
 
@@ -18,6 +19,10 @@
 /* Text that begins as JSON does: weights and databases have NUL bytes in their first kilobytes. */
 static bool is_json(const uint8_t *start, uint64_t size) {
     return (start[0] == '{' || start[0] == '[') && !memchr(start, 0, (size_t)size);
+}
+
+static bool is_marked(const uint8_t *start, uint64_t size, const void *mark, size_t length) {
+    return memmem(start, (size_t)size, mark, length) != NULL;
 }
 
 static bool is_array(const uint8_t *start, uint64_t size) { return size >= 6 && memcmp(start, "\x93NUMPY", 6) == 0; }
@@ -60,6 +65,8 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
         case OUTPUT_MODEL: return is_safetensors(path, "carina-model-");
         case OUTPUT_GGUF: return size >= 4 && memcmp(start, "GGUF", 4) == 0;
         case OUTPUT_SESSION: return is_safetensors(path, "carina-gemma3-session-");
+        case OUTPUT_PICTURE: return is_marked(start, size, DRAW_MARK, sizeof DRAW_MARK - 1);
+        case OUTPUT_PAGE: return is_marked(start, size, OUTPUT_PAGE_MARK, sizeof OUTPUT_PAGE_MARK - 1);
         case OUTPUT_TENSORS: return is_safetensors(path, NULL);
         case OUTPUT_TOKENIZER:
         case OUTPUT_CONVERSATION: return is_json_with(kind, path);
@@ -69,8 +76,9 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
 
 static carina_status check_kind(const output_file *file, carina_error *error) {
     static const char *const names[] = {
-        "JSON file",         ".npy file",      "sentence database",  "model file of Carina", "GGUF file",
-        "file of gradients", "tokenizer.json", "saved conversation", "saved session"};
+        "JSON file",     ".npy file",         "sentence database", "model file of Carina",
+        "GGUF file",     "file of gradients", "tokenizer.json",    "saved conversation",
+        "saved session", "picture of Carina", "page of Carina"};
     uint8_t *start;
     uint64_t size;
     if (!file_exists(file->path)) return CARINA_OK;

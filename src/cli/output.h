@@ -11,6 +11,9 @@
 
 #include "base/error.h"
 
+/* In the head of Carina's pages. */
+#define OUTPUT_PAGE_MARK "name=\"generator\" content=\"Carina\""
+
 typedef enum output_kind {
     OUTPUT_JSON,         /* an object, or one a line */
     OUTPUT_ARRAY,        /* .npy */
@@ -21,6 +24,8 @@ typedef enum output_kind {
     OUTPUT_TOKENIZER,    /* a tokenizer.json: an object with model.vocab */
     OUTPUT_CONVERSATION, /* an object with the array messages; no other JSON, such as a model's config.json */
     OUTPUT_SESSION,      /* model/gemma3_session_file.h */
+    OUTPUT_PICTURE,      /* PNG of Carina's (image/draw.h) */
+    OUTPUT_PAGE,         /* HTML of Carina's: generator says so */
 } output_kind;
 
 typedef struct output_file {

@@ -127,6 +127,13 @@ static carina_status build_model(tensor_run *r, const tensor_options *o, carina_
                                .image_width = (int)x->shape[3]};
     apm_config config;
     TRY(tensor_read(&r->weights, o->weights, error));
+    const char *format = tensor_file_metadata(&r->weights, "format");
+    if (format && strncmp(format, "carina-model-", 13) == 0)
+        fprintf(
+            stderr,
+            "carina: %s: warning: a model file; here the network is made of its weights and of the options, %d heads "
+            "and %d of the feature extraction, not of what it says of itself (carina model info)\n",
+            o->weights, infer.heads, infer.feature_heads);
     TRY(apm_infer_config(&config, &r->weights, o->weights, &infer, error));
     TRY(apm_create_empty(&r->model, &config, error));
     TRY(model_file_copy_weights(r->model, &r->weights, o->weights, error));

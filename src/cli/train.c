@@ -27,7 +27,9 @@ static const option options[] = {
     {"overwrite", 0, OPTION_FLAG, NULL, "begin anew although the run exists", offsetof(train_values, overwrite), 0, 0},
     {"stop-after", 0, OPTION_INTEGER, "STEPS", "pause after so many steps of this session",
      offsetof(train_values, stop_after), 0, 1e9},
-    {"check-losses", 0, OPTION_FILE, "FILE", "compare the first losses with FILE (a run's first_losses.txt) and stop",
+    {"check-losses", 0, OPTION_FILE, "FILE",
+     "compare the run's first losses with FILE (a run's first_losses.txt), at its end; --stop-after 50 to stop when "
+     "they are there",
      offsetof(train_values, check_losses), 0, 0},
     {"tolerance", 0, OPTION_NUMBER, "FRACTION", "relative difference that --check-losses accepts",
      offsetof(train_values, tolerance), 0, 1},
@@ -140,11 +142,11 @@ static int run(const void *values, int count, char *const *arguments) {
     trainer_result result;
     if (v->resume && v->overwrite)
         return command_usage("train: --resume and --overwrite contradict each other; see `carina train --help`");
-    uint8_t *start; /* hours of training are not for finding out that a file is missing */
-    uint64_t size;
-    if (v->check_losses && file_read_start(v->check_losses, 1, &start, &size, &error) != CARINA_OK)
+    double difference; /* hours of training are not for finding out that a file holds none */
+    int losses;
+    if (v->check_losses &&
+        run_log_compare_losses(v->check_losses, v->check_losses, &difference, &losses, &error) != CARINA_OK)
         return command_fail(&error);
-    if (v->check_losses) free(start);
     int read = configuration_read(&config, "train", count, arguments);
     if (read != COMMAND_OK) return read;
     if (check_losses_apart(v, &config, &error) != CARINA_OK) {

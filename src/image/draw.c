@@ -97,8 +97,31 @@ static carina_status canvas_open(canvas *c, double width, double height, carina_
     return CARINA_OK;
 }
 
+/* PNG's textual data "Software" "Carina" with its length and checksum: goes behind the signature and the header. */
+static const unsigned char written_by[] = "\0\0\0\x0f" DRAW_MARK "\xbb\x79\xf6\xfb";
+#define PNG_HEADER 33
+
+typedef struct png_stream {
+    FILE *file;
+    uint64_t written;
+} png_stream;
+
+static bool put(png_stream *s, const unsigned char *bytes, size_t length) {
+    s->written += length;
+    return fwrite(bytes, 1, length, s->file) == length;
+}
+
 static cairo_status_t write_bytes(void *context, const unsigned char *bytes, unsigned length) {
-    return fwrite(bytes, 1, length, context) == length ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+    png_stream *s = context;
+    size_t before = s->written < PNG_HEADER ? (size_t)(PNG_HEADER - s->written) : 0;
+    bool good;
+    if (before && before <= length)
+        good = put(s, bytes, before) &&
+               fwrite(written_by, 1, sizeof written_by - 1, s->file) == sizeof written_by - 1 &&
+               put(s, bytes + before, length - before);
+    else
+        good = put(s, bytes, length);
+    return good ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
 }
 
 static carina_status canvas_save(canvas *c, const char *path, carina_error *error) {
@@ -106,8 +129,8 @@ static carina_status canvas_save(canvas *c, const char *path, carina_error *erro
     file_writer *writer;
     TRY(file_writer_open(&writer, path, error));
     cairo_status_t state = cairo_status(c->cairo);
-    if (state == CAIRO_STATUS_SUCCESS)
-        state = cairo_surface_write_to_png_stream(c->surface, write_bytes, file_writer_stream(writer));
+    png_stream stream = {.file = file_writer_stream(writer)};
+    if (state == CAIRO_STATUS_SUCCESS) state = cairo_surface_write_to_png_stream(c->surface, write_bytes, &stream);
     if (state != CAIRO_STATUS_SUCCESS && state != CAIRO_STATUS_WRITE_ERROR) { /* a failed write: commit says why */
         file_writer_abort(writer);
         return error_set(error, CARINA_ERROR_IO, "%s: cannot draw: %s", path, cairo_status_to_string(state));

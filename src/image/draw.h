@@ -8,6 +8,9 @@
 
 #include "image/image.h"
 
+/* PNG's textual data by which a picture of Carina's is known: in its first bytes, between a length and a checksum. */
+#define DRAW_MARK "tEXtSoftware\0Carina"
+
 #define DRAW_FOOTER "Carina: research software, not a medical device"
 
 typedef enum draw_line {

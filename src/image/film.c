@@ -102,10 +102,21 @@ static void find_view(film *f) {
     }
 }
 
+/* Rows run to the patient's left and columns to his feet where sides are as a radiologist sees them. */
+static void check_orientation(film *f) {
+    const dicom_attributes *a = &f->attributes;
+    if (a->orientation[0][0] == 'R')
+        warn(f,
+             "PatientOrientation: the picture is mirrored, its right is the patient's right; right and left regions "
+             "are named as if it were not");
+    if (a->orientation[1][0] == 'H') warn(f, "PatientOrientation: the picture is upside down");
+}
+
 static void check_subject(film *f) {
     static const char *const radiographs[] = {"CR", "DX", "RG", "OT", "SC", "XA", "RF", "", NULL};
     const dicom_attributes *a = &f->attributes;
     find_view(f);
+    check_orientation(f);
     if (!is_one_of(a->modality, radiographs)) warn(f, "modality %s: not a plain radiograph", a->modality);
     f->other_part = a->body_part[0] && !strcasestr(a->body_part, "CHEST") && !strcasestr(a->body_part, "THORAX") &&
                     !strcasestr(a->body_part, "LUNG") && !strcasestr(a->body_part, "PORT");

@@ -159,6 +159,8 @@ static bool same_shape(const named_tensor *t, const parameter *p) {
 /* Of a model that a run starts from optional weights may be missing: they stay as they begin. */
 enum { CHECK = 0, WRITE = 1, STARTING = 2 };
 
+#define VARIANCE ".running_var"
+
 static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, int how,
                                  carina_error *error) {
     const named_tensor *t = model_file_find_weight(file, p->name);
@@ -175,10 +177,17 @@ static carina_status copy_weight(const tensor_file *file, const char *path, para
     }
     carina_status status = named_tensor_check_finite(t, error);
     if (status == CARINA_OK && (how & WRITE)) status = named_tensor_to_f32(t, p->value, (uint64_t)p->count, error);
-    return status == CARINA_OK ? CARINA_OK : error_prefix(error, "%s", path);
+    if (status != CARINA_OK) return error_prefix(error, "%s", path);
+    size_t length = strlen(p->name), ending = strlen(VARIANCE);
+    if (!(how & WRITE) || length < ending || strcmp(p->name + length - ending, VARIANCE) != 0) return CARINA_OK;
+    for (int64_t i = 0; i < p->count; i++) /* its root would be no number, which ReLU passes on as 0 */
+        if (p->value[i] < 0)
+            return error_set(error, CARINA_ERROR_FORMAT, "%s: tensor %s: a variance of %g", path, t->name,
+                             (double)p->value[i]);
+    return CARINA_OK;
 }
 
-/* All are checked before the first is written. */
+/* All are checked before the first is written (that variances are none below 0, while they are). */
 static carina_status copy_weights(const tensor_file *file, const char *path, parameters *set, int how,
                                   carina_error *error) {
     for (int pass = CHECK; pass <= WRITE; pass++)

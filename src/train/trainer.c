@@ -79,6 +79,16 @@ static carina_status check_checkpoint(const trainer *t, carina_error *error) {
     return CARINA_OK;
 }
 
+/* A finished run's checkpoint may have been deleted; its models are what it was for. */
+static carina_status check_models(const trainer *t, carina_error *error) {
+    if (t->options->resume || t->options->overwrite) return CARINA_OK;
+    const char *there = file_exists(t->best_weights) ? t->best_weights : t->last_weights;
+    if (!file_exists(there)) return CARINA_OK;
+    return error_set(
+        error, CARINA_ERROR_ARGUMENT,
+        "%s: a run's model, without its checkpoint; begin anew with --overwrite, or give another name=", there);
+}
+
 static carina_status write_configuration(const trainer *t, const char *folder, carina_error *error) {
     char *path = path_join(folder, "config.yaml");
     if (!path) return error_memory(error, folder, 64);
@@ -126,6 +136,7 @@ static carina_status set_up(trainer *t, const char *folder, carina_error *error)
     if (!model_paths(&t->best_path, &t->best_weights, folder, "best", t->task->type) ||
         !model_paths(&t->last_path, &t->last_weights, folder, "last", t->task->type))
         return error_memory(error, folder, 1024);
+    TRY(check_models(t, error));
     TRY(check_start(t, error));
     bool begins = !t->options->resume; /* a checkpoint has all weights, and `start` may be gone by then */
     if (begins && c->start && *c->start && t->task->type->load_weights(t->task, c->start, error) != CARINA_OK)

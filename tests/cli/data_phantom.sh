@@ -29,6 +29,10 @@ rm "$(find set/silver_dataset/scene_graph -name '*.json' | head -1)" set/mimic-c
 expect 0 '\(1 made now in .*, 4 already there\)' '' "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 \
     --split train=0.5,test=0.5 --dicom
 diff -r whole set > difference || fail "the continued set differs: $(head -5 difference)"
+rm "$(find set/files -name '*.jpg' | head -1)"
+expect 0 '\(1 made now in .*, 4 already there\)' '' "$CARINA" data phantom --out set --count 5 --seed 8 --size 96x128 \
+    --split train=0.5,test=0.5 --dicom
+diff -r whole set > difference || fail "a lost picture is not made again: $(head -5 difference)"
 
 # Films that are there already are no speed; progress is shown on terminals.
 again="'$CARINA' data phantom --out set --count 5 --seed 8 --size 96x128 --split train=0.5,test=0.5 --dicom"

@@ -78,6 +78,10 @@ iconv -f UTF-8 -t UTF-8 expect.out > /dev/null || fail "the JSON is not UTF-8"
 mkdir -p twin && cp "$film" twin/
 expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensors "$film" "twin/$(basename "$film")"
 [ "$(find pictures/new -name '*.png' -size +10k | wc -l)" -eq 2 ] || fail "not two pictures: $(ls -l pictures/new)"
+mkdir -p others && echo precious > "others/$(basename "${film%.*}").png"
+expect 1 'carina' 'png: exists and is no picture of Carina; give another --overlay' "$CARINA" locate --overlay others -m ./tiny.safetensors "$film"
+[ "$(cat others/*.png)" = precious ] || fail "an overlay replaces what is not Carina's"
+expect 0 'carina' - "$CARINA" locate --overlay pictures/new -m ./tiny.safetensors "$film"
 expect 1 '' 'empty.png' "$CARINA" locate --overlay empty.png -m ./tiny.safetensors "$film"
 
 # ... nor the picture of a film whose own name ends in that number; and a picture never replaces a film.

@@ -62,6 +62,8 @@ status=$?
 if grep -q '^missing:' ../doctor.txt; then wanted=1; else wanted=0; fi
 [ $status -eq $wanted ] || fail "doctor ended with $status, its text asks for $wanted"
 "$CARINA" doctor --json > ../doctor.json
+mkdir -p ../damaged && head -c 5000 "$ROOT/models/apm-small.safetensors" > ../damaged/apm-small.safetensors
+CARINA_MODELS=$PWD/../damaged expect 1 'missing: .*damaged/apm-small.safetensors: ' - "$CARINA" doctor
 grep -q '"isa_machine"' ../doctor.json || fail "doctor --json lacks isa_machine"
 cd ..
 

@@ -30,6 +30,22 @@ sed 's/ 7\./ 8./' "$folder/runs/smoke/first_losses.txt" >"$folder/others.txt"
 grep -q '"first_losses": {"file": ".*others.txt", "count": 20, "relative_difference": 0.1' "$folder/json" &&
     grep -q 'losses differ by 0.1.*, more than the 0.01 accepted' "$folder/err" || fail "other losses: $(cat "$folder/json" "$folder/err")"
 
+# What holds no losses is said before the work, and models without their checkpoint are not written over.
+echo hello >"$folder/none.txt"
+! "$CARINA" train "$folder/runs/smoke/config.yaml" name=hours training.steps=1000000 --check-losses "$folder/none.txt" 2>"$folder/err" ||
+    fail "a file without losses"
+[ ! -e "$folder/runs/hours" ] && [ "$(wc -l <"$folder/err")" -eq 1 ] || fail "a file without losses: $(cat "$folder/err")"
+cp -r "$folder/runs/smoke" "$folder/runs/lone"
+rm "$folder/runs/lone/checkpoint.safetensors"
+! "$CARINA" train "$folder/runs/smoke/config.yaml" name=lone --quiet --stop-after 1 2>"$folder/err" || fail "a model is overwritten"
+grep -q "lone/best.safetensors: a run's model, without its checkpoint; begin anew with --overwrite" "$folder/err" &&
+    cmp -s "$folder/runs/lone/best.safetensors" "$folder/runs/smoke/best.safetensors" || fail "a model is overwritten: $(cat "$folder/err")"
+
+# A checkpoint is no model, and is not taken for a foreign one.
+! "$CARINA" model import "$folder/runs/smoke/checkpoint.safetensors" --out "$folder/model.safetensors" 2>"$folder/err" ||
+    fail "a checkpoint is imported"
+grep -q 'format carina-checkpoint-1 is no model; those of a run are best.safetensors' "$folder/err" || fail "import: $(cat "$folder/err")"
+
 # Another network is not resumed, though its weights fit.
 ! "$CARINA" train "$folder/runs/smoke/config.yaml" name=cut --quiet --resume model.resnet_fine=true 2>"$folder/err" ||
     fail "resumed with another network"

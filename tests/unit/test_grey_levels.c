@@ -171,6 +171,27 @@ static void pictures_by_depth(void **state) {
     film_free(&f);
 }
 
+/* Rows and columns by PatientOrientation: as seen (left, foot), mirrored, upside down. */
+static void orientations_that_sides_do_not_fit_are_said(void **state) {
+    (void)state;
+    uint8_t *data;
+    uint64_t size;
+    carina_error error;
+    assert_int_equal(file_read(TEST_DATA "/dicom/view_orientation.dcm", 1 << 20, &data, &size, &error), CARINA_OK);
+    char *value = memmem(data, (size_t)size, "A\\F", 3);
+    assert_non_null(value);
+    static const char *const values[] = {"L\\F", "R\\F", "L\\H", "R\\H"};
+    for (int i = 0; i < 4; i++) {
+        film f;
+        memcpy(value, values[i], 3);
+        assert_int_equal(film_load_memory(&f, data, size, NULL, &error), CARINA_OK);
+        assert_int_equal(warns(&f, "the picture is mirrored"), i % 2);
+        assert_int_equal(warns(&f, "the picture is upside down"), i / 2);
+        film_free(&f);
+    }
+    free(data);
+}
+
 static void views_and_warnings(void **state) {
     (void)state;
     static const struct {
@@ -262,6 +283,7 @@ static void real_monochrome1_equals_its_twin_inverted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(orientations_that_sides_do_not_fit_are_said),
         cmocka_unit_test(each_step_follows_its_formula),
         cmocka_unit_test(pixels_become_square),
         cmocka_unit_test(padding_that_leaves_nothing_is_ignored),
