@@ -22,21 +22,28 @@ struct progress {
     char note[128];
 };
 
-static volatile sig_atomic_t interrupted; /* the signal's number, 0: none */
-static volatile sig_atomic_t requests; /* SIGINT is one: it may come again, and asks the program itself for nothing */
+static volatile sig_atomic_t asked, ending; /* SIGINT has come; SIGTERM or SIGHUP has */
+static volatile sig_atomic_t requests;      /* SIGINT asks the program itself for nothing, and may be repeated */
 
+/* A second request ends the program where it stands: the user means it. A terminal that goes away says so twice. */
 static void on_interrupt(int number) {
-    if (requests && interrupted && number == SIGINT) return;
-    if (interrupted && !(requests && interrupted == SIGINT)) file_guard_end_by(number); /* again: the user means it */
-    interrupted = number;
+    bool again = ending || (asked && !requests);
+    if (again && number != SIGHUP && !(requests && number == SIGINT)) file_guard_end_by(number);
+    if (number == SIGINT)
+        asked = 1;
+    else
+        ending = 1;
 }
 
 void progress_catch_interrupts(void) {
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = signal_stack_install() ? SA_ONSTACK : 0}, before;
+    const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
+    for (int i = 0; i < 3; i++) sigaddset(&action.sa_mask, numbers[i]);
+    for (int i = 0; i < 3; i++) {
+        bool ignored = sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN;
+        if (numbers[i] != SIGHUP || !ignored) sigaction(numbers[i], &action, NULL);
+    }
 }
 
 void progress_catch_requests(void) {
@@ -44,12 +51,11 @@ void progress_catch_requests(void) {
     progress_catch_interrupts();
 }
 
-bool progress_interrupted(void) { return interrupted != 0; }
+bool progress_interrupted(void) { return asked || ending; }
 
 bool progress_forget_interrupt(void) {
-    if (interrupted && interrupted != SIGINT) return false;
-    interrupted = 0;
-    return true;
+    asked = 0;
+    return !ending;
 }
 
 double clock_seconds(void) {

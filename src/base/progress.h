@@ -3,7 +3,8 @@
  * On a terminal a progress line is redrawn in place at most ten times a second; otherwise one plain line is printed
  * every ten seconds. Interruption: progress_interrupted() becomes true after SIGINT, SIGTERM or SIGHUP (unless the
  * caller had it ignored, as nohup does) once progress_catch_interrupts() was called; long work polls it, saves, and
- * returns CARINA_ERROR_CANCELLED. A second signal ends the program where it stands.
+ * returns CARINA_ERROR_CANCELLED. A second signal ends the program where it stands,
+ * but SIGHUP, which a terminal that goes away sends twice.
  */
 #ifndef BASE_PROGRESS_H
 #define BASE_PROGRESS_H

@@ -296,7 +296,7 @@ const command command_doctor = {
     .arguments = "",
     .description =
         "Looks at the processor and the kernels that Carina will use on it, memory, disk, libraries, fonts\n"
-        "and models. Exit status 1 when something is missing.\n",
+        "and models. Exit status 1 when something is missing, or the default model is damaged.\n",
     .examples = "carina doctor\ncarina doctor --json\nCARINA_MAX_ISA=avx2 carina doctor\n",
     .options = doctor_options,
     .defaults = &doctor_defaults,

@@ -47,8 +47,8 @@ typedef struct film_command {
 int film_run(const film_command *command, int count, char *const *arguments);
 
 /* FOLDER/NAME.ENDING after the film's own name, malloc'ed. The films of that name before it in the list, of other
- * folders or endings, give it a number, NAME-2. A path that is one of the films themselves is refused: nothing that is
- * written replaces a film. chosen_by: what chose the folder ("--overlay"), for the message. */
+ * folders or endings, give it a number, NAME-2. A path that is one of the films themselves is refused, and
+ * a file that is not Carina's (cli/output.h). chosen_by: what chose the folder ("--overlay"), for the message. */
 carina_status film_result_path(char **out, const char *folder, const film_job *job, const char *ending,
                                const char *chosen_by, carina_error *error);
 

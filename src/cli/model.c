@@ -200,9 +200,11 @@ static carina_status tell_kind(bool *own, const char *path, carina_error *error)
     const char *format = tensor_file_metadata(&file, "format");
     *own = format && strncmp(format, "carina-model-", 13) == 0;
     if (format && !*own && strncmp(format, "carina-", 7) == 0)
-        status = error_set(error, CARINA_ERROR_FORMAT,
-                           "%s: format %.40s is no model; those of a run are best.safetensors and last.safetensors",
-                           path, utf8_is_line(format) ? format : "?");
+        status = error_set(error, CARINA_ERROR_FORMAT, "%s: format %.40s is no model%s", path,
+                           utf8_is_line(format) ? format : "?",
+                           strncmp(format, "carina-checkpoint-", 18) == 0
+                               ? "; those of a run are best.safetensors and last.safetensors"
+                               : "");
     tensor_file_free(&file);
     return status;
 }

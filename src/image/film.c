@@ -105,11 +105,9 @@ static void find_view(film *f) {
 /* Rows run to the patient's left and columns to his feet where sides are as a radiologist sees them. */
 static void check_orientation(film *f) {
     const dicom_attributes *a = &f->attributes;
-    if (a->orientation[0][0] == 'R')
-        warn(f,
-             "PatientOrientation: the picture is mirrored, its right is the patient's right; right and left regions "
-             "are named as if it were not");
-    if (a->orientation[1][0] == 'H') warn(f, "PatientOrientation: the picture is upside down");
+    bool right = a->orientation[0][0] == 'R', head = a->orientation[1][0] == 'H';
+    const char *how = right && head ? "turned by 180 degrees" : right ? "mirrored" : "flipped top to bottom";
+    if (right || head) warn(f, "PatientOrientation: the picture is %s; regions are named as if it were not", how);
 }
 
 static void check_subject(film *f) {

@@ -99,7 +99,7 @@ typedef struct gemma3_row {
     const float *vector; /* NULL with an id; taken as it is, not scaled */
     bool wants_logits;
     /* At least so many further rows of the session come before anybody wants logits of a row up to this one, copies
-     * the session or goes back in it (to 0 it can always). 0: not known; without effect where logits are wanted. */
+     * the session or goes back in it (to 0 it can always). 0: not known. */
     int64_t more;
 } gemma3_row;
 

@@ -9,9 +9,8 @@
  *     adapter           fingerprint of the session's adapter (lora_fingerprint), where it has one
  *     length            tokens seen
  *     capacity, chunk   what the session was made for
- *     first_key         rows of local layers that would hold an earlier position hold nothing
- * (gemma3_session_first_key) content           fingerprint of these numbers, the adapter's, and of all those tensors'
- * bytes
+ *     first_key         rows of local layers that would hold an earlier position hold nothing of use
+ *     content           fingerprint of these numbers, the adapter's, and of all those tensors' bytes
  *
  * and where its owner keeps something beside it, "tokens" [length] i32 and "text" [bytes] u8, with
  *

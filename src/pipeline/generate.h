@@ -9,9 +9,9 @@
  * the order in which they came: a long prompt goes in chunks between the others' tokens.
  *
  * A prompt does not pay for a beginning that is known: one of a sequence that ended (pipeline/prefix_cache.h), or of a
- * sequence that runs. One that is just being read by another sequence is waited for (but where
- * a long prompt came alone, and reads as a whole what the other has in common only with its beginning). Sequences of
- * different adapters (model/lora.h) may run together, but know nothing of each other's texts.
+ * sequence that runs. One that is just being read by another sequence is waited for, unless it is the beginning
+ * of a long prompt that came alone and is read as a whole. Sequences of different adapters (model/lora.h) may run
+ * together, but know nothing of each other's texts.
  *
  * What a sequence says does not depend on the number of threads, on what else is in the batch, on chunks, or on what
  * was known beforehand: a row's logits are the same bits, with packed weights and in f32.

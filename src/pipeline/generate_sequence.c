@@ -86,6 +86,7 @@ static void slide(generate_sequence *s) {
         s->session = NULL;
     }
     s->fed = s->session ? gemma3_session_length(s->session) : 0;
+    s->reads_whole = false;
 }
 
 static carina_status make(generate_sequence *s, const generate_request *r, carina_error *error) {

@@ -79,14 +79,14 @@ static carina_status check_checkpoint(const trainer *t, carina_error *error) {
     return CARINA_OK;
 }
 
-/* A finished run's checkpoint may have been deleted; its models are what it was for. */
+/* A finished run's checkpoint may have been deleted; its models are what it was for. (One that was killed before its
+ * first checkpoint may have a best model, but no last one: it begins anew.) */
 static carina_status check_models(const trainer *t, carina_error *error) {
-    if (t->options->resume || t->options->overwrite) return CARINA_OK;
-    const char *there = file_exists(t->best_weights) ? t->best_weights : t->last_weights;
-    if (!file_exists(there)) return CARINA_OK;
-    return error_set(
-        error, CARINA_ERROR_ARGUMENT,
-        "%s: a run's model, without its checkpoint; begin anew with --overwrite, or give another name=", there);
+    if (t->options->resume || t->options->overwrite || !file_exists(t->last_weights)) return CARINA_OK;
+    return error_set(error, CARINA_ERROR_ARGUMENT,
+                     "%s: a finished run's model, without its checkpoint; begin anew with --overwrite, or give another "
+                     "name=",
+                     t->last_weights);
 }
 
 static carina_status write_configuration(const trainer *t, const char *folder, carina_error *error) {
@@ -175,6 +175,7 @@ static carina_status begin(trainer *t, const char *folder, carina_error *error) 
     if (!t->lock) { /* it was not there: another run may have begun in it meanwhile, or be over */
         TRY(folder_lock_take(&t->lock, folder, error));
         TRY(check_checkpoint(t, error));
+        TRY(check_models(t, error));
     }
     file_remove_unfinished(folder); /* a checkpoint's worth each time that a run is killed while it saves */
     if (!t->options->resume) {      /* of the run that is overwritten */

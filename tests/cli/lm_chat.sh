@@ -121,7 +121,7 @@ done
 exec 3>&-
 wait $pid || fail "interrupted between turns: exit status $?: $(cat err)"
 [ "$(wc -l < out)" -eq 21 ] || fail "lines are lost behind an interrupt: $(wc -l < out) answers of 21"
-for signals in HUP 'INT INT INT TERM' 'INT HUP'; do
+for signals in HUP 'HUP HUP' 'INT INT INT TERM' 'INT HUP HUP'; do
     rm -f talk.session
     start -n 200000 -c 100 --slide 20 --session talk.session
     for signal in $signals; do kill -"$signal" $pid; done

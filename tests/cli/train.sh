@@ -38,7 +38,7 @@ echo hello >"$folder/none.txt"
 cp -r "$folder/runs/smoke" "$folder/runs/lone"
 rm "$folder/runs/lone/checkpoint.safetensors"
 ! "$CARINA" train "$folder/runs/smoke/config.yaml" name=lone --quiet --stop-after 1 2>"$folder/err" || fail "a model is overwritten"
-grep -q "lone/best.safetensors: a run's model, without its checkpoint; begin anew with --overwrite" "$folder/err" &&
+grep -q "lone/last.safetensors: a finished run's model, without its checkpoint; begin anew with --overwrite" "$folder/err" &&
     cmp -s "$folder/runs/lone/best.safetensors" "$folder/runs/smoke/best.safetensors" || fail "a model is overwritten: $(cat "$folder/err")"
 
 # A checkpoint is no model, and is not taken for a foreign one.

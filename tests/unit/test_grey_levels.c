@@ -171,7 +171,7 @@ static void pictures_by_depth(void **state) {
     film_free(&f);
 }
 
-/* Rows and columns by PatientOrientation: as seen (left, foot), mirrored, upside down. */
+/* Rows and columns by PatientOrientation: as seen (left, foot), mirrored, flipped, turned. */
 static void orientations_that_sides_do_not_fit_are_said(void **state) {
     (void)state;
     uint8_t *data;
@@ -185,8 +185,9 @@ static void orientations_that_sides_do_not_fit_are_said(void **state) {
         film f;
         memcpy(value, values[i], 3);
         assert_int_equal(film_load_memory(&f, data, size, NULL, &error), CARINA_OK);
-        assert_int_equal(warns(&f, "the picture is mirrored"), i % 2);
-        assert_int_equal(warns(&f, "the picture is upside down"), i / 2);
+        assert_int_equal(warns(&f, "the picture is mirrored"), i == 1);
+        assert_int_equal(warns(&f, "the picture is flipped top to bottom"), i == 2);
+        assert_int_equal(warns(&f, "the picture is turned by 180 degrees"), i == 3);
         film_free(&f);
     }
     free(data);

@@ -166,7 +166,7 @@ static carina_status make_film(const phantom_writer_options *options, uint64_t i
     carina_status status =
         format_path(path, error, "%s/silver_dataset/scene_graph/%s_SceneGraph.json", options->folder, job->names.id);
     *found = status == CARINA_OK && file_exists(path);
-    if (*found) { /* written last; but what was lost since is made again */
+    if (*found) { /* written last; but a picture that was lost since is made again */
         const film_names *n = &job->names;
         status = format_path(path, error, "%s/files/p%.2s/p%s/s%s/%s.jpg", options->folder, n->patient, n->patient,
                              n->study, n->id);
