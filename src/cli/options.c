@@ -59,10 +59,11 @@ static carina_status set_value(const option *o, const char *text, void *values, 
             return CARINA_OK;
         case OPTION_INTEGER: {
             int64_t value;
-            if (strspn(text, "0123456789") == strlen(text) && *text && !number_parse_integer(text, &value))
-                return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: %.40s is too large a number", o->name, text);
-            if (!number_parse_integer(text, &value))
-                return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: '%s' is not a whole number", o->name, text);
+            if (!number_parse_integer(text, &value)) {
+                bool digits = *text && strspn(text, "0123456789") == strlen(text);
+                return error_set(error, CARINA_ERROR_ARGUMENT, "--%s: '%.40s' is %s", o->name, text,
+                                 digits ? "too large a number" : "not a whole number");
+            }
             TRY(check_bounds(o, (double)value, text, error));
             *(int64_t *)target = value;
             return CARINA_OK;

@@ -200,8 +200,8 @@ typedef struct plan_rows {
 
 struct gemma3_runner {
     const gemma3 *model;
-    uint64_t layer_rows;
     gemma3_runner_options options;
+    uint64_t layer_rows;   /* gemma3_runner_layer_rows */
     graph_scratch scratch; /* of all plans: one runs at a time */
     plan_rows body_rows, head_rows;
     /* Rotary tables by blocks of positions, each [2, positions of the block, d], local and global; NULL: no row has

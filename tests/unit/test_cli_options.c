@@ -130,7 +130,7 @@ static void test_refusals(void **state) {
     refused("--model=", "empty");
     refused("--threads two", "'two' is not a whole number");
     refused("--threads 1.5", "not a whole number");
-    refused("--threads 99999999999999999999", "is too large a number");
+    refused("--threads 99999999999999999999", "99999999999999999999' is too large a number");
     refused("--threads -1", "outside 0 to 1024");
     refused("--threads 1025", "outside 0 to 1024");
     refused("--scale 1,5", "not a number");
