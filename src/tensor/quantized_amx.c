@@ -61,13 +61,14 @@ static inline void multiply_group(int32_t sums[256], const uint8_t *weights, con
 }
 
 /* The arithmetic of quantized_body.h, with `kind` a constant. */
-static inline __attribute__((always_inline)) void multiply(quantized_kind kind, float *y, const uint8_t *at,
-                                                           bool goes_on, const quantized_panel *x) {
+static inline __attribute__((always_inline)) void multiply(quantized_kind kind, int block, const quantized_piece *piece,
+                                                           const quantized_panel *x) {
+    const uint8_t *at = piece->weights + block * piece->block_bytes;
     uint8_t unpacked[512] __attribute__((aligned(64)));
     int32_t sums[256] __attribute__((aligned(64)));
     floats total[16];
     for (int t = 0; t < 16; t++) total[t] = (floats){0};
-    for (int t = 0; goes_on && t < 16; t++) memcpy(&total[t], y + t * QUANTIZED_STEP, sizeof total[t]);
+    for (int t = 0; piece->from && t < 16; t++) memcpy(&total[t], quantized_from(piece, t, block), sizeof total[t]);
     for (int64_t from = 0, count; from < x->groups; from += count) {
         count = x->groups - from < quantized_run_groups(kind) ? x->groups - from : quantized_run_groups(kind);
         const uint8_t *head = at;
@@ -93,7 +94,7 @@ static inline __attribute__((always_inline)) void multiply(quantized_kind kind, 
             }
         }
     }
-    for (int t = 0; t < 16; t++) memcpy(y + t * QUANTIZED_STEP, &total[t], sizeof total[t]);
+    for (int t = 0; t < 16; t++) memcpy(quantized_to(piece, t, block), &total[t], sizeof total[t]);
 }
 
 /* ---- BF16 ---- */
@@ -109,7 +110,8 @@ static const uint16_t *full_panel(uint16_t padded[16 * QUANTIZED_GROUP], const q
 
 /* One slice of one block. A tile waits 52 cycles for its last sums and could be given new products every 16: groups
  * take turns with four. */
-static void add_slice(float *y, const uint8_t *weights, const quantized_panel *x, int64_t first, int64_t end) {
+static void add_slice(const quantized_piece *piece, int block, const quantized_panel *x, int64_t first, int64_t end) {
+    const uint8_t *weights = piece->weights + block * piece->block_bytes;
     uint16_t padded[16 * QUANTIZED_GROUP] __attribute__((aligned(64))) = {0};
     float sums[4][16 * QUANTIZED_BLOCK] __attribute__((aligned(64)));
     _tile_zero(0);
@@ -134,29 +136,31 @@ static void add_slice(float *y, const uint8_t *weights, const quantized_panel *x
     for (int t = 0; t < x->tokens; t++)
         for (int n = 0; n < QUANTIZED_BLOCK; n++) {
             int at = t * QUANTIZED_BLOCK + n;
-            y[t * QUANTIZED_STEP + n] += (sums[0][at] + sums[1][at]) + (sums[2][at] + sums[3][at]);
+            quantized_to(piece, t, block)[n] += (sums[0][at] + sums[1][at]) + (sums[2][at] + sums[3][at]);
         }
 }
 
 /* Slice by slice whatever the piece is, so that a token's sums do not depend on how a matrix is cut. */
-static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+static void product_bf16(const quantized_piece *piece, const quantized_panel *x) {
     const int64_t slice = quantized_slice_groups(QUANTIZED_BF16);
-    for (int b = 0; b < piece->blocks; b++, y += QUANTIZED_BLOCK) {
-        for (int t = 0; !piece->goes_on && t < x->tokens; t++)
-            memset(y + t * QUANTIZED_STEP, 0, QUANTIZED_BLOCK * sizeof *y);
+    for (int b = 0; b < piece->blocks; b++) {
+        for (int t = 0; t < x->tokens; t++) {
+            floats total = {0};
+            if (piece->from) memcpy(&total, quantized_from(piece, t, b), sizeof total);
+            memcpy(quantized_to(piece, t, b), &total, sizeof total);
+        }
         for (int64_t g = 0; g < x->groups; g += slice)
-            add_slice(y, piece->weights + b * piece->block_bytes, x, g, g + slice < x->groups ? g + slice : x->groups);
+            add_slice(piece, b, x, g, g + slice < x->groups ? g + slice : x->groups);
     }
 }
 
-#define PRODUCT(name, kind)                                                                                      \
-    static void name(float *y, const quantized_piece *piece, const quantized_panel *x) {                         \
-        if (x->tokens < 16) {                                                                                    \
-            quantized_avx512_table.product[kind](y, piece, x);                                                   \
-            return;                                                                                              \
-        }                                                                                                        \
-        for (int b = 0; b < piece->blocks; b++)                                                                  \
-            multiply(kind, y + b * QUANTIZED_BLOCK, piece->weights + b * piece->block_bytes, piece->goes_on, x); \
+#define PRODUCT(name, kind)                                                    \
+    static void name(const quantized_piece *piece, const quantized_panel *x) { \
+        if (x->tokens < 16) {                                                  \
+            quantized_avx512_table.product[kind](piece, x);                    \
+            return;                                                            \
+        }                                                                      \
+        for (int b = 0; b < piece->blocks; b++) multiply(kind, b, piece, x);   \
     }
 PRODUCT(product_q8, QUANTIZED_Q8)
 PRODUCT(product_q4, QUANTIZED_Q4)

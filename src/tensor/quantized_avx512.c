@@ -136,7 +136,7 @@ static ALWAYS_INLINE void multiply_group(quantized_kind kind, ints sums[PAIR_SUM
 }
 
 /* `kind` is a constant where this is inlined. */
-static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y, const quantized_piece *piece,
+static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, const quantized_piece *piece,
                                         const quantized_panel *x) {
     const uint8_t *at = piece->weights;
     const int64_t other = piece->block_bytes, group_bytes = quantized_group_bytes(kind), groups = x->groups;
@@ -144,12 +144,11 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
     quantized_lines next = quantized_lines_beside(piece, first, PAIR_TOKENS);
     floats total[PAIR_SUMS];
     pending last = {.token_scales = x->scales + first};
-    y += first * QUANTIZED_STEP;
 #pragma GCC unroll 8
     for (int i = 0; i < PAIR_SUMS; i++) {
         total[i] = (floats){0};
         last.sums[i] = (ints){0};
-        if (piece->goes_on) memcpy(&total[i], y + i / 2 * QUANTIZED_STEP + i % 2 * QUANTIZED_BLOCK, sizeof total[i]);
+        if (piece->from) memcpy(&total[i], quantized_from(piece, first + i / 2, i % 2), sizeof total[i]);
     }
     last.scale[0] = last.scale[1] = (floats){0};
     for (int64_t from = 0, count; from < groups; from += count) {
@@ -165,6 +164,7 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
                 _mm_prefetch((const char *)next.at + other, _MM_HINT_T0);
                 next.at += 64;
             }
+            quantized_fetch_target(piece, first, PAIR_TOKENS, from + j);
 #pragma GCC unroll 2
             for (int b = 0; kind == QUANTIZED_Q4M && b < 2; b++)
                 minimum[b] = widen_scales(head + b * other + 32) * widen_factors(factors + b * other + 16);
@@ -182,7 +182,7 @@ static ALWAYS_INLINE void multiply_pair(quantized_kind kind, int first, float *y
 #pragma GCC unroll 8
     for (int i = 0; i < PAIR_SUMS; i++) {
         add_pending(total, &last, i);
-        memcpy(y + i / 2 * QUANTIZED_STEP + i % 2 * QUANTIZED_BLOCK, &total[i], sizeof total[i]);
+        memcpy(quantized_to(piece, first + i / 2, i % 2), &total[i], sizeof total[i]);
     }
 }
 

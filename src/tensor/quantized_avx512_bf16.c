@@ -10,22 +10,20 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* Tokens [first, first + tokens) of the panel and `blocks` blocks: both numbers are constants where this is inlined. */
-INLINE void multiply(int blocks, int tokens, int first, float *y, const quantized_piece *piece,
-                     const quantized_panel *x) {
+INLINE void multiply(int blocks, int tokens, int first, const quantized_piece *piece, const quantized_panel *x) {
     const uint8_t *at = piece->weights;
     __m512 total[2][16];
     quantized_lines next = quantized_lines_beside(piece, first, tokens);
-    y += first * QUANTIZED_STEP;
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; t++)
 #pragma GCC unroll 2
         for (int b = 0; b < blocks; b++)
-            total[b][t] =
-                piece->goes_on ? _mm512_loadu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK) : _mm512_setzero_ps();
+            total[b][t] = piece->from ? _mm512_loadu_ps(quantized_from(piece, first + t, b)) : _mm512_setzero_ps();
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
         const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
         for (int line = 0; line < 2 && next.at < next.end; line++, next.at += 64)
             for (int b = 0; b < blocks; b++) _mm_prefetch((const char *)next.at + b * piece->block_bytes, _MM_HINT_T0);
+        if (blocks == 2) quantized_fetch_target(piece, first, tokens, g);
         if (piece->from_memory)
             for (int b = 0; b < blocks; b++)
                 for (int i = 0; i < 1024; i += 64)
@@ -49,28 +47,28 @@ INLINE void multiply(int blocks, int tokens, int first, float *y, const quantize
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; t++)
 #pragma GCC unroll 2
-        for (int b = 0; b < blocks; b++) _mm512_storeu_ps(y + t * QUANTIZED_STEP + b * QUANTIZED_BLOCK, total[b][t]);
+        for (int b = 0; b < blocks; b++) _mm512_storeu_ps(quantized_to(piece, first + t, b), total[b][t]);
 }
 
-INLINE void multiply_blocks(int blocks, float *y, const quantized_piece *piece, const quantized_panel *x) {
+INLINE void multiply_blocks(int blocks, const quantized_piece *piece, const quantized_panel *x) {
     quantized_piece p = *piece;
     for (int first = 0, left; (left = x->tokens - first) > 0; p.from_memory = false) {
         if (left >= 8)
-            multiply(blocks, 8, first, y, &p, x), first += 8;
+            multiply(blocks, 8, first, &p, x), first += 8;
         else if (left >= 4)
-            multiply(blocks, 4, first, y, &p, x), first += 4;
+            multiply(blocks, 4, first, &p, x), first += 4;
         else if (left >= 2)
-            multiply(blocks, 2, first, y, &p, x), first += 2;
+            multiply(blocks, 2, first, &p, x), first += 2;
         else
-            multiply(blocks, 1, first, y, &p, x), first += 1;
+            multiply(blocks, 1, first, &p, x), first += 1;
     }
 }
 
-static void product_bf16(float *y, const quantized_piece *piece, const quantized_panel *x) {
+static void product_bf16(const quantized_piece *piece, const quantized_panel *x) {
     if (piece->blocks == 2)
-        multiply_blocks(2, y, piece, x);
+        multiply_blocks(2, piece, x);
     else
-        multiply_blocks(1, y, piece, x);
+        multiply_blocks(1, piece, x);
 }
 
 /* Lanes that are neither 0 nor a normal number, told by their bits: graphs have the processor take them for zeros. */

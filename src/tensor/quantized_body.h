@@ -62,20 +62,26 @@ INLINE void prefetch(const uint8_t *bytes, int64_t count) {
 /* What packed weights have more than q: taken off through the sum of the activations. */
 #define TAKEN_OFF(kind) ((kind) == QUANTIZED_Q8 ? TAKEN_OFF_8 : (kind) == QUANTIZED_Q4 ? 8 : 0)
 
-INLINE void begin_totals(floats *total, int tokens, const float *y, bool goes_on) {
+INLINE void begin_totals(floats *total, int tokens, int first, int block, const quantized_piece *piece) {
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; t++) {
         total[t] = (floats){0};
-        if (goes_on) memcpy(&total[t], y + t * QUANTIZED_STEP, sizeof total[t]);
+        if (piece->from) memcpy(&total[t], quantized_from(piece, first + t, block), sizeof total[t]);
     }
+}
+
+INLINE void end_totals(const floats *total, int tokens, int first, int block, const quantized_piece *piece) {
+#pragma GCC unroll 16
+    for (int t = 0; t < tokens; t++) memcpy(quantized_to(piece, first + t, block), &total[t], sizeof total[t]);
 }
 
 /* Tokens [first, first + tokens) of the panel and one block. `kind` and `tokens` are constants where this is inlined.
  */
-INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, const uint8_t *at,
-                     const quantized_piece *piece, const quantized_panel *x) {
+INLINE void multiply(quantized_kind kind, int tokens, int first, int block, const quantized_piece *piece,
+                     const quantized_panel *x) {
+    const uint8_t *at = piece->weights + block * piece->block_bytes;
     floats total[MOST_TOKENS];
-    begin_totals(total, tokens, y + first * QUANTIZED_STEP, piece->goes_on);
+    begin_totals(total, tokens, first, block, piece);
     for (int64_t from = 0, count; from < x->groups; from += count) {
         count = x->groups - from < quantized_run_groups(kind) ? x->groups - from : quantized_run_groups(kind);
         const uint8_t *head = at;
@@ -112,8 +118,7 @@ INLINE void multiply(quantized_kind kind, int tokens, int first, float *y, const
                 total[t] += __builtin_convertvector(sums[t], floats) * (scale * x->scales[place + t]);
         }
     }
-#pragma GCC unroll 16
-    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * QUANTIZED_STEP, &total[t], sizeof total[t]);
+    end_totals(total, tokens, first, block, piece);
 }
 
 /* Pairs of BF16's inputs lie in one lane, the first one below. */
@@ -131,10 +136,10 @@ INLINE floats second_of(ints pairs) {
 }
 
 /* The same for BF16. */
-INLINE void multiply_bf16(int tokens, int first, float *y, const uint8_t *at, const quantized_piece *piece,
-                          const quantized_panel *x) {
+INLINE void multiply_bf16(int tokens, int first, int block, const quantized_piece *piece, const quantized_panel *x) {
+    const uint8_t *at = piece->weights + block * piece->block_bytes;
     floats total[MOST_TOKENS];
-    begin_totals(total, tokens, y + first * QUANTIZED_STEP, piece->goes_on);
+    begin_totals(total, tokens, first, block, piece);
     for (int64_t g = 0; g < x->groups; g++, at += 1024) {
         if (piece->from_memory) prefetch(at, 1024);
         const uint16_t *values = x->values + (g * x->tokens + first) * QUANTIZED_GROUP;
@@ -151,39 +156,36 @@ INLINE void multiply_bf16(int tokens, int first, float *y, const uint8_t *at, co
             }
         }
     }
-#pragma GCC unroll 16
-    for (int t = 0; t < tokens; t++) memcpy(y + (first + t) * QUANTIZED_STEP, &total[t], sizeof total[t]);
+    end_totals(total, tokens, first, block, piece);
 }
 
 #ifndef PAIR_TOKENS
 #define PAIR_TOKENS (QUANTIZED_PANEL + 1)
-INLINE void multiply_pair(quantized_kind kind, int first, float *y, const quantized_piece *piece,
-                          const quantized_panel *x) {
-    (void)kind, (void)first, (void)y, (void)piece, (void)x;
+INLINE void multiply_pair(quantized_kind kind, int first, const quantized_piece *piece, const quantized_panel *x) {
+    (void)kind, (void)first, (void)piece, (void)x;
 }
 #endif
 
 /* Tokens by powers of two: of three, two and one. The second time a block's weights come from cache. */
 #define PRODUCT(name, pairs, kind, call, ...)                                                        \
-    static void name(float *y, const quantized_piece *piece, const quantized_panel *x) {             \
+    static void name(const quantized_piece *piece, const quantized_panel *x) {                       \
         quantized_piece p = *piece;                                                                  \
         int paired = 0;                                                                              \
         for (; pairs && p.blocks == 2 && x->tokens - paired >= PAIR_TOKENS; paired += PAIR_TOKENS) { \
-            multiply_pair(kind, paired, y, &p, x);                                                   \
+            multiply_pair(kind, paired, &p, x);                                                      \
             p.from_memory = false;                                                                   \
         }                                                                                            \
-        for (int b = 0; b < p.blocks; b++, y += QUANTIZED_BLOCK) {                                   \
-            const uint8_t *block = p.weights + b * p.block_bytes;                                    \
+        for (int b = 0; b < p.blocks; b++) {                                                         \
             p.from_memory = piece->from_memory && !paired;                                           \
             for (int first = paired, left; (left = x->tokens - first) > 0; p.from_memory = false) {  \
                 if (MOST_TOKENS >= 8 && left >= 8)                                                   \
-                    call(__VA_ARGS__ 8, first, y, block, &p, x), first += 8;                         \
+                    call(__VA_ARGS__ 8, first, b, &p, x), first += 8;                                \
                 else if (MOST_TOKENS >= 4 && left >= 4)                                              \
-                    call(__VA_ARGS__ 4, first, y, block, &p, x), first += 4;                         \
+                    call(__VA_ARGS__ 4, first, b, &p, x), first += 4;                                \
                 else if (MOST_TOKENS >= 2 && left >= 2)                                              \
-                    call(__VA_ARGS__ 2, first, y, block, &p, x), first += 2;                         \
+                    call(__VA_ARGS__ 2, first, b, &p, x), first += 2;                                \
                 else                                                                                 \
-                    call(__VA_ARGS__ 1, first, y, block, &p, x), first += 1;                         \
+                    call(__VA_ARGS__ 1, first, b, &p, x), first += 1;                                \
             }                                                                                        \
         }                                                                                            \
     }

@@ -47,13 +47,26 @@ typedef struct quantized_piece {
     const uint8_t *weights; /* a run begins here */
     int64_t block_bytes;    /* from one block to the next */
     int blocks;             /* 1, 2 */
-    bool goes_on;           /* sums begin with what y holds, not with zeros */
     bool from_memory;       /* few tokens: weights are read once, and asked for ahead */
+    /* Sums of token t and output n of the piece begin with from[t QUANTIZED_STEP + n], or zero where from is NULL, and
+     * go to to[t to_step + n]. These may be the same place. */
+    const float *from;
+    float *to;
+    int64_t to_step;
     /* Else the weights that are wanted next: kernels ask for these lines of 64 bytes of each block (the blocks lie as
      * the piece's) here and there between their products, which costs nothing; all at once they would wait. */
     const uint8_t *next;
     int64_t next_lines;
 } quantized_piece;
+
+#define QUANTIZED_STEP (2 * QUANTIZED_BLOCK)
+
+static inline const float *quantized_from(const quantized_piece *piece, int token, int block) {
+    return piece->from + token * QUANTIZED_STEP + block * QUANTIZED_BLOCK;
+}
+static inline float *quantized_to(const quantized_piece *piece, int token, int block) {
+    return piece->to + token * piece->to_step + block * QUANTIZED_BLOCK;
+}
 
 /* The lines that are asked for beside tokens [first, first + tokens) of a full panel. */
 typedef struct quantized_lines {
@@ -64,9 +77,14 @@ static inline quantized_lines quantized_lines_beside(const quantized_piece *piec
                              piece->next + piece->next_lines * (first + tokens) / QUANTIZED_PANEL * 64};
 }
 
-/* y[t][n], rows QUANTIZED_STEP apart, for the panel's tokens and the 16 or 32 outputs of the piece. */
-#define QUANTIZED_STEP (2 * QUANTIZED_BLOCK)
-typedef void quantized_product(float *y, const quantized_piece *piece, const quantized_panel *x);
+/* Rows of results lie far apart in memory: a pair of blocks has two lines in each. They too are asked for here and
+ * there, beside group `group` of tokens [first, first + tokens). */
+static inline void quantized_fetch_target(const quantized_piece *piece, int first, int tokens, int64_t group) {
+    if (piece->to_step != QUANTIZED_STEP && group < 2 * tokens)
+        __builtin_prefetch(quantized_to(piece, first + (int)(group / 2), (int)(group % 2)), 1);
+}
+
+typedef void quantized_product(const quantized_piece *piece, const quantized_panel *x);
 
 struct quantized_kernels {
     const char *name;                   /* "generic", "avx2", "avx512", "avx512 bf16", "amx" */

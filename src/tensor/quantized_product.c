@@ -47,7 +47,7 @@ typedef struct job {
     int64_t step;
 } job;
 
-/* Sums are made aside, pair by pair of blocks: rows of y lie far apart, and the last block may stick out. */
+/* Sums grow aside, pair by pair of blocks. */
 typedef struct sums {
     float values[PAIRS_TOGETHER * PANELS_TOGETHER * QUANTIZED_PANEL][QUANTIZED_STEP] __attribute__((aligned(64)));
 } sums;
@@ -61,6 +61,12 @@ static int64_t tokens_of(const job *j) {
 static int64_t sum_row(const job *j, int64_t pair, int64_t t) { return pair * tokens_of(j) + t; }
 
 static bool has_few_tokens(const quantized_rows *rows) { return rows->count <= FEW_TOKENS; }
+
+/* Blocks of a piece. */
+static int64_t blocks_together(const job *j) {
+    /* One sum of BF16 would wait for the one before. */
+    return has_few_tokens(j->rows) && j->matrix->kind != QUANTIZED_BF16 ? 1 : 2;
+}
 
 /* What is multiplied after a slice: the next one of the same blocks, or the first one of the blocks after them. */
 typedef struct following {
@@ -82,15 +88,21 @@ static following what_follows(const job *j, int64_t first, int64_t slice) {
     };
 }
 
+/* Whether a piece's results go to y as they are: not where there is no y, nor where its last block sticks out. */
+static bool has_place(const job *j, int64_t block, int count) {
+    return j->y && (block + count) * QUANTIZED_BLOCK <= j->matrix->outputs;
+}
+
 /* A slice's weights stay in the first cache while the tokens of a panel go by, and in the second one while panels do. A
- * few tokens read memory in one stream or two instead, block after block. */
-static void sum_up(const job *j, sums *out) {
+ * few tokens read memory in one stream or two instead, block after block. Sums grow aside until the last slice takes
+ * them to y: rows of y lie far apart. */
+static void sum_up(const job *j, sums *aside) {
     const quantized_matrix *m = j->matrix;
     const bool few = has_few_tokens(j->rows);
     int64_t groups = m->inputs / QUANTIZED_GROUP, slice = few ? groups : quantized_slice_groups(m->kind);
-    int64_t together = few && m->kind != QUANTIZED_BF16 ? 1 : 2; /* one sum of BF16 would wait for the one before */
+    const int64_t together = blocks_together(j);
     quantized_piece piece = {.block_bytes = (int64_t)m->block_bytes, .from_memory = few};
-    for (int64_t g = 0; g < groups; g += slice, piece.goes_on = true) {
+    for (int64_t g = 0; g < groups; g += slice) {
         const int64_t count = least(slice, groups - g);
         const uint8_t *weights = m->packed + bytes_before(m, g);
         const following after = few ? (following){.last_block = -1} : what_follows(j, g, slice);
@@ -98,29 +110,36 @@ static void sum_up(const job *j, sums *out) {
             const quantized_panel panel = some_groups(j->rows, j->first_panel + p, g, count);
             for (int64_t b = j->first_block; b < j->end_block; b += piece.blocks) {
                 int64_t beside = b - j->first_block;
+                float *grown =
+                    &aside->values[sum_row(j, beside / 2, p * QUANTIZED_PANEL)][beside % 2 * QUANTIZED_BLOCK];
                 piece.blocks = (int)least(together, j->end_block - b);
                 piece.weights = weights + (uint64_t)b * m->block_bytes;
                 piece.next = piece.weights + after.distance + p * after.lines * CACHE_LINE;
                 piece.next_lines = b + piece.blocks - 1 <= after.last_block ? after.lines : 0;
-                j->multiply(&out->values[sum_row(j, beside / 2, p * QUANTIZED_PANEL)][beside % 2 * QUANTIZED_BLOCK],
-                            &piece, &panel);
+                piece.from = g ? grown : NULL;
+                piece.to = grown;
+                piece.to_step = QUANTIZED_STEP;
+                if (g + slice >= groups && has_place(j, b, piece.blocks)) {
+                    piece.to = j->y + (j->first_panel + p) * QUANTIZED_PANEL * j->step + b * QUANTIZED_BLOCK;
+                    piece.to_step = j->step;
+                }
+                j->multiply(&piece, &panel);
             }
         }
     }
 }
 
-static void copy_to_y(const job *j, const sums *from) {
-    int64_t first = j->first_panel * QUANTIZED_PANEL, end = least(j->end_block * QUANTIZED_BLOCK, j->matrix->outputs);
+/* The piece that had no place in y, if there is one. */
+static void copy_last(const job *j, const sums *aside) {
+    int64_t outputs = j->matrix->outputs, out = outputs / QUANTIZED_BLOCK;
+    if (outputs % QUANTIZED_BLOCK == 0 || out < j->first_block || out >= j->end_block) return;
+    int64_t beside = out - j->first_block;
+    beside -= beside % blocks_together(j);
+    int64_t output = (j->first_block + beside) * QUANTIZED_BLOCK;
     for (int64_t t = 0; t < tokens_of(j); t++)
-        for (int64_t b = j->first_block; b < j->end_block; b += 2) {
-            const float *values = from->values[sum_row(j, (b - j->first_block) / 2, t)];
-            int64_t output = b * QUANTIZED_BLOCK;
-            float *to = j->y + (first + t) * j->step + output;
-            if (end - output >= QUANTIZED_STEP)
-                memcpy(to, values, QUANTIZED_STEP * sizeof *to); /* of a number that the compiler knows */
-            else
-                memcpy(to, values, (size_t)(end - output) * sizeof *to);
-        }
+        memcpy(j->y + (j->first_panel * QUANTIZED_PANEL + t) * j->step + output,
+               &aside->values[sum_row(j, beside / 2, t)][beside % 2 * QUANTIZED_BLOCK],
+               (size_t)(outputs - output) * sizeof *j->y);
 }
 
 /* ---- the product ---- */
@@ -147,7 +166,7 @@ static void multiply_job(const job *j, void *context) {
     sums out;
     (void)context;
     sum_up(j, &out);
-    copy_to_y(j, &out);
+    copy_last(j, &out);
 }
 
 void quantized_product_run(const quantized_kernels *kernels, const quantized_matrix *matrix, const quantized_rows *rows,
