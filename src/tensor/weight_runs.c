@@ -5,8 +5,8 @@
 #define LEAST_LAST  (1u << 16) /* of the last round, where what is left is shared out */
 
 static int64_t run_length(const weight_runs *w, int64_t left, int round) {
-    if (w->length) return w->length;
-    if (w->threads == 1) return left;
+    if (w->threads == 1) return w->length ? w->length : left;
+    if (w->length) return left > w->threads * w->length ? w->length : (left + 2 * w->threads - 1) / (2 * w->threads);
     int64_t share = round == 0 ? 5 * left / (8 * w->threads) : left / (2 * w->threads);
     if (share >= 1 && (uint64_t)share * w->unit_bytes >= LEAST_BYTES) return share;
     int64_t least = (int64_t)(LEAST_LAST / w->unit_bytes);
@@ -27,10 +27,7 @@ int weight_runs_count(const weight_runs *w) {
 range weight_runs_range(const weight_runs *w, int index) {
     int64_t begin = 0;
     int round = index / w->threads;
-    if (w->length)
-        begin = round * w->threads * w->length;
-    else
-        for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
+    for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
     int64_t length = run_length(w, w->units - begin, round);
     begin += index % w->threads * length;
     return (range){begin, min_i64(begin + length, w->units)};

@@ -32,31 +32,33 @@ static void all_units_are_there_once(void **state) {
                     expect_all_units_once(&(weight_runs){units, bytes[b], threads[t], length});
 }
 
-/* gate and up of the 4B shape in 4 bits: 320 pairs of blocks and 92 kB each. */
-static void few_tokens_taper(void **state) {
-    (void)state;
-    const weight_runs w = {.units = 320, .unit_bytes = 92160, .threads = 2};
-    static const int64_t expected[] = {100, 100, 30, 30, 15, 15, 7, 7, 4, 4, 4, 4};
-    assert_int_equal(weight_runs_count(&w), 12);
-    for (int i = 0; i < 12; i++) {
-        range r = weight_runs_range(&w, i);
+static void expect_lengths(const weight_runs *w, int count, const int64_t *expected) {
+    assert_int_equal(weight_runs_count(w), count);
+    for (int i = 0; i < count; i++) {
+        range r = weight_runs_range(w, i);
         assert_int_equal(r.end - r.begin, expected[i]);
     }
 }
 
-static void many_tokens_do_not(void **state) {
+/* gate and up of the 4B shape in 4 bits: 320 pairs of blocks and 92 kB each. */
+static void few_tokens_taper(void **state) {
     (void)state;
-    const weight_runs w = {.units = 11, .unit_bytes = 1 << 20, .threads = 2, .length = 4};
-    assert_int_equal(weight_runs_count(&w), 3);
-    assert_int_equal(weight_runs_range(&w, 2).begin, 8);
-    assert_int_equal(weight_runs_range(&w, 2).end, 11);
+    static const int64_t expected[] = {100, 100, 30, 30, 15, 15, 7, 7, 4, 4, 4, 4};
+    expect_lengths(&(weight_runs){.units = 320, .unit_bytes = 92160, .threads = 2}, 12, expected);
+}
+
+static void many_tokens_taper_at_their_end(void **state) {
+    (void)state;
+    static const int64_t expected[] = {4, 4, 4, 4, 2, 2, 1, 1, 1}, alone[] = {4, 4, 3};
+    expect_lengths(&(weight_runs){.units = 23, .unit_bytes = 1 << 20, .threads = 2, .length = 4}, 9, expected);
+    expect_lengths(&(weight_runs){.units = 11, .unit_bytes = 1 << 20, .threads = 1, .length = 4}, 3, alone);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_units_are_there_once),
         cmocka_unit_test(few_tokens_taper),
-        cmocka_unit_test(many_tokens_do_not),
+        cmocka_unit_test(many_tokens_taper_at_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
