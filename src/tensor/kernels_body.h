@@ -8,12 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#ifdef __AVX__
-#include <immintrin.h>
-#endif
-
 #include "base/half.h"
 #include "tensor/erf_rational.h"
+#include "tensor/exponential_body.h"
 #include "tensor/kernels.h"
 
 #define LANES 16
@@ -46,74 +43,20 @@ static inline float fused(float a, float b, float c) {
 
 /* ---- exponentials ---- */
 
-#if defined(__AVX512F__)
-#define NATIVE_BYTES 64
-#elif defined(__AVX__)
-#define NATIVE_BYTES 32
-#else
-#define NATIVE_BYTES 16
-#endif
-typedef float native __attribute__((vector_size(NATIVE_BYTES)));
-typedef int32_t native_bits __attribute__((vector_size(NATIVE_BYTES)));
-
-#define EXP_VECTORS 4
-#define EXP_VALUES  (EXP_VECTORS * NATIVE_BYTES / (int)sizeof(float))
-#define EACH_VECTOR _Pragma("GCC unroll 4") for (int k = 0; k < EXP_VECTORS; k++)
-
-/* Clamped; NaN stays NaN. */
-static inline native clamped(native x, float low, float high) {
-#ifdef __AVX512F__ /* one instruction each, which the compiler does not find by itself; of NaN the second one is taken \
-                    */
-    return (native)_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), (__m512)x));
-#else
-    native_bits above = x > high, below = x < low;
-    return (native)(((native_bits)x & ~(above | below)) | ((native_bits)((native){0} + high) & above) |
-                    ((native_bits)((native){0} + low) & below));
-#endif
-}
-
-/* fused() of vectors. */
-static inline native all_fused(native a, native b, native c) {
-#if defined(__AVX512F__)
-    return (native)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
-    return (native)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#else
-    return a * b + c;
-#endif
-}
-static inline native each(float x) { return (native){0} + x; }
-
-/* e^x of EXP_VALUES values from -87 to 88 (beyond that, e to that), relative error about 2e-7. Cody-Waite reduction,
- * degree 6 polynomial. Each step waits for the one before: four vectors go through them side by side. */
-static inline void exp_vectors(float *x) {
-    native v[EXP_VECTORS], n[EXP_VECTORS], p[EXP_VECTORS], power[EXP_VECTORS];
-    EACH_VECTOR memcpy(&v[k], x + (size_t)k * (sizeof v[k] / sizeof *x), sizeof v[k]);
-    EACH_VECTOR v[k] = clamped(v[k], -87.0f, 88.0f);
-    EACH_VECTOR n[k] =
-        all_fused(v[k], each(1.44269504f), each(12582912.0f)) - 12582912.0f; /* 1.5 * 2^23: to the nearest */
-    EACH_VECTOR v[k] = all_fused(n[k], each(2.12194440e-4f), all_fused(n[k], each(-0.693359375f), v[k]));
-    /* of NaN anything: p is NaN then */
-    EACH_VECTOR power[k] = (native)((__builtin_convertvector(n[k], native_bits) + 127) << 23);
-    EACH_VECTOR p[k] = all_fused(v[k], each(1.9875691500e-4f), each(1.3981999507e-3f));
-    EACH_VECTOR p[k] = all_fused(p[k], v[k], each(8.3334519073e-3f));
-    EACH_VECTOR p[k] = all_fused(p[k], v[k], each(4.1665795894e-2f));
-    EACH_VECTOR p[k] = all_fused(p[k], v[k], each(1.6666665459e-1f));
-    EACH_VECTOR p[k] = all_fused(p[k], v[k], each(5.0000001201e-1f));
-    EACH_VECTOR p[k] = all_fused(p[k] * v[k], v[k], v[k]) + 1.0f;
-    EACH_VECTOR p[k] *= power[k];
-    EACH_VECTOR memcpy(x + (size_t)k * (sizeof p[k] / sizeof *x), &p[k], sizeof p[k]);
-}
-
 /* x = e^x */
 static void exp_f32(float *x, int64_t n) {
     int64_t i = 0;
-    for (; i + EXP_VALUES <= n; i += EXP_VALUES) exp_vectors(x + i);
+    native v[EXP_VECTORS];
+    for (; i + EXP_VALUES <= n; i += EXP_VALUES) {
+        memcpy(v, x + i, sizeof v);
+        exponentials(v);
+        memcpy(x + i, v, sizeof v);
+    }
     if (i == n) return;
-    float rest[EXP_VALUES] = {0};
-    memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
-    exp_vectors(rest);
-    memcpy(x + i, rest, (size_t)(n - i) * sizeof *x);
+    memset(v, 0, sizeof v);
+    memcpy(v, x + i, (size_t)(n - i) * sizeof *x);
+    exponentials(v);
+    memcpy(x + i, v, (size_t)(n - i) * sizeof *x);
 }
 
 #define PORTION 256 /* values that are exponentiated at a time where something else follows: in the first cache */

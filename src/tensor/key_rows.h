@@ -32,7 +32,9 @@ typedef struct key_rows_kernel {
      * keys a zero stands in p. What a query gets depends on where pairs begin, and on nothing else. */
     void (*mix_pairs_bf16)(float *y, int64_t y_step, const uint16_t *p, int64_t p_step, int64_t rows,
                            const void *values, int64_t step, int64_t count, int64_t n);
-    float (*sum_bf16)(const uint16_t *x, int64_t n);
+    /* p = e^(factor (s - the largest s)) in bf16, n values, not yet divided by what they add up to as they are there,
+     * which is returned. factor > 0, n >= 1; NaN where s is. */
+    float (*soften_bf16)(uint16_t *p, const float *s, int64_t n, float factor);
 } key_rows_kernel;
 extern const key_rows_kernel key_rows_generic, key_rows_avx2, key_rows_avx512, key_rows_avx512_bf16;
 

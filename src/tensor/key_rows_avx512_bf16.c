@@ -2,9 +2,11 @@
  * inputs for scores, of two keys for mixtures. All else, and rows that are no multiple of 32 values, as with AVX-512.
  */
 #include <immintrin.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "tensor/exponential_body.h"
 #include "tensor/key_rows.h"
 #include "tensor/lane_sums_body.h"
 
@@ -137,6 +139,53 @@ static void mix_pairs_bf16(float *y, int64_t y_step, const uint16_t *p, int64_t 
     }
 }
 
+/* ---- probabilities ---- */
+
+INLINE __mmask16 lanes_there(int64_t count) {
+    return count >= 16 ? 0xffff : count > 0 ? (__mmask16)((1u << count) - 1) : 0;
+}
+
+/* Comparisons with NaN keep what there is. */
+static float largest_of(const float *s, int64_t n) {
+    __m512 best[4];
+    int64_t i = 0;
+    for (int k = 0; k < 4; k++) best[k] = _mm512_set1_ps(-INFINITY);
+    for (; i + 64 <= n; i += 64)
+#pragma GCC unroll 4
+        for (int k = 0; k < 4; k++) best[k] = _mm512_max_ps(_mm512_loadu_ps(s + i + 16 * k), best[k]);
+    for (; i < n; i += 16) {
+        __mmask16 there = lanes_there(n - i);
+        best[0] = _mm512_mask_max_ps(best[0], there, _mm512_maskz_loadu_ps(there, s + i), best[0]);
+    }
+    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(best[0], best[1]), _mm512_max_ps(best[2], best[3])));
+}
+
+/* The `there` first ones of EXP_VALUES values; sum: of pairs of them. */
+INLINE void soften_some(uint16_t *p, const float *s, int64_t there, float largest, float factor, __m512 sum[2]) {
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    native v[EXP_VECTORS];
+    EACH_VECTOR v[k] = (native)_mm512_maskz_loadu_ps(lanes_there(there - 16 * k), s + 16 * k);
+    EACH_VECTOR v[k] = (v[k] - largest) * factor;
+    exponentials(v);
+    EACH_VECTOR v[k] = (native)_mm512_maskz_mov_ps(lanes_there(there - 16 * k), (__m512)v[k]);
+#pragma GCC unroll 2
+    for (int k = 0; k < EXP_VECTORS / 2; k++) {
+        __m512bh narrow = _mm512_cvtne2ps_pbh((__m512)v[2 * k + 1], (__m512)v[2 * k]);
+        __mmask32 lanes = lanes_there(there - 32 * k) | (__mmask32)lanes_there(there - 32 * k - 16) << 16;
+        _mm512_mask_storeu_epi16(p + 32 * k, lanes, (__m512i)narrow);
+        sum[k] = _mm512_dpbf16_ps(sum[k], narrow, ones);
+    }
+}
+
+static float soften_bf16(uint16_t *p, const float *s, int64_t n, float factor) {
+    __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    float largest = largest_of(s, n);
+    int64_t i = 0;
+    for (; i + EXP_VALUES <= n; i += EXP_VALUES) soften_some(p + i, s + i, EXP_VALUES, largest, factor, sum);
+    if (i < n) soften_some(p + i, s + i, n - i, largest, factor, sum);
+    return _mm512_reduce_add_ps(_mm512_add_ps(sum[0], sum[1]));
+}
+
 /* ---- the table ---- */
 
 static void scores(float *out, int64_t score_step, const float *q, int64_t q_step, int64_t rows, const void *keys,
@@ -151,7 +200,6 @@ static void mix_bf16(float *y, int64_t y_step, const mixture *m, int64_t rows, c
                      int64_t count, int64_t n) {
     key_rows_avx512.mix_bf16(y, y_step, m, rows, values, step, count, n);
 }
-static float sum_bf16(const uint16_t *x, int64_t n) { return key_rows_avx512.sum_bf16(x, n); }
 
 const key_rows_kernel key_rows_avx512_bf16 = {.name = "avx512 bf16",
                                               .scores = scores,
@@ -159,4 +207,4 @@ const key_rows_kernel key_rows_avx512_bf16 = {.name = "avx512 bf16",
                                               .mix = mix,
                                               .mix_bf16 = mix_bf16,
                                               .mix_pairs_bf16 = mix_pairs_bf16,
-                                              .sum_bf16 = sum_bf16};
+                                              .soften_bf16 = soften_bf16};

@@ -2,6 +2,7 @@
  * stay in registers; with fewer rows a tile is longer), KERNEL and NAME; the compiler may fuse multiply and add.
  * This is deliberately a header that defines functions: it is the body of those files.
  */
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 #ifdef __AVX512F__
@@ -10,6 +11,8 @@
 #include "tensor/lane_sums_body.h"
 #endif
 
+#include "base/half.h"
+#include "tensor/exponential_body.h"
 #include "tensor/key_rows.h"
 
 #define LANES  16 /* at every instruction set, or sums would differ */
@@ -214,11 +217,24 @@ static void mix_pairs_bf16(float *y, int64_t y_step, const uint16_t *p, int64_t 
     mix_all(y, y_step, &w, rows, values, step, count, n, true);
 }
 
-static float sum_bf16(const uint16_t *x, int64_t n) {
+/* ---- probabilities ---- */
+
+static float soften_bf16(uint16_t *p, const float *s, int64_t n, float factor) {
+    float largest = -INFINITY;
+    for (int64_t i = 0; i < n; i++) largest = s[i] > largest ? s[i] : largest;
     lanes sum = {0};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) sum += load(x, true, i);
-    if (i < n) sum += load_some(x, true, i, n - i);
+    for (int64_t first = 0, count; first < n; first += count) {
+        native v[EXP_VECTORS];
+        float e[EXP_VALUES] = {0};
+        count = n - first < EXP_VALUES ? n - first : EXP_VALUES;
+        for (int64_t i = 0; i < count; i++) e[i] = (s[first + i] - largest) * factor;
+        memcpy(v, e, sizeof v);
+        exponentials(v);
+        memcpy(e, v, sizeof v);
+        for (int64_t i = 0; i < count; i++) p[first + i] = bf16_from_f32(e[i]);
+        for (int64_t i = 0; i < count; i += LANES)
+            sum += load_some(p, true, first + i, count - i < LANES ? count - i : LANES);
+    }
     return sum_of(sum);
 }
 
@@ -228,4 +244,4 @@ const key_rows_kernel KERNEL = {.name = NAME,
                                 .mix = mix,
                                 .mix_bf16 = mix_bf16,
                                 .mix_pairs_bf16 = mix_pairs_bf16,
-                                .sum_bf16 = sum_bf16};
+                                .soften_bf16 = soften_bf16};

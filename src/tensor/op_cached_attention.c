@@ -209,12 +209,14 @@ static void soften(const op *o, const block_view *b, int64_t vector, range seen)
     memset(scores + seen.end, 0, (size_t)(b->score_step - seen.end) * sizeof *scores);
 }
 
-/* Probabilities to bf16; their sum, which is no longer 1, is what the mixture is to be divided by. */
-static float narrow_probabilities(const op *o, const block_view *b, int64_t vector, range seen) {
+/* The same to bf16; returns what the mixture is to be divided by. */
+static float soften_bf16(const op *o, const block_view *b, int64_t vector, range seen) {
     const cached_state *s = o->state;
-    uint16_t *to = b->narrow_p + vector * b->score_step;
-    o->owner->kernels->narrow_bf16(to, b->scores + vector * b->score_step, b->score_step);
-    return s->kernel->sum_bf16(to + seen.begin, seen.end - seen.begin);
+    uint16_t *p = b->narrow_p + vector * b->score_step;
+    memset(p, 0, (size_t)seen.begin * sizeof *p);
+    memset(p + seen.end, 0, (size_t)(b->score_step - seen.end) * sizeof *p);
+    return s->kernel->soften_bf16(p + seen.begin, b->scores + vector * b->score_step + seen.begin,
+                                  seen.end - seen.begin, s->factor);
 }
 
 static void attend(const op *o, const block_view *b, int64_t position, int64_t heads) {
@@ -228,8 +230,10 @@ static void attend(const op *o, const block_view *b, int64_t position, int64_t h
     if (waits_for_memory(b)) fetch_beginning(b, b->cache->values);
     for (int64_t v = 0; v < b->vectors; v++) {
         range seen = seen_by(s, b, position + v / heads);
-        soften(o, b, v, seen);
-        if (narrow) sums[v] = narrow_probabilities(o, b, v, seen);
+        if (narrow)
+            sums[v] = soften_bf16(o, b, v, seen);
+        else
+            soften(o, b, v, seen);
     }
     walk(s, b, b->cache->values, mix);
     for (int64_t v = 0; narrow && v < b->vectors; v++) k->scale(b->y + v * d, b->y + v * d, 1 / sums[v], d);

@@ -138,15 +138,41 @@ static void company_changes_nothing(void **state) {
         }
 }
 
-static void sums_of_bf16(void **state) {
+/* Of softened scores: each within bf16's rounding of what it should be, and their sum theirs. */
+static void softened(void **state) {
     (void)state;
     const key_rows_kernel *kernels[KEY_ROWS_MOST];
-    draw();
+    enum { MOST = 150 };
+    float s[MOST];
+    uint16_t out[MOST + 1];
+    random_state random = random_seed(5);
+    for (int i = 0; i < MOST; i++) s[i] = (float)random_normal(&random) * 40;
     for (int k = key_rows_all(kernels) - 1; k >= 0; k--)
-        for (int n = 0; n <= 70; n++) {
-            double sum = 0, size = 0;
-            for (int i = 0; i < n; i++) sum += (double)q[i], size += fabs((double)q[i]);
-            assert_true(fabs((double)kernels[k]->sum_bf16(narrow_q, n) - sum) <= 2e-6 * size);
+        for (int n = 1; n <= MOST; n++) {
+            double sum = 0, largest = -1e9;
+            for (int i = 0; i < n; i++) largest = fmax(largest, (double)s[i]);
+            out[n] = 12345;
+            float got = kernels[k]->soften_bf16(out, s, n, 0.1f);
+            assert_int_equal(out[n], 12345);
+            for (int i = 0; i < n; i++) {
+                double e = (double)bf16_to_f32(out[i]);
+                assert_true(fabs(e - exp(0.1 * ((double)s[i] - largest))) <= e * 0x1.02p-8);
+                sum += e;
+            }
+            assert_true(fabs((double)got - sum) <= 1e-6 * sum);
+        }
+}
+
+static void not_numbers_stay(void **state) {
+    (void)state;
+    const key_rows_kernel *kernels[KEY_ROWS_MOST];
+    for (int k = key_rows_all(kernels) - 1; k >= 0; k--)
+        for (int at = 0; at < 70; at++) {
+            float s[70] = {0};
+            uint16_t out[70];
+            s[at] = NAN;
+            assert_true(isnan(kernels[k]->soften_bf16(out, s, 70, 1)));
+            for (int i = 0; i < 70; i++) assert_true((i == at) == (isnan(bf16_to_f32(out[i])) != 0));
         }
 }
 
@@ -154,7 +180,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_right),
         cmocka_unit_test(company_changes_nothing),
-        cmocka_unit_test(sums_of_bf16),
+        cmocka_unit_test(softened),
+        cmocka_unit_test(not_numbers_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
