@@ -1,6 +1,6 @@
 /* The kernels in plain C, written so that the compiler vectorises them (exponentials in vectors of their own: with AVX2
  * it leaves loops with clamps in single values). Included by kernels_generic.c, kernels_avx2.c and kernels_avx512.c,
- * which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME. This is deliberately the one header that
+ * which differ only in their compiler flags and KERNELS_TABLE / KERNELS_NAME. This is deliberately a header that
  * defines functions: it is the body of those three files.
  */
 #include <math.h>
