@@ -142,7 +142,7 @@ static void mix_pairs_bf16(float *y, int64_t y_step, const uint16_t *p, int64_t 
 /* ---- probabilities ---- */
 
 INLINE __mmask16 lanes_there(int64_t count) {
-    return count >= 16 ? 0xffff : count > 0 ? (__mmask16)((1u << count) - 1) : 0;
+    return (__mmask16)(count >= 16 ? 0xffffu : count > 0 ? (1u << count) - 1 : 0u);
 }
 
 /* Comparisons with NaN keep what there is. */
