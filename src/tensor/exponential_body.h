@@ -1,10 +1,12 @@
-/* Exponentials of vectors as wide as the processor's. Included by the bodies of kernels: this is deliberately a header
- * that defines functions.
+/* Exponentials of vectors as wide as the processor's. This is deliberately a header that defines functions: files with
+ * kernels, each compiled for one instruction set, include it.
  */
 #ifndef TENSOR_EXPONENTIAL_BODY_H
 #define TENSOR_EXPONENTIAL_BODY_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #ifdef __AVX__
 #include <immintrin.h>
 #endif
@@ -23,10 +25,12 @@ typedef int32_t native_bits __attribute__((vector_size(NATIVE_BYTES)));
 #define EXP_VALUES  (EXP_VECTORS * NATIVE_BYTES / (int)sizeof(float))
 #define EACH_VECTOR _Pragma("GCC unroll 4") for (int k = 0; k < EXP_VECTORS; k++)
 
-/* Clamped; NaN stays NaN: of two numbers one of which is NaN, AVX-512 takes the second. */
+/* Clamped; NaN stays NaN: of two numbers one of which is NaN, x86's minimum and maximum are the second. */
 static inline native clamped(native x, float low, float high) {
-#ifdef __AVX512F__ /* one instruction each, which the compiler does not find by itself */
+#if defined(__AVX512F__) /* one instruction each, which the compiler does not find by itself */
     return (native)_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), (__m512)x));
+#elif defined(__AVX__)
+    return (native)_mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), (__m256)x));
 #else
     native_bits above = x > high, below = x < low;
     return (native)(((native_bits)x & ~(above | below)) | ((native_bits)((native){0} + high) & above) |
@@ -63,6 +67,14 @@ static inline __attribute__((always_inline)) void exponentials(native v[EXP_VECT
     EACH_VECTOR p[k] = all_fused(p[k], v[k], each(5.0000001201e-1f));
     EACH_VECTOR p[k] = all_fused(p[k] * v[k], v[k], v[k]) + 1.0f;
     EACH_VECTOR v[k] = p[k] * power[k];
+}
+
+/* The same of EXP_VALUES values in memory: vector by vector, as GCC copies all of them in pieces of 16 bytes. */
+static inline void exponentials_of(float *x) {
+    native v[EXP_VECTORS];
+    EACH_VECTOR memcpy(&v[k], x + (size_t)k * (sizeof v[k] / sizeof *x), sizeof v[k]);
+    exponentials(v);
+    EACH_VECTOR memcpy(x + (size_t)k * (sizeof v[k] / sizeof *x), &v[k], sizeof v[k]);
 }
 
 #endif

@@ -46,17 +46,12 @@ static inline float fused(float a, float b, float c) {
 /* x = e^x */
 static void exp_f32(float *x, int64_t n) {
     int64_t i = 0;
-    native v[EXP_VECTORS];
-    for (; i + EXP_VALUES <= n; i += EXP_VALUES) {
-        memcpy(v, x + i, sizeof v);
-        exponentials(v);
-        memcpy(x + i, v, sizeof v);
-    }
+    for (; i + EXP_VALUES <= n; i += EXP_VALUES) exponentials_of(x + i);
     if (i == n) return;
-    memset(v, 0, sizeof v);
-    memcpy(v, x + i, (size_t)(n - i) * sizeof *x);
-    exponentials(v);
-    memcpy(x + i, v, (size_t)(n - i) * sizeof *x);
+    float rest[EXP_VALUES] = {0};
+    memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
+    exponentials_of(rest);
+    memcpy(x + i, rest, (size_t)(n - i) * sizeof *x);
 }
 
 #define PORTION 256 /* values that are exponentiated at a time where something else follows: in the first cache */

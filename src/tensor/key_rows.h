@@ -3,7 +3,8 @@
  *
  * What a query gets is the same bits however many queries and keys are asked for at once: sums of a score run in 16
  * lanes over the row, which are then added in one order; mixtures run over keys in their order. Tiles only decide how
- * often a key is read. Compiled once per instruction set from key_rows_body.h.
+ * often a key is read. Between the two, scores become probabilities (soften_bf16; in f32 it is kernels.h's softmax).
+ * Compiled once per instruction set from key_rows_body.h.
  */
 #ifndef TENSOR_KEY_ROWS_H
 #define TENSOR_KEY_ROWS_H

@@ -1,5 +1,6 @@
 /* Queries against keys and values in bf16 where AVX-512 multiplies it: vdpbf16ps adds the products of a pair, of two
- * inputs for scores, of two keys for mixtures. All else, and rows that are no multiple of 32 values, as with AVX-512.
+ * inputs for scores, of two keys for mixtures; and probabilities, which one instruction rounds. All else, and rows that
+ * are no multiple of 32 values, as with AVX-512.
  */
 #include <immintrin.h>
 #include <math.h>

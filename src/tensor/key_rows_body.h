@@ -219,21 +219,32 @@ static void mix_pairs_bf16(float *y, int64_t y_step, const uint16_t *p, int64_t 
 
 /* ---- probabilities ---- */
 
+/* Comparisons with NaN keep what there is. */
+INLINE float largest_of(const float *s, int64_t n) {
+    float lane[LANES];
+    for (int j = 0; j < LANES; j++) lane[j] = -INFINITY;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] = s[i + j] > lane[j] ? s[i + j] : lane[j];
+    for (; i < n; i++) lane[0] = s[i] > lane[0] ? s[i] : lane[0];
+    for (int j = 1; j < LANES; j++) lane[0] = lane[j] > lane[0] ? lane[j] : lane[0];
+    return lane[0];
+}
+
+#define PORTION 256 /* values that go through at a time, in the first cache: a multiple of EXP_VALUES */
 static float soften_bf16(uint16_t *p, const float *s, int64_t n, float factor) {
-    float largest = -INFINITY;
-    for (int64_t i = 0; i < n; i++) largest = s[i] > largest ? s[i] : largest;
+    const float largest = largest_of(s, n);
     lanes sum = {0};
     for (int64_t first = 0, count; first < n; first += count) {
-        native v[EXP_VECTORS];
-        float e[EXP_VALUES] = {0};
-        count = n - first < EXP_VALUES ? n - first : EXP_VALUES;
+        float e[PORTION];
+        count = n - first < PORTION ? n - first : PORTION;
         for (int64_t i = 0; i < count; i++) e[i] = (s[first + i] - largest) * factor;
-        memcpy(v, e, sizeof v);
-        exponentials(v);
-        memcpy(e, v, sizeof v);
+        for (int64_t i = count; i % EXP_VALUES; i++) e[i] = 0;
+        for (int64_t i = 0; i < count; i += EXP_VALUES) exponentials_of(e + i);
         for (int64_t i = 0; i < count; i++) p[first + i] = bf16_from_f32(e[i]);
-        for (int64_t i = 0; i < count; i += LANES)
-            sum += load_some(p, true, first + i, count - i < LANES ? count - i : LANES);
+        int64_t i = first;
+        for (; i + LANES <= first + count; i += LANES) sum += load(p, true, i);
+        if (i < first + count) sum += load_some(p, true, i, first + count - i);
     }
     return sum_of(sum);
 }

@@ -7,8 +7,9 @@
  * at all keys that any of its rows sees, and those that a row does not see have probability zero there. No gradient:
  * training runs whole sequences.
  *
- * With a cache in bf16 queries and probabilities are rounded to bf16, too, and the mixture is divided by what the
- * rounded probabilities add up to. Keys may go in pairs: those begin at even positions, wherever a block does. */
+ * With a cache in bf16 queries and probabilities are rounded to bf16, too, these before they are divided by their sum:
+ * the mixture is divided by what the rounded ones add up to. Keys may go in pairs: those begin at even positions,
+ * wherever a block does. */
 #include <string.h>
 
 #include "tensor/key_rows.h"
@@ -127,9 +128,9 @@ typedef struct block_view {
     int64_t head;                  /* of keys */
     int64_t vectors;               /* rows x heads: of one row its heads, then of the next */
     float *q, *y;                  /* [vectors, d] */
-    float *scores;                 /* [vectors, score_step]; then probabilities */
+    float *scores;                 /* [vectors, score_step]; then, of f32 caches, probabilities */
     int64_t score_step;            /* even */
-    uint16_t *narrow_q, *narrow_p; /* the same as bf16 caches take them */
+    uint16_t *narrow_q, *narrow_p; /* bf16 caches: queries, and probabilities not yet divided by their sum */
 } block_view;
 
 typedef void visit(const cached_state *s, const block_view *b, int64_t done, const void *rows, int64_t count);
@@ -209,7 +210,7 @@ static void soften(const op *o, const block_view *b, int64_t vector, range seen)
     memset(scores + seen.end, 0, (size_t)(b->score_step - seen.end) * sizeof *scores);
 }
 
-/* The same to bf16; returns what the mixture is to be divided by. */
+/* The same to bf16, not yet divided by their sum, which is returned: the mixture is to be. */
 static float soften_bf16(const op *o, const block_view *b, int64_t vector, range seen) {
     const cached_state *s = o->state;
     uint16_t *p = b->narrow_p + vector * b->score_step;

@@ -47,12 +47,12 @@ typedef struct quantized_piece {
     const uint8_t *weights; /* a run begins here */
     int64_t block_bytes;    /* from one block to the next */
     int blocks;             /* 1, 2 */
-    bool from_memory;       /* few tokens: weights are read once, and asked for ahead */
     /* Sums of token t and output n of the piece begin with from[t QUANTIZED_STEP + n], or zero where from is NULL, and
      * go to to[t to_step + n]. These may be the same place. */
     const float *from;
     float *to;
     int64_t to_step;
+    bool from_memory; /* few tokens: weights are read once, and asked for ahead */
     /* Else the weights that are wanted next: kernels ask for these lines of 64 bytes of each block (the blocks lie as
      * the piece's) here and there between their products, which costs nothing; all at once they would wait. */
     const uint8_t *next;
@@ -77,8 +77,8 @@ static inline quantized_lines quantized_lines_beside(const quantized_piece *piec
                              piece->next + piece->next_lines * (first + tokens) / QUANTIZED_PANEL * 64};
 }
 
-/* Rows of results lie far apart in memory: a pair of blocks has two lines in each. They too are asked for here and
- * there, beside group `group` of tokens [first, first + tokens). */
+/* Rows of y (not of sums that grow aside) lie far apart in memory: a pair of blocks has two lines in each. They too are
+ * asked for here and there, beside group `group` of tokens [first, first + tokens). */
 static inline void quantized_fetch_target(const quantized_piece *piece, int first, int tokens, int64_t group) {
     if (piece->to_step != QUANTIZED_STEP && group < 2 * tokens)
         __builtin_prefetch(quantized_to(piece, first + (int)(group / 2), (int)(group % 2)), 1);

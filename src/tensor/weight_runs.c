@@ -25,9 +25,10 @@ int weight_runs_count(const weight_runs *w) {
 }
 
 range weight_runs_range(const weight_runs *w, int index) {
-    int64_t begin = 0;
     int round = index / w->threads;
-    for (int r = 0; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
+    int full = w->length ? (int)min_i64(round, (w->units - 1) / (w->threads * w->length)) : 0; /* rounds before them */
+    int64_t begin = full * w->threads * w->length;
+    for (int r = full; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
     int64_t length = run_length(w, w->units - begin, round);
     begin += index % w->threads * length;
     return (range){begin, min_i64(begin + length, w->units)};

@@ -570,29 +570,37 @@ static void batches_change_nothing(void **state) {
             }
 }
 
+/* Blocks [first, first + size) of all, and nothing else. */
+static void expect_blocks(const quantized_kernels *k, const quantized_matrix *m, const batch *b, const float *whole,
+                          float *y, int64_t first, int64_t size) {
+    int64_t step = m->outputs + 3, count = b->rows.count * step;
+    for (int64_t i = 0; i < count; i++) y[i] = UNTOUCHED;
+    quantized_product_run(k, m, &b->rows, first, size, y, step);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t n = i % step;
+        bool asked = n >= first * 16 && n < (first + size) * 16 && n < m->outputs;
+        assert_true(y[i] == (asked ? whole[i] : UNTOUCHED));
+    }
+}
+
+/* Few tokens go another way than many. */
 static void shards_change_nothing(void **state) {
     (void)state;
+    static const int64_t tokens[] = {1, 5, 21};
     const quantized_kernels *k = quantized_kernels_best();
-    for (int kind = 0; kind < QUANTIZED_KINDS; kind++) {
-        random_state random = random_seed(9);
-        float *x = draw(21 * 320, 1, &random);
-        quantized_matrix *m = random_matrix((quantized_kind)kind, 6 * 16 + 5, 320, 10);
-        batch b = prepare(k, m->kind, x, 21, 320);
-        int64_t step = m->outputs + 3;
-        float *whole = product(k, m, &b), *y = floats_new(21 * step);
-        for (int64_t size = 1; size <= m->blocks; size++)
-            for (int64_t first = 0; first + size <= m->blocks; first++) {
-                for (int64_t i = 0; i < 21 * step; i++) y[i] = UNTOUCHED;
-                quantized_product_run(k, m, &b.rows, first, size, y, step);
-                for (int64_t i = 0; i < 21 * step; i++) {
-                    int64_t n = i % step;
-                    bool asked = n >= first * 16 && n < (first + size) * 16 && n < m->outputs;
-                    assert_true(y[i] == (asked ? whole[i] : UNTOUCHED));
-                }
-            }
-        free(whole), free(y), free(b.memory), free(x);
-        quantized_matrix_free(m);
-    }
+    for (int kind = 0; kind < QUANTIZED_KINDS; kind++)
+        for (int t = 0; t < 3; t++) {
+            random_state random = random_seed(9);
+            float *x = draw(tokens[t] * 320, 1, &random);
+            quantized_matrix *m = random_matrix((quantized_kind)kind, 6 * 16 + 5, 320, 10);
+            batch b = prepare(k, m->kind, x, tokens[t], 320);
+            float *whole = product(k, m, &b), *y = floats_new(tokens[t] * (m->outputs + 3));
+            for (int64_t size = 1; size <= m->blocks; size++)
+                for (int64_t first = 0; first + size <= m->blocks; first++)
+                    expect_blocks(k, m, &b, whole, y, first, size);
+            free(whole), free(y), free(b.memory), free(x);
+            quantized_matrix_free(m);
+        }
 }
 
 /* Several matrices in one op, one of which takes other rows than the rest: what each gives alone. */

@@ -1,4 +1,4 @@
-/* tensor/weight_runs.h: every unit is in exactly one run, in order, whatever the sizes; runs of few tokens taper. */
+/* tensor/weight_runs.h: every unit is in exactly one run, in order, whatever the sizes; runs taper. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
