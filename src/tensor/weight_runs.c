@@ -26,7 +26,8 @@ int weight_runs_count(const weight_runs *w) {
 
 range weight_runs_range(const weight_runs *w, int index) {
     int round = index / w->threads;
-    int full = w->length ? (int)min_i64(round, (w->units - 1) / (w->threads * w->length)) : 0; /* rounds before them */
+    /* Rounds of full runs come first: no need to walk through them. */
+    int full = w->length ? (int)min_i64(round, (w->units - 1) / (w->threads * w->length)) : 0;
     int64_t begin = full * w->threads * w->length;
     for (int r = full; r < round; r++) begin += w->threads * run_length(w, w->units - begin, r);
     int64_t length = run_length(w, w->units - begin, round);
