@@ -198,7 +198,7 @@ static carina_status tell_kind(bool *own, const char *path, carina_error *error)
     *own = false;
     if (tensor_read(&file, path, NULL) != CARINA_OK) return CARINA_OK; /* whoever reads it will say why */
     const char *format = tensor_file_metadata(&file, "format");
-    *own = format && strncmp(format, "carina-model-", 13) == 0;
+    *own = model_file_is_format(format);
     if (format && !*own && strncmp(format, "carina-", 7) == 0)
         status = error_set(error, CARINA_ERROR_FORMAT, "%s: format %.40s is no model%s", path,
                            utf8_is_line(format) ? format : "?",

@@ -10,6 +10,7 @@
 #include "format/safetensors.h"
 #include "image/draw.h"
 #include "index/index_file.h"
+#include "model/model_file.h"
 #include "pipeline/model_path.h"
 
 /* ---- kinds of files ---- */
@@ -62,7 +63,7 @@ static bool is_of_kind(output_kind kind, const char *path, const uint8_t *start,
         case OUTPUT_JSON: return is_json(start, size);
         case OUTPUT_ARRAY: return is_array(start, size);
         case OUTPUT_DATABASE: return is_database(start, size);
-        case OUTPUT_MODEL: return is_safetensors(path, "carina-model-");
+        case OUTPUT_MODEL: return is_safetensors(path, MODEL_FILE_FORMATS);
         case OUTPUT_GGUF: return size >= 4 && memcmp(start, "GGUF", 4) == 0;
         case OUTPUT_SESSION: return is_safetensors(path, "carina-gemma3-session-");
         case OUTPUT_PICTURE: return is_marked(start, size, DRAW_MARK, sizeof DRAW_MARK - 1);

@@ -128,7 +128,7 @@ static carina_status build_model(tensor_run *r, const tensor_options *o, carina_
     apm_config config;
     TRY(tensor_read(&r->weights, o->weights, error));
     const char *format = tensor_file_metadata(&r->weights, "format");
-    if (format && strncmp(format, "carina-model-", 13) == 0)
+    if (model_file_is_format(format))
         fprintf(
             stderr,
             "carina: %s: warning: a model file; here the network is made of its weights and of the options, %d heads "

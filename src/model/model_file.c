@@ -15,7 +15,7 @@
 #include "format/yaml.h"
 #include "model/apm_schema.h"
 
-#define FORMAT_NAME  "carina-model-1"
+#define FORMAT_NAME  MODEL_FILE_FORMATS "1"
 #define ENCODER_NOTE "text_encoder_fingerprint"
 #define PROJECTOR    "text_model.project_head.proj."
 
@@ -160,6 +160,10 @@ static bool same_shape(const named_tensor *t, const parameter *p) {
 enum { CHECK = 0, WRITE = 1, STARTING = 2 };
 
 #define VARIANCE ".running_var"
+
+bool model_file_is_format(const char *format) {
+    return format && strncmp(format, MODEL_FILE_FORMATS, sizeof MODEL_FILE_FORMATS - 1) == 0;
+}
 
 static carina_status copy_weight(const tensor_file *file, const char *path, parameter *p, int how,
                                  carina_error *error) {

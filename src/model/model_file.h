@@ -13,6 +13,10 @@
 #include "model/apm.h"
 #include "model/text_projector.h"
 
+/* What `format` begins with in model files of any version. */
+#define MODEL_FILE_FORMATS "carina-model-"
+bool model_file_is_format(const char *format); /* NULL is none */
+
 typedef struct model_file_note {
     const char *key, *value; /* borrowed */
 } model_file_note;
